@@ -1,0 +1,1 @@
+//! basic's content properties (skeleton).

@@ -1,0 +1,48 @@
+//! A consumer as the engine sees it: has it room; take these messages.
+
+use std::sync::Arc;
+
+use super::Message;
+
+/// A message offered to a consumer.
+#[derive(Clone, Copy, Debug)]
+pub struct Delivery<'a> {
+    /// The message.
+    pub message: Message<'a>,
+    /// Its place in its queue. What is acked, rejected or requeued is named by it.
+    pub sequence: u64,
+    /// How often it was given back by a consumer before; `redelivered` is this > 0 or
+    /// `redelivered` itself.
+    pub returns: u32,
+    /// Whether it may have been delivered before.
+    pub redelivered: bool,
+}
+
+/// How much of an offer was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Taken {
+    /// The first so many deliveries were taken; the sink has them now.
+    pub count: usize,
+    /// The consumer has no more room. It is not offered anything until
+    /// [`Queue::resume`](super::Queue::resume) is called for it, which the sink's owner does as
+    /// soon as there is room. Always true where `count` is less than what was offered.
+    pub full: bool,
+}
+
+/// Where the deliveries of one channel go. Called with a queue's lock held: an implementation
+/// takes its own locks (delivery state, then outgoing buffer), copies, and returns; it never
+/// blocks, never does I/O and never calls a queue.
+pub trait Sink: Send + Sync {
+    /// Offers deliveries, in order, to the consumer that the channel knows as `slot`.
+    fn offer(&self, slot: u32, deliveries: &[Delivery<'_>]) -> Taken;
+
+    /// The broker cancelled the consumer, because its queue is gone.
+    fn cancel(&self, slot: u32);
+
+    /// Sends what was taken. Called without any lock, once per batch; it may write to the socket
+    /// if that does not block, and may be called for nothing.
+    fn flush(&self);
+}
+
+/// A shared sink. Two of them are the same channel's when they point to the same place.
+pub type SinkRef = Arc<dyn Sink>;

@@ -1,0 +1,42 @@
+//! What a connection's channels share once the connection is open.
+
+use std::sync::Arc;
+
+use super::Outgoing;
+use crate::auth::User;
+use crate::broker::{Broker, ConnectionId, Vhost};
+
+/// What the client said it understands (client-properties, `capabilities`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct ClientCapabilities {
+    pub publisher_confirms: bool,
+    pub exchange_exchange_bindings: bool,
+    pub basic_nack: bool,
+    pub consumer_cancel_notify: bool,
+    pub connection_blocked: bool,
+    pub authentication_failure_close: bool,
+}
+
+/// See the module.
+pub struct Shared {
+    /// This connection.
+    pub id: ConnectionId,
+    /// The broker.
+    pub broker: Arc<Broker>,
+    /// The vhost that the connection opened.
+    pub vhost: Arc<Vhost>,
+    /// Who logged in.
+    pub user: Arc<User>,
+    /// Where frames to the client go.
+    pub outgoing: Arc<Outgoing>,
+    /// The negotiated frame-max in bytes (never 0 here: "no limit" is u32::MAX).
+    pub frame_max: u32,
+    /// Largest body in bytes; more is refused with PRECONDITION_FAILED.
+    pub max_message_bytes: u64,
+    /// How long a delivery may stay unacked before its channel is closed (RabbitMQ's
+    /// consumer_timeout); None: for ever.
+    pub consumer_timeout_ms: Option<u64>,
+    /// What the client understands.
+    pub capabilities: ClientCapabilities,
+}
