@@ -9,11 +9,13 @@
 //! The engine knows no socket and no channel number. It reaches a consumer through [`Sink`].
 
 pub mod effects;
+pub mod engine;
 pub mod message;
 pub mod queue;
 pub mod sink;
 
 pub use effects::Effects;
+pub use engine::{Alarms, Engine};
 pub use message::{Body, Facts, Message};
 pub use queue::{Queue, QueueId};
 pub use sink::{Delivery, Sink, SinkRef, Taken};
@@ -33,25 +35,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use dashmap::DashMap;
-use tokio::sync::watch;
 
 use crate::auth::Users;
-
-/// What stops publishers. Each change is seen by every connection's task.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Alarms {
-    /// Messages in memory passed the memory limit.
-    pub memory: bool,
-    /// The data folder's file system has less free than the limit.
-    pub disk: bool,
-}
-
-impl Alarms {
-    /// Whether publishers are to be blocked.
-    pub fn any(self) -> bool {
-        self.memory || self.disk
-    }
-}
 
 /// The broker: vhosts, users, counters. One per process; shared by every connection.
 pub struct Broker {
@@ -59,10 +44,8 @@ pub struct Broker {
     pub vhosts: DashMap<Arc<str>, Arc<Vhost>>,
     /// Users and their permissions.
     pub users: Users,
-    /// Counters, for the metrics page.
-    pub metrics: Metrics,
-    /// Alarms, to be watched.
-    pub alarms: watch::Sender<Alarms>,
+    /// What all queues share: the clock, timers, alarms, counters.
+    pub engine: Arc<Engine>,
     /// Direct reply-to: where `amq.rabbitmq.reply-to.<key>` leads.
     pub reply_to: DashMap<Bytes, (SinkRef, u32)>,
     next_connection: AtomicU64,
@@ -73,6 +56,16 @@ impl Broker {
     pub fn new(users: Users) -> Arc<Self> {
         let _ = users;
         todo!()
+    }
+
+    /// Counters, for the metrics page.
+    pub fn metrics(&self) -> &Metrics {
+        &self.engine.metrics
+    }
+
+    /// Alarms, to be watched.
+    pub fn alarms(&self) -> &tokio::sync::watch::Sender<Alarms> {
+        &self.engine.alarms
     }
 
     /// A fresh connection id.

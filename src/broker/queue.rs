@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Weak};
 
-use super::{ConnectionId, Delivery, Effects, Message, SinkRef};
+use super::{ConnectionId, Delivery, Effects, Engine, Message, SinkRef};
 use crate::amqp::reply::Exception;
 use crate::amqp::table::FieldTable;
 use crate::broker::vhost::Vhost;
@@ -20,6 +20,8 @@ pub struct ConsumerId(pub u64);
 pub struct QueueSpec {
     /// Its id.
     pub id: QueueId,
+    /// What all queues share.
+    pub engine: Arc<Engine>,
     /// Its vhost, where it dead-letters to.
     pub vhost: Weak<Vhost>,
     /// Its name.
@@ -150,6 +152,10 @@ impl Queue {
     /// otherwise), cancels its consumers, drops its messages and says how many were ready. Called by
     /// [`Vhost`], which then forgets the queue. None if it was deleted already.
     pub fn close(self: &Arc<Self>, if_unused: bool, if_empty: bool, effects: &mut Effects) -> Result<Option<u64>, Exception> {
+        todo!()
+    }
+    /// Its time has come: expires messages, or the queue itself.
+    pub fn on_timer(self: &Arc<Self>, effects: &mut Effects) {
         todo!()
     }
     /// Whether [`Queue::close`] has happened.

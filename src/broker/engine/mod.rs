@@ -1,0 +1,79 @@
+//! What all queues of a broker share: the time, the timers, the memory gauge, the counters.
+
+mod clock;
+mod memory;
+mod timers;
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+pub use clock::Clock;
+pub use memory::MemoryGauge;
+pub use timers::Timers;
+
+use super::Metrics;
+
+/// What stops publishers. Each change is seen by every connection's task.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Alarms {
+    /// Messages in memory passed the memory limit.
+    pub memory: bool,
+    /// The data folder's file system has less free than the limit.
+    pub disk: bool,
+}
+
+impl Alarms {
+    /// Whether publishers are to be blocked.
+    pub fn any(self) -> bool {
+        self.memory || self.disk
+    }
+}
+
+/// See the module. One per broker.
+pub struct Engine {
+    /// The time.
+    pub clock: Clock,
+    /// When queues want to be woken.
+    pub timers: Timers,
+    /// How much memory messages take.
+    pub memory: MemoryGauge,
+    /// Alarms, to be watched.
+    pub alarms: watch::Sender<Alarms>,
+    /// What went through.
+    pub metrics: Metrics,
+}
+
+impl Engine {
+    /// An engine whose messages may take `memory_limit_bytes` before publishers are blocked.
+    pub fn new(memory_limit_bytes: u64) -> Arc<Self> {
+        Arc::new(Self {
+            clock: Clock::system(),
+            timers: Timers::default(),
+            memory: MemoryGauge::new(memory_limit_bytes),
+            alarms: watch::Sender::new(Alarms::default()),
+            metrics: Metrics::default(),
+        })
+    }
+
+    /// Messages now take `bytes` more (or less) memory. Raises or clears the memory alarm.
+    pub fn account_memory(&self, bytes: i64) {
+        if let Some(alarm) = self.memory.add(bytes) {
+            self.alarms.send_if_modified(|alarms| std::mem::replace(&mut alarms.memory, alarm) != alarm);
+        }
+    }
+
+    /// Wakes queues whose time has come, for ever. The server runs it as one task.
+    pub async fn run_timers(self: Arc<Self>) {
+        loop {
+            let due = self.timers.wait_due(&self.clock).await;
+            let mut effects = super::Effects::new();
+            for queue in due {
+                if let Some(queue) = queue.upgrade() {
+                    queue.on_timer(&mut effects);
+                    effects.complete();
+                }
+            }
+        }
+    }
+}
