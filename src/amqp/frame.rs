@@ -1,58 +1,408 @@
-//! Frames (skeleton).
+//! Frames: how methods, content headers and bodies lie on a connection.
+//!
+//! ```text
+//! kind (1) | channel (2) | size (4) | payload (size) | 0xCE
+//! ```
+//!
+//! In: the bytes at the front of a read buffer; out: one [`Frame`] that borrows them, or the news
+//! that more must be read, or a [`FrameError`] after which the connection is out of step.
+//! [`whole_publish`] is the same for the three frames of a small message in one step; whatever it
+//! takes, [`frame`] would have taken too, in the same way.
+
+use nom::bytes::complete as whole;
+use nom::bytes::streaming as partial;
+use nom::number::complete::{be_u8 as octet, be_u16 as short, be_u32 as long, be_u64 as longlong};
+use nom::number::streaming as partial_number;
+use nom::{IResult, Parser};
+
+use super::constants::{FRAME_BODY, FRAME_END, FRAME_HEADER, FRAME_HEARTBEAT, FRAME_METHOD};
+use super::reply::{Exception, ReplyCode};
+use super::terms::PrettyBinary;
+
+/// The bytes of a frame that are not its payload.
+pub const FRAME_OVERHEAD_BYTES: usize = 8;
+
+/// RabbitMQ lets payloads exceed the agreed size by as much as an empty frame, because many
+/// clients count wrong.
+const FRAME_SIZE_FUDGE_BYTES: u32 = 8;
 
 /// A frame's type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-#[allow(missing_docs)]
 pub enum FrameKind {
-    Method = 1,
-    Header = 2,
-    Body = 3,
-    Heartbeat = 8,
+    /// A method.
+    Method = FRAME_METHOD,
+    /// A content header.
+    Header = FRAME_HEADER,
+    /// A piece of a content body.
+    Body = FRAME_BODY,
+    /// A sign of life.
+    Heartbeat = FRAME_HEARTBEAT,
+}
+
+impl FrameKind {
+    fn of(kind: u8) -> Option<Self> {
+        match kind {
+            FRAME_METHOD => Some(Self::Method),
+            FRAME_HEADER => Some(Self::Header),
+            FRAME_BODY => Some(Self::Body),
+            FRAME_HEARTBEAT => Some(Self::Heartbeat),
+            _ => None,
+        }
+    }
 }
 
 /// A frame, borrowed from the read buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
 pub struct Frame<'a> {
+    /// Its type.
     pub kind: FrameKind,
+    /// Its channel; 0 is the connection's own.
     pub channel: u16,
+    /// What it carries.
     pub payload: &'a [u8],
+}
+
+impl Frame<'_> {
+    /// RabbitMQ's exception for a frame that has no meaning at all: too short for what it carries,
+    /// or a heartbeat that carries something.
+    pub fn unknown(&self) -> Exception {
+        FrameError::UnknownKind {
+            kind: self.kind as u8,
+            channel: self.channel,
+            size: self.payload.len() as u32,
+            start: Snippet::of(self.payload),
+        }
+        .exception()
+    }
+
+    /// RabbitMQ's exception for a frame that has no place here, as one that is no method on
+    /// channel 0, a heartbeat on another channel, or any on another channel during the handshake.
+    pub fn unexpected(&self) -> Exception {
+        let start = Snippet::of(self.payload);
+        Exception::new(
+            ReplyCode::UnexpectedFrame,
+            start.describe(self.kind as u8, self.payload.len() as u32),
+        )
+    }
+}
+
+/// The first bytes of a payload, for an error's text.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Snippet {
+    bytes: [u8; Self::MAX_BYTES],
+    length: u8,
+}
+
+impl Snippet {
+    const MAX_BYTES: usize = 16;
+
+    fn of(payload: &[u8]) -> Self {
+        let shown = &payload[..payload.len().min(Self::MAX_BYTES)];
+        let mut bytes = [0; Self::MAX_BYTES];
+        bytes[..shown.len()].copy_from_slice(shown);
+        Self {
+            bytes,
+            length: shown.len() as u8,
+        }
+    }
+
+    fn describe(&self, kind: u8, size: u32) -> String {
+        let extent = if size as usize <= Self::MAX_BYTES {
+            "all"
+        } else {
+            "first 16"
+        };
+        let shown = self.bytes.get(..self.length.into()).unwrap_or_default();
+        format!("type {kind}, {extent} octets = {}", PrettyBinary(shown))
+    }
 }
 
 /// A frame that is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
 pub enum FrameError {
-    UnknownKind { kind: u8, channel: u16, size: u32 },
-    TooLarge { kind: u8, channel: u16, size: u32, max: u32 },
-    BadEnd { kind: u8, channel: u16, size: u32, end: u8 },
+    /// A type that is not known.
+    UnknownKind {
+        /// The type.
+        kind: u8,
+        /// The channel.
+        channel: u16,
+        /// The payload's size.
+        size: u32,
+        /// How the payload begins.
+        start: Snippet,
+    },
+    /// A size that was not agreed on. The payload need not be there yet.
+    TooLarge {
+        /// The type.
+        kind: u8,
+        /// The channel.
+        channel: u16,
+        /// The payload's size.
+        size: u32,
+        /// The largest payload agreed on.
+        max: u32,
+    },
+    /// Something else where the frame's end should be.
+    BadEnd {
+        /// The type.
+        kind: u8,
+        /// The channel.
+        channel: u16,
+        /// The payload's size.
+        size: u32,
+        /// What is there instead.
+        end: u8,
+        /// How the payload begins.
+        start: Snippet,
+    },
+}
+
+impl FrameError {
+    /// The channel that the frame was for.
+    pub fn channel(&self) -> u16 {
+        match *self {
+            Self::UnknownKind { channel, .. }
+            | Self::TooLarge { channel, .. }
+            | Self::BadEnd { channel, .. } => channel,
+        }
+    }
+
+    /// The exception with RabbitMQ's text.
+    pub fn exception(&self) -> Exception {
+        let text = match self {
+            Self::UnknownKind {
+                kind, size, start, ..
+            } => {
+                format!("{}: unknown_frame", start.describe(*kind, *size))
+            }
+            Self::TooLarge {
+                kind, size, max, ..
+            } => {
+                let nothing = Snippet::default().describe(*kind, 0);
+                format!("{nothing}: {{frame_too_large,{size},{max}}}")
+            }
+            Self::BadEnd {
+                kind,
+                size,
+                end,
+                start,
+                ..
+            } => {
+                format!(
+                    "{}: {{invalid_frame_end_marker,{end}}}",
+                    start.describe(*kind, *size)
+                )
+            }
+        };
+        Exception::new(ReplyCode::FrameError, text)
+    }
+}
+
+/// The largest payload that is let in where frames of `frame_max` bytes were agreed on; 0 is no
+/// limit, in `frame_max` only.
+fn payload_limit(frame_max: u32) -> u32 {
+    match frame_max {
+        0 => u32::MAX,
+        _ => frame_max
+            .saturating_sub(FRAME_OVERHEAD_BYTES as u32)
+            .saturating_add(FRAME_SIZE_FUDGE_BYTES),
+    }
 }
 
 /// The first frame of `input` and how many bytes it took; None if it is not all there yet.
-/// `frame_max` includes the 8 bytes around the payload.
-#[allow(unused_variables)]
+/// `frame_max` includes the 8 bytes around the payload; 0 is no limit.
 pub fn frame(input: &[u8], frame_max: u32) -> Result<Option<(Frame<'_>, usize)>, FrameError> {
-    todo!()
+    let head: IResult<&[u8], (u8, u16, u32), ()> = (
+        partial_number::be_u8,
+        partial_number::be_u16,
+        partial_number::be_u32,
+    )
+        .parse(input);
+    let Ok((rest, (kind, channel, size))) = head else {
+        return Ok(None);
+    };
+    if size > payload_limit(frame_max) {
+        let max = frame_max.saturating_sub(FRAME_OVERHEAD_BYTES as u32);
+        return Err(FrameError::TooLarge {
+            kind,
+            channel,
+            size,
+            max,
+        });
+    }
+    let tail: IResult<&[u8], (&[u8], u8), ()> =
+        (partial::take(size), partial_number::be_u8).parse(rest);
+    let Ok((rest, (payload, end))) = tail else {
+        return Ok(None);
+    };
+    if end != FRAME_END {
+        return Err(FrameError::BadEnd {
+            kind,
+            channel,
+            size,
+            end,
+            start: Snippet::of(payload),
+        });
+    }
+    match FrameKind::of(kind) {
+        Some(kind) => Ok(Some((
+            Frame {
+                kind,
+                channel,
+                payload,
+            },
+            input.len() - rest.len(),
+        ))),
+        None => Err(FrameError::UnknownKind {
+            kind,
+            channel,
+            size,
+            start: Snippet::of(payload),
+        }),
+    }
+}
+
+/// What a content header frame's payload says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ContentHeader<'a> {
+    /// The class of the method that it belongs to.
+    pub class_id: u16,
+    /// Unused; RabbitMQ takes nothing but 0.
+    pub weight: u16,
+    /// How many bytes of body follow, in all body frames together.
+    pub body_size: u64,
+    /// Property flags and values, not checked.
+    pub properties: &'a [u8],
+}
+
+/// Reads a content header frame's payload; None if it is too short, for which
+/// [`Frame::unknown`] is RabbitMQ's exception.
+pub fn content_header(payload: &[u8]) -> Option<ContentHeader<'_>> {
+    let head: IResult<&[u8], (u16, u16, u64), ()> = (short, short, longlong).parse(payload);
+    let (properties, (class_id, weight, body_size)) = head.ok()?;
+    Some(ContentHeader {
+        class_id,
+        weight,
+        body_size,
+        properties,
+    })
 }
 
 /// A basic.publish whose method, header and (at most one) body frame lie whole in one buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
 pub struct WholePublish<'a> {
+    /// Its channel; never 0.
     pub channel: u16,
+    /// Where it goes. RabbitMQ does not insist on UTF-8 here.
     pub exchange: &'a [u8],
+    /// What it is routed by. RabbitMQ does not insist on UTF-8 here.
     pub routing_key: &'a [u8],
+    /// To be returned if it reaches no queue.
     pub mandatory: bool,
+    /// To be returned if no consumer is ready.
     pub immediate: bool,
     /// Property flags and values, as they came, not yet checked.
     pub properties: &'a [u8],
+    /// The body.
     pub body: &'a [u8],
 }
 
+const BASIC: u16 = 60;
+const BASIC_PUBLISH: u16 = 40;
+/// Class, weight and body size.
+const CONTENT_HEADER_BYTES: u32 = 12;
+
 /// Such a publish at the start of `input`, and how many bytes it took. None for anything else,
 /// which then goes the slow way through [`frame`] (that also finds the error, if it is one).
-#[allow(unused_variables)]
+#[inline]
 pub fn whole_publish(input: &[u8], frame_max: u32) -> Option<(WholePublish<'_>, usize)> {
-    todo!()
+    let limit = payload_limit(frame_max);
+
+    let (rest, (kind, channel, method_size)) = frame_head(input)?;
+    if kind != FRAME_METHOD || channel == 0 || method_size > limit {
+        return None;
+    }
+    let (rest, method) = frame_payload(rest, method_size)?;
+    let (exchange, routing_key, bits) = publish_arguments(method)?;
+
+    let (rest, (kind, header_channel, header_size)) = frame_head(rest)?;
+    if kind != FRAME_HEADER || header_channel != channel || header_size > limit {
+        return None;
+    }
+    if header_size < CONTENT_HEADER_BYTES {
+        return None;
+    }
+    let (rest, header) = frame_payload(rest, header_size)?;
+    let ContentHeader {
+        class_id,
+        weight,
+        body_size,
+        properties,
+    } = content_header(header)?;
+    if class_id != BASIC || weight != 0 {
+        return None;
+    }
+
+    let (rest, body) = if body_size == 0 {
+        (rest, &[][..])
+    } else {
+        let (rest, (kind, body_channel, size)) = frame_head(rest)?;
+        if kind != FRAME_BODY
+            || body_channel != channel
+            || u64::from(size) != body_size
+            || size > limit
+        {
+            return None;
+        }
+        frame_payload(rest, size)?
+    };
+    let publish = WholePublish {
+        channel,
+        exchange,
+        routing_key,
+        mandatory: bits & 1 != 0,
+        immediate: bits & 2 != 0,
+        properties,
+        body,
+    };
+    Some((publish, input.len() - rest.len()))
+}
+
+#[inline]
+fn frame_head(input: &[u8]) -> Option<(&[u8], (u8, u16, u32))> {
+    let head: IResult<&[u8], (u8, u16, u32), ()> = (octet, short, long).parse(input);
+    head.ok()
+}
+
+#[inline]
+fn frame_payload(input: &[u8], size: u32) -> Option<(&[u8], &[u8])> {
+    let tail: IResult<&[u8], (&[u8], u8), ()> = (whole::take(size), octet).parse(input);
+    match tail {
+        Ok((rest, (payload, FRAME_END))) => Some((rest, payload)),
+        _ => None,
+    }
+}
+
+/// A method frame's payload, if it is a well-formed basic.publish: exchange, routing key and bits.
+#[inline]
+fn publish_arguments(payload: &[u8]) -> Option<(&[u8], &[u8], u8)> {
+    let ids: IResult<&[u8], (u16, u16, u16), ()> = (short, short, short).parse(payload);
+    let (rest, (class_id, method_id, _reserved)) = ids.ok()?;
+    if (class_id, method_id) != (BASIC, BASIC_PUBLISH) {
+        return None;
+    }
+    let (rest, exchange) = short_bytes(rest)?;
+    let (rest, routing_key) = short_bytes(rest)?;
+    match rest {
+        &[bits] => Some((exchange, routing_key, bits)),
+        _ => None,
+    }
+}
+
+#[inline]
+fn short_bytes(input: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (&length, rest) = input.split_first()?;
+    let (bytes, rest) = rest.split_at_checked(length.into())?;
+    Some((rest, bytes))
 }
