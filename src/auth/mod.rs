@@ -31,7 +31,12 @@ impl Users {
         todo!()
     }
     /// Checks name and password; a user that is loopback-only is refused from elsewhere.
-    pub fn login(&self, name: &str, password: &[u8], peer: Option<IpAddr>) -> Result<Arc<User>, LoginRefused> {
+    pub fn login(
+        &self,
+        name: &str,
+        password: &[u8],
+        peer: Option<IpAddr>,
+    ) -> Result<Arc<User>, LoginRefused> {
         todo!()
     }
 }

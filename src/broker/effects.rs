@@ -6,12 +6,14 @@
 
 use std::sync::Arc;
 
+use super::dead_letter::DeadLetter;
 use super::{Queue, SinkRef};
 
 /// See the module.
 #[derive(Default)]
 pub struct Effects {
     flush: Vec<SinkRef>,
+    dead_letters: Vec<DeadLetter>,
     abandoned: Vec<Arc<Queue>>,
     /// Indices, within the batch given to [`Queue::publish`], of messages that the queue refused
     /// because of its length limit (overflow reject-publish). The publisher takes them out
@@ -32,13 +34,38 @@ impl Effects {
         }
     }
 
+    /// A message was given up and is to be dead-lettered.
+    pub(super) fn dead_letter(&mut self, letter: DeadLetter) {
+        self.dead_letters.push(letter);
+    }
+
     /// The last consumer of an auto-delete queue went, or the queue expired: delete it.
     pub fn abandon(&mut self, queue: Arc<Queue>) {
         self.abandoned.push(queue);
     }
 
-    /// Does what is to be done: publishes dead letters, deletes queues, flushes sinks.
+    /// Does what is to be done: publishes dead letters, deletes queues, flushes sinks. What that
+    /// leaves to be done in turn is done as well; it comes to an end because dead letters that
+    /// go round in a circle are dropped.
     pub fn complete(&mut self) {
-        todo!()
+        while !self.is_empty() {
+            for letter in std::mem::take(&mut self.dead_letters) {
+                letter.publish(self);
+            }
+            for queue in std::mem::take(&mut self.abandoned) {
+                if let Some(vhost) = queue.vhost().upgrade() {
+                    vhost.delete_abandoned(&queue, self);
+                }
+            }
+            for sink in self.flush.drain(..) {
+                sink.flush();
+            }
+        }
+        // Nobody is there to be told that a dead letter was refused.
+        self.refused.clear();
+    }
+
+    fn is_empty(&self) -> bool {
+        self.flush.is_empty() && self.dead_letters.is_empty() && self.abandoned.is_empty()
     }
 }

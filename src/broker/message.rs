@@ -51,7 +51,11 @@ impl Facts {
     /// No per-message expiration.
     pub const NEVER: u64 = u64::MAX;
     /// What an empty property set says.
-    pub const PLAIN: Self = Self { persistent: false, priority: 0, expiration_ms: Self::NEVER };
+    pub const PLAIN: Self = Self {
+        persistent: false,
+        priority: 0,
+        expiration_ms: Self::NEVER,
+    };
 }
 
 /// One message. `properties` are the content header's property flags and values, as they came

@@ -8,6 +8,7 @@
 //!
 //! The engine knows no socket and no channel number. It reaches a consumer through [`Sink`].
 
+pub mod dead_letter;
 pub mod effects;
 pub mod engine;
 pub mod message;

@@ -67,10 +67,20 @@ impl Vhost {
     /// flags and values; read only where a headers exchange needs them. NOT_FOUND if there is no
     /// such exchange. Follows alternate exchanges. (CC and BCC are the channel's business, which
     /// calls this once per key.)
-    pub fn route(&self, exchange: &str, routing_key: &str, properties: &[u8], publisher_may_use_internal: bool) -> Result<Route, Exception> {
+    pub fn route(
+        &self,
+        exchange: &str,
+        routing_key: &str,
+        properties: &[u8],
+        publisher_may_use_internal: bool,
+    ) -> Result<Route, Exception> {
         todo!()
     }
-    pub fn declare_queue(self: &Arc<Self>, declare: QueueDeclare<'_>, connection: ConnectionId) -> Result<Arc<Queue>, Exception> {
+    pub fn declare_queue(
+        self: &Arc<Self>,
+        declare: QueueDeclare<'_>,
+        connection: ConnectionId,
+    ) -> Result<Arc<Queue>, Exception> {
         todo!()
     }
     /// NOT_FOUND, or RESOURCE_LOCKED if it is another connection's exclusive queue.
@@ -78,7 +88,14 @@ impl Vhost {
         todo!()
     }
     /// queue.delete by a client. A queue that is not there counts as deleted, with 0 messages.
-    pub fn delete_queue(&self, name: &str, if_unused: bool, if_empty: bool, connection: ConnectionId, effects: &mut Effects) -> Result<u64, Exception> {
+    pub fn delete_queue(
+        &self,
+        name: &str,
+        if_unused: bool,
+        if_empty: bool,
+        connection: ConnectionId,
+        effects: &mut Effects,
+    ) -> Result<u64, Exception> {
         todo!()
     }
     /// Deletes a queue that was abandoned (auto-delete, x-expires), unless it is in use again.
@@ -89,22 +106,51 @@ impl Vhost {
     pub fn connection_closed(&self, connection: ConnectionId, effects: &mut Effects) {
         todo!()
     }
-    pub fn declare_exchange(self: &Arc<Self>, declare: ExchangeDeclare<'_>) -> Result<(), Exception> {
+    pub fn declare_exchange(
+        self: &Arc<Self>,
+        declare: ExchangeDeclare<'_>,
+    ) -> Result<(), Exception> {
         todo!()
     }
     pub fn delete_exchange(&self, name: &str, if_unused: bool) -> Result<(), Exception> {
         todo!()
     }
-    pub fn bind_queue(&self, queue: &str, exchange: &str, routing_key: &str, arguments: FieldTable, connection: ConnectionId) -> Result<(), Exception> {
+    pub fn bind_queue(
+        &self,
+        queue: &str,
+        exchange: &str,
+        routing_key: &str,
+        arguments: FieldTable,
+        connection: ConnectionId,
+    ) -> Result<(), Exception> {
         todo!()
     }
-    pub fn unbind_queue(&self, queue: &str, exchange: &str, routing_key: &str, arguments: FieldTable, connection: ConnectionId) -> Result<(), Exception> {
+    pub fn unbind_queue(
+        &self,
+        queue: &str,
+        exchange: &str,
+        routing_key: &str,
+        arguments: FieldTable,
+        connection: ConnectionId,
+    ) -> Result<(), Exception> {
         todo!()
     }
-    pub fn bind_exchange(&self, destination: &str, source: &str, routing_key: &str, arguments: FieldTable) -> Result<(), Exception> {
+    pub fn bind_exchange(
+        &self,
+        destination: &str,
+        source: &str,
+        routing_key: &str,
+        arguments: FieldTable,
+    ) -> Result<(), Exception> {
         todo!()
     }
-    pub fn unbind_exchange(&self, destination: &str, source: &str, routing_key: &str, arguments: FieldTable) -> Result<(), Exception> {
+    pub fn unbind_exchange(
+        &self,
+        destination: &str,
+        source: &str,
+        routing_key: &str,
+        arguments: FieldTable,
+    ) -> Result<(), Exception> {
         todo!()
     }
     /// Whether there is such an exchange (for the check that a publish's exchange exists).

@@ -35,7 +35,11 @@ impl MemoryGauge {
     pub(super) fn add(&self, bytes: i64) -> Option<bool> {
         let used = self.used_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
         let was_over = self.over.load(Ordering::Relaxed);
-        let over = if was_over { used > self.limit_bytes / 10 * 9 } else { used > self.limit_bytes };
+        let over = if was_over {
+            used > self.limit_bytes / 10 * 9
+        } else {
+            used > self.limit_bytes
+        };
         (over != was_over && self.over.swap(over, Ordering::Relaxed) != over).then_some(over)
     }
 }

@@ -59,7 +59,8 @@ impl Engine {
     /// Messages now take `bytes` more (or less) memory. Raises or clears the memory alarm.
     pub fn account_memory(&self, bytes: i64) {
         if let Some(alarm) = self.memory.add(bytes) {
-            self.alarms.send_if_modified(|alarms| std::mem::replace(&mut alarms.memory, alarm) != alarm);
+            self.alarms
+                .send_if_modified(|alarms| std::mem::replace(&mut alarms.memory, alarm) != alarm);
         }
     }
 

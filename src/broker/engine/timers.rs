@@ -24,7 +24,9 @@ impl Timers {
     /// Wakes the queue with that number at `due_ms`. May be called with a queue's lock held.
     pub fn schedule(&self, due_ms: u64, number: u64, queue: Weak<Queue>) {
         let mut due = self.due.lock();
-        let is_first = due.first_key_value().is_none_or(|((first_ms, _), _)| due_ms < *first_ms);
+        let is_first = due
+            .first_key_value()
+            .is_none_or(|((first_ms, _), _)| due_ms < *first_ms);
         due.insert((due_ms, number), queue);
         drop(due);
         if is_first {
@@ -45,7 +47,11 @@ impl Timers {
             if !due.is_empty() {
                 return due;
             }
-            let next_ms = self.due.lock().first_key_value().map(|((due_ms, _), _)| *due_ms);
+            let next_ms = self
+                .due
+                .lock()
+                .first_key_value()
+                .map(|((due_ms, _), _)| *due_ms);
             match next_ms {
                 None => self.earlier.notified().await,
                 Some(due_ms) => {

@@ -1,0 +1,262 @@
+//! Dead letters: messages that their queue gave up, on their way to its dead-letter exchange.
+//!
+//! Their headers tell the story (`x-death`, `x-first-death-*`), as RabbitMQ's
+//! `rabbit_dead_letter` writes it; a message that would go round in a circle without anybody
+//! having rejected it is dropped.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::message::{Body, Facts, Message};
+use super::{Effects, Queue, Vhost};
+use crate::amqp::properties::Properties;
+use crate::amqp::table::{FieldTable, FieldValue};
+
+/// Why a queue gave a message up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// A consumer rejected it without requeue.
+    Rejected,
+    /// Its time-to-live ran out.
+    Expired,
+    /// The queue was full.
+    MaxLength,
+    /// It was given back too often.
+    DeliveryLimit,
+}
+
+impl Reason {
+    /// What the `reason` header says.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Rejected => "rejected",
+            Self::Expired => "expired",
+            Self::MaxLength => "maxlen",
+            Self::DeliveryLimit => "delivery_limit",
+        }
+    }
+}
+
+/// A message that was given up, copied out of its queue.
+pub struct DeadLetter {
+    source: Arc<Queue>,
+    reason: Reason,
+    exchange: Box<[u8]>,
+    routing_key: Box<[u8]>,
+    properties: Box<[u8]>,
+    body: Bytes,
+    facts: Facts,
+}
+
+impl DeadLetter {
+    /// Copies a message (and shares a large body).
+    pub fn new(source: &Arc<Queue>, reason: Reason, message: &Message<'_>) -> Self {
+        Self {
+            source: Arc::clone(source),
+            reason,
+            exchange: message.exchange.into(),
+            routing_key: message.routing_key.into(),
+            properties: message.properties.into(),
+            body: match message.body {
+                Body::Slice(bytes) => Bytes::copy_from_slice(bytes),
+                Body::Shared(bytes) => Bytes::clone(bytes),
+            },
+            facts: message.facts,
+        }
+    }
+
+    /// Publishes it to its queue's dead-letter exchange. It is dropped if there is none, or if
+    /// nothing is bound to it, or if it would go round in a circle.
+    pub(super) fn publish(self, effects: &mut Effects) {
+        let Some(vhost) = self.source.vhost().upgrade() else {
+            return;
+        };
+        let wants = self.source.wants();
+        let Some(exchange) = &wants.dead_letter_exchange else {
+            return;
+        };
+        let Ok(mut properties) = Properties::decode(&self.properties) else {
+            return;
+        };
+
+        let mut headers = properties.headers.take().unwrap_or_default();
+        let carbon_copies = header_routes(&headers);
+        let now_ms = self.source.engine().clock.now_ms();
+        let death = self.death(
+            &carbon_copies,
+            properties.expiration.take().as_deref(),
+            now_ms,
+        );
+        let mut keys = vec![self.routing_key.to_vec()];
+        match &wants.dead_letter_routing_key {
+            None => keys.extend(carbon_copies.into_iter().map(|key| key.to_vec())),
+            Some(key) => {
+                keys = vec![key.as_bytes().to_vec()];
+                headers.remove("CC");
+            }
+        }
+        self.record_death(&mut headers, death);
+
+        let deaths = headers.get("x-death").cloned();
+        properties.headers = Some(headers);
+        let mut encoded = Vec::with_capacity(self.properties.len() + 256);
+        properties.encode(&mut encoded);
+        let message = Message {
+            exchange: exchange.as_bytes(),
+            routing_key: &keys[0],
+            properties: &encoded,
+            body: Body::Shared(&self.body),
+            facts: Facts {
+                expiration_ms: Facts::NEVER,
+                ..self.facts
+            },
+        };
+        let message = if self.body.len() < super::message::SHARED_BODY_BYTES {
+            Message {
+                body: Body::Slice(&self.body),
+                ..message
+            }
+        } else {
+            message
+        };
+        for queue in route(&vhost, exchange, &keys, &encoded) {
+            if self.reason != Reason::Rejected && is_cycle(queue.name(), deaths.as_ref()) {
+                tracing::warn!(queue = %queue.name(), "message dropped: dead-letter queues form a cycle");
+                continue;
+            }
+            queue.publish(std::slice::from_ref(&message), None, effects);
+        }
+    }
+
+    /// This death's entry in `x-death`, without its count.
+    fn death(&self, carbon_copies: &[Bytes], expiration: Option<&str>, now_ms: u64) -> FieldTable {
+        let mut keys = vec![long_str(&self.routing_key)];
+        keys.extend(carbon_copies.iter().cloned().map(FieldValue::LongStr));
+        let mut death = FieldTable::default();
+        death.push("reason", long_str(self.reason.name().as_bytes()));
+        death.push("queue", long_str(self.source.name().as_bytes()));
+        death.push("time", FieldValue::Timestamp(now_ms / 1000));
+        death.push("exchange", long_str(&self.exchange));
+        death.push("routing-keys", FieldValue::Array(keys));
+        if let Some(expiration) = expiration {
+            death.push("original-expiration", long_str(expiration.as_bytes()));
+        }
+        death
+    }
+
+    /// Puts a death in front of the others: an old entry of the same queue and reason is counted
+    /// up, the first death of all is noted apart.
+    fn record_death(&self, headers: &mut FieldTable, death: FieldTable) {
+        let mut deaths = match headers.get("x-death") {
+            Some(FieldValue::Array(deaths)) => deaths.clone(),
+            Some(_) => Vec::new(),
+            None => {
+                headers.insert(
+                    "x-first-death-reason",
+                    long_str(self.reason.name().as_bytes()),
+                );
+                headers.insert(
+                    "x-first-death-queue",
+                    long_str(self.source.name().as_bytes()),
+                );
+                headers.insert("x-first-death-exchange", long_str(&self.exchange));
+                Vec::new()
+            }
+        };
+        let known = deaths.iter().position(|death| {
+            let FieldValue::Table(death) = death else {
+                return false;
+            };
+            says(death, "queue", self.source.name()) && says(death, "reason", self.reason.name())
+        });
+        let newest = match known.map(|at| deaths.remove(at)) {
+            Some(FieldValue::Table(mut old)) => {
+                let count = old.get("count").and_then(FieldValue::as_i64).unwrap_or(0);
+                old.insert("count", FieldValue::I64(count.saturating_add(1)));
+                sorted(old)
+            }
+            _ => {
+                let mut counted = FieldTable::default();
+                counted.push("count", FieldValue::I64(1));
+                for (name, value) in death.iter() {
+                    counted.push(name, value.clone());
+                }
+                counted
+            }
+        };
+        deaths.insert(0, FieldValue::Table(newest));
+        headers.insert("x-death", FieldValue::Array(deaths));
+        *headers = sorted(std::mem::take(headers));
+    }
+}
+
+/// The queues that any of the keys leads to, each once.
+fn route(vhost: &Vhost, exchange: &str, keys: &[Vec<u8>], properties: &[u8]) -> Vec<Arc<Queue>> {
+    let mut queues: Vec<Arc<Queue>> = Vec::new();
+    for key in keys {
+        let Ok(key) = std::str::from_utf8(key) else {
+            continue;
+        };
+        let Ok(route) = vhost.route(exchange, key, properties, true) else {
+            return queues;
+        };
+        for queue in route.queues.iter() {
+            if !queues.iter().any(|known| Arc::ptr_eq(known, queue)) {
+                queues.push(Arc::clone(queue));
+            }
+        }
+    }
+    queues
+}
+
+/// Whether the message was in that queue before and nobody has rejected it since.
+fn is_cycle(queue: &str, deaths: Option<&FieldValue>) -> bool {
+    let Some(FieldValue::Array(deaths)) = deaths else {
+        return false;
+    };
+    for death in deaths {
+        let FieldValue::Table(death) = death else {
+            return false;
+        };
+        if says(death, "reason", Reason::Rejected.name()) {
+            return false;
+        }
+        if says(death, "queue", queue) {
+            return true;
+        }
+    }
+    false
+}
+
+/// The routing keys of the CC and BCC headers.
+fn header_routes(headers: &FieldTable) -> Vec<Bytes> {
+    let lists = ["CC", "BCC"]
+        .into_iter()
+        .filter_map(|name| match headers.get(name) {
+            Some(FieldValue::Array(keys)) => Some(keys),
+            _ => None,
+        });
+    lists
+        .flatten()
+        .filter_map(|key| match key {
+            FieldValue::LongStr(key) => Some(key.clone()),
+            _ => None,
+        })
+        .collect()
+}
+
+fn says(table: &FieldTable, name: &str, wanted: &str) -> bool {
+    matches!(table.get(name), Some(FieldValue::LongStr(value)) if value == wanted.as_bytes())
+}
+
+fn long_str(bytes: &[u8]) -> FieldValue {
+    FieldValue::LongStr(Bytes::copy_from_slice(bytes))
+}
+
+/// RabbitMQ keeps the tables that it has changed sorted by name.
+fn sorted(table: FieldTable) -> FieldTable {
+    let mut entries = table.0;
+    entries.sort_by(|(a, _), (b, _)| a.as_str().cmp(b.as_str()));
+    FieldTable(entries)
+}

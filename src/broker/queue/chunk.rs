@@ -1,0 +1,216 @@
+//! A chunk: messages one after the other in one byte buffer, the unit in which a queue keeps,
+//! finds, recycles (and later pages out) its messages. No object, no allocation and no reference
+//! count per message.
+//!
+//! A record is a fixed header, exchange, routing key, properties, body; all lengths little-endian:
+//!
+//! ```text
+//! flags u8 │ priority u8 │ exchange u8 │ key u8 │ properties u32 │ body u32 │ expires u64 │ bytes…
+//! ```
+//!
+//! A shared body ([`Body::Shared`]) stays outside, in `blobs`; its record has the flag for it.
+
+use bytes::Bytes;
+
+use crate::broker::message::{Body, Facts, Message};
+
+/// A chunk is closed once its buffer has this many bytes.
+pub const CHUNK_BYTES: usize = 1 << 20;
+/// ... or this many records (the index costs four bytes each).
+const CHUNK_RECORDS: usize = 1 << 16;
+/// ... or names this many bytes of shared bodies.
+const CHUNK_BLOB_BYTES: usize = 32 << 20;
+
+const HEADER_BYTES: usize = 20;
+const PERSISTENT: u8 = 1;
+const SHARED: u8 = 2;
+
+/// A message as it lies in a chunk, with when it expires.
+#[derive(Clone, Copy, Debug)]
+pub struct Record<'a> {
+    /// The message.
+    pub message: Message<'a>,
+    /// Wall-clock milliseconds, or [`Facts::NEVER`].
+    pub expires_at_ms: u64,
+}
+
+/// See the module. Records are numbered from `first` on without gaps.
+#[derive(Debug, Default)]
+pub struct Chunk {
+    first: u64,
+    data: Vec<u8>,
+    starts: Vec<u32>,
+    blobs: Vec<(u32, Bytes)>,
+    blob_bytes: usize,
+    unsettled: u32,
+}
+
+impl Chunk {
+    /// An empty chunk whose first record will be number `first`. `large` reserves the whole
+    /// buffer at once, which a queue that filled one before will need.
+    pub fn new(first: u64, large: bool) -> Self {
+        let data = if large {
+            Vec::with_capacity(CHUNK_BYTES + CHUNK_BYTES / 8)
+        } else {
+            Vec::new()
+        };
+        Self {
+            first,
+            data,
+            ..Self::default()
+        }
+    }
+
+    /// Makes it an empty chunk from `first` on, keeping its buffers.
+    pub fn reset(&mut self, first: u64) {
+        self.first = first;
+        self.data.clear();
+        self.starts.clear();
+        self.blobs.clear();
+        self.blob_bytes = 0;
+        self.unsettled = 0;
+    }
+
+    /// The number of its first record.
+    pub fn first(&self) -> u64 {
+        self.first
+    }
+
+    /// The number after its last record.
+    pub fn end(&self) -> u64 {
+        self.first + self.starts.len() as u64
+    }
+
+    /// How many of its records are not settled.
+    pub fn unsettled(&self) -> u32 {
+        self.unsettled
+    }
+
+    /// Whether the next record goes to a new chunk.
+    pub fn is_full(&self) -> bool {
+        self.data.len() >= CHUNK_BYTES
+            || self.starts.len() >= CHUNK_RECORDS
+            || self.blob_bytes >= CHUNK_BLOB_BYTES
+    }
+
+    /// What it holds in memory, in bytes.
+    pub fn memory_bytes(&self) -> usize {
+        self.data.capacity() + self.starts.capacity() * 4 + self.blob_bytes
+    }
+
+    /// Gives back buffers that are larger than a quiet queue needs.
+    pub fn shrink(&mut self, keep_bytes: usize) {
+        if self.data.capacity() > keep_bytes {
+            self.data.shrink_to(keep_bytes);
+            self.starts.shrink_to(keep_bytes / 64);
+            self.blobs.shrink_to(0);
+        }
+    }
+
+    /// Appends a message.
+    pub fn append(&mut self, message: &Message<'_>, expires_at_ms: u64) {
+        let index = self.starts.len() as u32;
+        self.starts.push(self.data.len() as u32);
+        self.unsettled += 1;
+        let body_bytes = message.body.len();
+        let (inline, shared) = match message.body {
+            Body::Slice(bytes) => (bytes, 0),
+            Body::Shared(bytes) => {
+                self.blobs.push((index, Bytes::clone(bytes)));
+                self.blob_bytes += bytes.len();
+                (&[][..], SHARED)
+            }
+        };
+        let persistent = if message.facts.persistent {
+            PERSISTENT
+        } else {
+            0
+        };
+        let mut header = [0; HEADER_BYTES];
+        header[0] = persistent | shared;
+        header[1] = message.facts.priority;
+        header[2] = message.exchange.len() as u8;
+        header[3] = message.routing_key.len() as u8;
+        header[4..8].copy_from_slice(&(message.properties.len() as u32).to_le_bytes());
+        header[8..12].copy_from_slice(&(body_bytes as u32).to_le_bytes());
+        header[12..20].copy_from_slice(&expires_at_ms.to_le_bytes());
+        self.data.reserve(
+            HEADER_BYTES
+                + message.exchange.len()
+                + message.routing_key.len()
+                + message.properties.len()
+                + inline.len(),
+        );
+        self.data.extend_from_slice(&header);
+        self.data.extend_from_slice(message.exchange);
+        self.data.extend_from_slice(message.routing_key);
+        self.data.extend_from_slice(message.properties);
+        self.data.extend_from_slice(inline);
+    }
+
+    /// The record of that number, which must lie in this chunk and not be settled.
+    pub fn record(&self, number: u64) -> Record<'_> {
+        let index = (number - self.first) as usize;
+        let data = &self.data[self.starts[index] as usize..];
+        let (header, rest) = data.split_at(HEADER_BYTES);
+        let properties_bytes =
+            u32::from_le_bytes([header[4], header[5], header[6], header[7]]) as usize;
+        let body_bytes =
+            u32::from_le_bytes([header[8], header[9], header[10], header[11]]) as usize;
+        let expires_at_ms = u64::from_le_bytes([
+            header[12], header[13], header[14], header[15], header[16], header[17], header[18],
+            header[19],
+        ]);
+        let (exchange, rest) = rest.split_at(header[2] as usize);
+        let (routing_key, rest) = rest.split_at(header[3] as usize);
+        let (properties, rest) = rest.split_at(properties_bytes);
+        let body = if header[0] & SHARED == 0 {
+            Body::Slice(&rest[..body_bytes])
+        } else {
+            self.blob(index as u32)
+                .map_or(Body::Slice(&[]), |at| Body::Shared(&self.blobs[at].1))
+        };
+        Record {
+            message: Message {
+                exchange,
+                routing_key,
+                properties,
+                body,
+                facts: Facts {
+                    persistent: header[0] & PERSISTENT != 0,
+                    priority: header[1],
+                    expiration_ms: Facts::NEVER,
+                },
+            },
+            expires_at_ms,
+        }
+    }
+
+    /// Settles the records from `first` to `last`, both in this chunk and none settled before,
+    /// and says how many bytes of shared bodies it let go of.
+    pub fn settle(&mut self, first: u64, last: u64) -> usize {
+        self.unsettled -= (last - first + 1) as u32;
+        if self.blobs.is_empty() {
+            return 0;
+        }
+        let before = self.blob_bytes;
+        self.release_blobs((first - self.first) as u32, (last - self.first) as u32);
+        before - self.blob_bytes
+    }
+
+    fn blob(&self, index: u32) -> Option<usize> {
+        self.blobs.binary_search_by_key(&index, |(at, _)| *at).ok()
+    }
+
+    /// Lets go of settled records' shared bodies at once: they may be far larger than the chunk.
+    fn release_blobs(&mut self, from: u32, to: u32) {
+        let start = self.blobs.partition_point(|(at, _)| *at < from);
+        for (_, bytes) in self.blobs[start..]
+            .iter_mut()
+            .take_while(|(at, _)| *at <= to)
+        {
+            self.blob_bytes -= bytes.len();
+            *bytes = Bytes::new();
+        }
+    }
+}

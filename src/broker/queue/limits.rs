@@ -1,0 +1,195 @@
+//! What length limits and times-to-live take away from the head of a queue, and the queue's timer.
+
+use std::sync::Arc;
+
+use parking_lot::MutexGuard;
+
+use super::deliver::settle_runs;
+use super::{Overflow, Queue, State, band_of, number_of};
+use crate::broker::Effects;
+use crate::broker::dead_letter::{DeadLetter, Reason};
+use crate::broker::message::{Facts, Message};
+
+/// So many messages are taken away at once.
+const SLICE: u64 = 256;
+
+impl Queue {
+    /// Drops from the head what is over the length limits.
+    pub(super) fn drop_over_length(
+        self: &Arc<Self>,
+        state: &mut MutexGuard<'_, State>,
+        effects: &mut Effects,
+    ) {
+        if self.wants.overflow != Overflow::DropHead {
+            return;
+        }
+        let max_length = self.wants.max_length.unwrap_or(u64::MAX);
+        while state.ready > max_length {
+            let excess = (state.ready - max_length).min(SLICE);
+            self.drop_head(state, Reason::MaxLength, effects, |taken, _| taken < excess);
+        }
+        if let Some(max_bytes) = self.wants.max_length_bytes {
+            let mut ready_bytes = state.ready_bytes();
+            while ready_bytes > max_bytes && state.ready > 0 {
+                self.drop_head(state, Reason::MaxLength, effects, |taken, message| {
+                    let over = ready_bytes > max_bytes && taken < SLICE;
+                    if over {
+                        ready_bytes -= message.body.len() as u64;
+                    }
+                    over
+                });
+            }
+        }
+    }
+
+    /// Drops what expired by `now_ms` from the head of the queue; what has expired behind a
+    /// message that has not stays, as in RabbitMQ.
+    pub(super) fn drop_expired(
+        self: &Arc<Self>,
+        state: &mut MutexGuard<'_, State>,
+        now_ms: u64,
+        effects: &mut Effects,
+    ) {
+        while state
+            .head_expires_at_ms()
+            .is_some_and(|at_ms| at_ms <= now_ms)
+        {
+            self.drop_expired_slice(state, now_ms, effects);
+        }
+    }
+
+    /// After a publish: what was published with a time-to-live of 0 and found nobody goes.
+    pub(super) fn drop_unservable(
+        self: &Arc<Self>,
+        state: &mut MutexGuard<'_, State>,
+        effects: &mut Effects,
+    ) {
+        if state.may_expire && state.ready > 0 {
+            let now_ms = self.spec.engine.clock.now_ms();
+            self.drop_expired(state, now_ms, effects);
+        }
+    }
+
+    /// A message that came when the queue was full, under reject-publish-dlx.
+    pub(super) fn dead_letter_refused(
+        self: &Arc<Self>,
+        message: &Message<'_>,
+        effects: &mut Effects,
+    ) {
+        if self.wants.dead_letter_exchange.is_some() {
+            effects.dead_letter(DeadLetter::new(self, Reason::MaxLength, message));
+        }
+    }
+
+    /// A message that is about to be settled: its copy is dead-lettered if the queue asks for it.
+    pub(super) fn dead_letter(
+        self: &Arc<Self>,
+        state: &MutexGuard<'_, State>,
+        sequence: u64,
+        reason: Reason,
+        effects: &mut Effects,
+    ) {
+        if self.wants.dead_letter_exchange.is_none() {
+            return;
+        }
+        let band = state.bands.get(band_of(sequence));
+        if let Some(record) = band.and_then(|band| band.record(number_of(sequence))) {
+            effects.dead_letter(DeadLetter::new(self, reason, &record.message));
+        }
+    }
+
+    /// Sets the timer to when the head expires or the queue does, whichever comes first.
+    pub(super) fn set_timer(self: &Arc<Self>, state: &mut MutexGuard<'_, State>) {
+        if !state.may_expire && self.wants.expires_ms.is_none() {
+            return;
+        }
+        let message_ms = if state.may_expire {
+            state.head_expires_at_ms()
+        } else {
+            None
+        };
+        let wanted_ms = match (message_ms, self.expires_at_ms(state)) {
+            (Some(message_ms), Some(queue_ms)) => Some(message_ms.min(queue_ms)),
+            (message_ms, queue_ms) => message_ms.or(queue_ms),
+        };
+        let Some(wanted_ms) = wanted_ms else { return };
+        // A timer that goes off too early sets itself anew; that is cheaper than moving it along
+        // with every change.
+        let timers = &self.spec.engine.timers;
+        match state.timer_ms {
+            Some(timer_ms) if timer_ms <= wanted_ms => return,
+            Some(timer_ms) => timers.cancel(timer_ms, self.spec.id.0),
+            None => {}
+        }
+        timers.schedule(wanted_ms, self.spec.id.0, Arc::downgrade(self));
+        state.timer_ms = Some(wanted_ms);
+    }
+
+    /// When the queue itself goes if nobody uses it.
+    pub(super) fn expires_at_ms(&self, state: &State) -> Option<u64> {
+        let expires_ms = self
+            .wants
+            .expires_ms
+            .filter(|_| state.consumers.is_empty())?;
+        Some(state.used_at_ms.saturating_add(expires_ms))
+    }
+
+    fn drop_expired_slice(
+        self: &Arc<Self>,
+        state: &mut MutexGuard<'_, State>,
+        now_ms: u64,
+        effects: &mut Effects,
+    ) {
+        let Some(band) = state.top_band() else { return };
+        let mut count = 0;
+        state.bands[band].read_ready(|_, _, record| {
+            let expired = record.expires_at_ms <= now_ms && count < SLICE;
+            count += u64::from(expired);
+            expired
+        });
+        self.drop_head(state, Reason::Expired, effects, |taken, _| taken < count);
+    }
+
+    /// Takes messages from the head of the highest band for as long as `goes` says so (given how
+    /// many went before), and dead-letters or drops them.
+    fn drop_head(
+        self: &Arc<Self>,
+        state: &mut MutexGuard<'_, State>,
+        reason: Reason,
+        effects: &mut Effects,
+        mut goes: impl FnMut(u64, &Message<'_>) -> bool,
+    ) {
+        let Some(at) = state.top_band() else { return };
+        let dead_letters = self.wants.dead_letter_exchange.is_some();
+        let mut numbers = Vec::new();
+        let mut body_bytes = 0;
+        state.bands[at].read_ready(|number, _, record| {
+            if !goes(numbers.len() as u64, &record.message) {
+                return false;
+            }
+            numbers.push(number);
+            body_bytes += record.message.body.len() as u64;
+            if dead_letters {
+                effects.dead_letter(DeadLetter::new(self, reason, &record.message));
+            }
+            true
+        });
+        let band = &mut state.bands[at];
+        band.take_head(numbers.len() as u64, body_bytes);
+        settle_runs(numbers.iter().copied(), |first, last| {
+            band.settle(first, last)
+        });
+        state.ready -= numbers.len() as u64;
+    }
+}
+
+impl State {
+    /// When the message at the head expires, if it does.
+    fn head_expires_at_ms(&self) -> Option<u64> {
+        let band = &self.bands[self.top_band()?];
+        let (number, _) = band.head()?;
+        band.record(number)
+            .map(|record| record.expires_at_ms)
+            .filter(|at_ms| *at_ms != Facts::NEVER)
+    }
+}

@@ -1,0 +1,452 @@
+//! A queue: a lock around lists of chunks and the consumers who wait for them.
+//!
+//! ```text
+//! publish.rs ─▶ band.rs (one list of chunks a priority) ─▶ deliver.rs ─▶ a consumer's sink
+//!                 ▲   chunk.rs: the records                    │
+//!                 └────────────── settle.rs: ack, requeue, reject
+//! limits.rs: what length limits and times-to-live take away    consumers.rs: whose turn it is
+//! arguments.rs: what the queue was declared with
+//! ```
+//!
+//! Every call takes the lock once, works in bounded slices and does no I/O. What is left to do
+//! afterwards (flush sinks, publish dead letters, delete queues) goes into the caller's
+//! [`Effects`]. A message is named by its sequence: the band in the top byte, its number in the
+//! band below.
+
+mod arguments;
+mod band;
+mod chunk;
+mod consumers;
+mod deliver;
+mod limits;
+mod publish;
+mod settle;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+
+use parking_lot::{Mutex, MutexGuard};
+
+use self::band::Band;
+use self::consumers::Consumers;
+
+pub use self::arguments::{Overflow, QueueArguments};
+pub use self::consumers::ConsumerId;
+
+use super::sink::SinkRef;
+use super::{ConnectionId, Effects, Engine, Vhost};
+use crate::amqp::reply::{Exception, ReplyCode};
+use crate::amqp::table::FieldTable;
+
+/// Names a queue for as long as the data folder lives; never used again, not even for a new
+/// queue of the same name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct QueueId(pub u64);
+
+/// What a queue is declared with.
+pub struct QueueSpec {
+    /// Its id.
+    pub id: QueueId,
+    /// What all queues share.
+    pub engine: Arc<Engine>,
+    /// Its vhost, where it dead-letters to.
+    pub vhost: Weak<Vhost>,
+    /// The vhost's name, for error texts.
+    pub vhost_name: Arc<str>,
+    /// Its name.
+    pub name: Arc<str>,
+    /// Survives a restart.
+    pub durable: bool,
+    /// Is deleted when its last consumer goes.
+    pub auto_delete: bool,
+    /// The connection that alone may use it, and with which it goes.
+    pub exclusive_owner: Option<ConnectionId>,
+    /// x-arguments as declared.
+    pub arguments: FieldTable,
+}
+
+/// A consumer to be added.
+pub struct ConsumerSpec {
+    /// The consumer tag, for listings.
+    pub tag: Arc<str>,
+    /// Where its deliveries go.
+    pub sink: SinkRef,
+    /// What the sink knows the consumer as.
+    pub slot: u32,
+    /// Whether what it is given counts as settled at once.
+    pub no_ack: bool,
+    /// Whether it wants to be the only one.
+    pub exclusive: bool,
+    /// x-priority; higher goes first.
+    pub priority: i32,
+}
+
+/// A message given back.
+#[derive(Clone, Copy, Debug)]
+pub struct Returned {
+    /// Its place in the queue.
+    pub sequence: u64,
+    /// [`Delivery::returns`](super::Delivery::returns) as it was delivered with.
+    pub returns: u32,
+}
+
+/// Message and consumer counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Messages waiting.
+    pub ready: u64,
+    /// Messages delivered and not yet settled.
+    pub unacked: u64,
+    /// Consumers.
+    pub consumers: u32,
+}
+
+/// See the module.
+pub struct Queue {
+    spec: QueueSpec,
+    wants: QueueArguments,
+    deleted: AtomicBool,
+    state: Mutex<State>,
+}
+
+/// What the lock guards.
+struct State {
+    /// One band a priority in use; the last is the highest.
+    bands: Vec<Band>,
+    /// Ready messages of all bands.
+    ready: u64,
+    unacked: u64,
+    consumers: Consumers,
+    /// Whose turn it is, kept to reuse its allocation.
+    turn: Vec<ConsumerId>,
+    /// Whether anything was published since the queue was last tidied.
+    busy: bool,
+    /// Whether any message that is here may expire.
+    may_expire: bool,
+    /// When the queue was last used, for x-expires.
+    used_at_ms: u64,
+    /// When the engine's timers wake this queue.
+    timer_ms: Option<u64>,
+    accounted_bytes: usize,
+}
+
+/// Where a sequence keeps its band.
+const BAND_SHIFT: u32 = 56;
+
+fn sequence_of(band: usize, number: u64) -> u64 {
+    (band as u64) << BAND_SHIFT | number
+}
+
+fn band_of(sequence: u64) -> usize {
+    (sequence >> BAND_SHIFT) as usize
+}
+
+fn number_of(sequence: u64) -> u64 {
+    sequence & ((1 << BAND_SHIFT) - 1)
+}
+
+/// Memory is accounted for in steps of this many bytes.
+const ACCOUNT_STEP_BYTES: usize = 64 << 10;
+
+impl Queue {
+    /// Checks the x-arguments and makes the queue.
+    ///
+    /// # Errors
+    /// PRECONDITION_FAILED with RabbitMQ's text for an argument of a wrong type or range.
+    pub fn new(spec: QueueSpec) -> Result<Arc<Self>, Exception> {
+        let wants = QueueArguments::parse(&spec.arguments, &spec.name, &spec.vhost_name)?;
+        let state = State {
+            bands: vec![Band::default()],
+            ready: 0,
+            unacked: 0,
+            consumers: Consumers::new(wants.single_active_consumer),
+            turn: Vec::new(),
+            busy: false,
+            may_expire: false,
+            used_at_ms: spec.engine.clock.now_ms(),
+            timer_ms: None,
+            accounted_bytes: 0,
+        };
+        let queue = Arc::new(Self {
+            spec,
+            wants,
+            deleted: AtomicBool::new(false),
+            state: Mutex::new(state),
+        });
+        queue.set_timer(&mut queue.state.lock());
+        Ok(queue)
+    }
+
+    /// Its id.
+    pub fn id(&self) -> QueueId {
+        self.spec.id
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &Arc<str> {
+        &self.spec.name
+    }
+
+    /// Its vhost.
+    pub fn vhost(&self) -> &Weak<Vhost> {
+        &self.spec.vhost
+    }
+
+    /// What all queues share.
+    pub(super) fn engine(&self) -> &Engine {
+        &self.spec.engine
+    }
+
+    /// Whether it survives a restart.
+    pub fn is_durable(&self) -> bool {
+        self.spec.durable
+    }
+
+    /// Whether it goes with its last consumer.
+    pub fn is_auto_delete(&self) -> bool {
+        self.spec.auto_delete
+    }
+
+    /// The connection that alone may use it.
+    pub fn exclusive_owner(&self) -> Option<ConnectionId> {
+        self.spec.exclusive_owner
+    }
+
+    /// x-arguments as declared.
+    pub fn arguments(&self) -> &FieldTable {
+        &self.spec.arguments
+    }
+
+    /// What the arguments ask for.
+    pub fn wants(&self) -> &QueueArguments {
+        &self.wants
+    }
+
+    /// Messages and consumers, now.
+    pub fn counts(&self) -> Counts {
+        let state = self.state.lock();
+        Counts {
+            ready: state.ready,
+            unacked: state.unacked,
+            consumers: state.consumers.len() as u32,
+        }
+    }
+
+    /// Whether [`Queue::close`] has happened.
+    pub fn is_deleted(&self) -> bool {
+        self.deleted.load(Ordering::Acquire)
+    }
+
+    /// The queue was declared again, which counts as use (x-expires).
+    pub fn touch(self: &Arc<Self>) {
+        if self.wants.expires_ms.is_some() {
+            let mut state = self.state.lock();
+            state.used_at_ms = self.spec.engine.clock.now_ms();
+            self.set_timer(&mut state);
+        }
+    }
+
+    /// Adds a consumer, which gets nothing until [`Queue::resume`] is called for it.
+    ///
+    /// # Errors
+    /// ACCESS_REFUSED if a consumer has the queue for itself or wants to have it while others are
+    /// there; NOT_FOUND if the queue was deleted meanwhile.
+    pub fn add_consumer(self: &Arc<Self>, spec: ConsumerSpec) -> Result<ConsumerId, Exception> {
+        let mut state = self.state.lock();
+        if self.is_deleted() {
+            return Err(self.not_found());
+        }
+        if state.consumers.is_exclusive() || (spec.exclusive && !state.consumers.is_empty()) {
+            return Err(Exception::new(
+                ReplyCode::AccessRefused,
+                format!(
+                    "queue '{}' in vhost '{}' in exclusive use",
+                    self.spec.name, self.spec.vhost_name
+                ),
+            ));
+        }
+        Ok(state.consumers.add(spec))
+    }
+
+    /// The consumer has room (again): delivers to it.
+    pub fn resume(self: &Arc<Self>, consumer: ConsumerId, effects: &mut Effects) {
+        let mut state = self.state.lock();
+        if state.consumers.has_room(consumer) {
+            self.run(&mut state, effects);
+        }
+    }
+
+    /// Removes a consumer. What it has unacked stays with its channel. An auto-delete queue whose
+    /// last consumer this was is put into `effects`.
+    pub fn remove_consumer(self: &Arc<Self>, consumer: ConsumerId, effects: &mut Effects) {
+        let mut state = self.state.lock();
+        if state.consumers.remove(consumer).is_none() {
+            return;
+        }
+        if state.consumers.is_empty() {
+            if self.spec.auto_delete {
+                effects.abandon(Arc::clone(self));
+            }
+            state.used_at_ms = self.spec.engine.clock.now_ms();
+            self.set_timer(&mut state);
+        } else if self.wants.single_active_consumer {
+            self.run(&mut state, effects);
+        }
+    }
+
+    /// Drops all ready messages and says how many.
+    pub fn purge(self: &Arc<Self>, _effects: &mut Effects) -> u64 {
+        let mut state = self.state.lock();
+        let purged = state.clear_ready();
+        self.after(&mut state);
+        purged
+    }
+
+    /// Marks the queue as deleted, cancels its consumers, drops its messages and says how many
+    /// were ready; None if it was deleted before. The vhost calls it and then forgets the queue.
+    ///
+    /// # Errors
+    /// PRECONDITION_FAILED if a condition does not hold.
+    pub fn close(
+        self: &Arc<Self>,
+        if_unused: bool,
+        if_empty: bool,
+        effects: &mut Effects,
+    ) -> Result<Option<u64>, Exception> {
+        let mut state = self.state.lock();
+        if self.is_deleted() {
+            return Ok(None);
+        }
+        let refusal = |why: &str| {
+            let text = format!(
+                "queue '{}' in vhost '{}' {why}",
+                self.spec.name, self.spec.vhost_name
+            );
+            Err(Exception::new(ReplyCode::PreconditionFailed, text))
+        };
+        if if_unused && !state.consumers.is_empty() {
+            return refusal("in use");
+        }
+        if if_empty && state.ready > 0 {
+            return refusal("not empty");
+        }
+        self.deleted.store(true, Ordering::Release);
+        let dropped = state.clear_ready();
+        state.bands = vec![Band::default()];
+        state.unacked = 0;
+        for consumer in state.consumers.drain() {
+            consumer.sink.cancel(consumer.slot);
+            effects.touch(&consumer.sink);
+        }
+        if let Some(timer_ms) = state.timer_ms.take() {
+            self.spec.engine.timers.cancel(timer_ms, self.spec.id.0);
+        }
+        self.account(&mut state);
+        Ok(Some(dropped))
+    }
+
+    /// Its time has come: expires messages, or the queue itself.
+    pub fn on_timer(self: &Arc<Self>, effects: &mut Effects) {
+        let mut state = self.state.lock();
+        state.timer_ms = None;
+        if self.is_deleted() {
+            return;
+        }
+        let now_ms = self.spec.engine.clock.now_ms();
+        self.drop_expired(&mut state, now_ms, effects);
+        if self
+            .expires_at_ms(&state)
+            .is_some_and(|at_ms| at_ms <= now_ms)
+        {
+            effects.abandon(Arc::clone(self));
+        }
+        self.after(&mut state);
+    }
+
+    /// Whether the queue, unused for as long as x-expires says, is to go now.
+    pub fn is_expired(&self) -> bool {
+        let state = self.state.lock();
+        self.expires_at_ms(&state)
+            .is_some_and(|at_ms| at_ms <= self.spec.engine.clock.now_ms())
+    }
+
+    /// Gives back buffers that a burst has left, if nothing was published since the last time.
+    /// The server calls it every few seconds.
+    pub fn tidy(&self) {
+        let mut state = self.state.lock();
+        if !std::mem::take(&mut state.busy) {
+            state.bands.iter_mut().for_each(Band::shrink);
+            self.account(&mut state);
+        }
+    }
+
+    /// The tags of its consumers, for listings.
+    pub fn consumer_tags(&self) -> Vec<Arc<str>> {
+        self.state.lock().consumers.tags().cloned().collect()
+    }
+
+    fn not_found(&self) -> Exception {
+        let text = format!(
+            "no queue '{}' in vhost '{}'",
+            self.spec.name, self.spec.vhost_name
+        );
+        Exception::new(ReplyCode::NotFound, text)
+    }
+
+    /// Delivers what can be delivered, then does what has to follow any change.
+    fn run(self: &Arc<Self>, state: &mut MutexGuard<'_, State>, effects: &mut Effects) {
+        self.deliver(state, effects);
+        self.after(state);
+    }
+
+    /// What has to follow any change.
+    fn after(self: &Arc<Self>, state: &mut MutexGuard<'_, State>) {
+        if state.ready == 0 && state.unacked == 0 {
+            state.may_expire = false;
+        }
+        self.set_timer(state);
+        self.account(state);
+    }
+
+    /// Tells the engine's memory gauge how much is kept here, in coarse steps.
+    fn account(&self, state: &mut MutexGuard<'_, State>) {
+        let bytes: usize = state.bands.iter().map(Band::memory_bytes).sum();
+        if bytes.abs_diff(state.accounted_bytes) >= ACCOUNT_STEP_BYTES
+            || (bytes == 0 && state.accounted_bytes > 0)
+        {
+            self.spec
+                .engine
+                .account_memory(bytes as i64 - state.accounted_bytes as i64);
+            state.accounted_bytes = bytes;
+        }
+    }
+}
+
+impl State {
+    /// The highest band in which something is ready.
+    fn top_band(&self) -> Option<usize> {
+        self.bands.iter().rposition(|band| band.ready() > 0)
+    }
+
+    fn ready_bytes(&self) -> u64 {
+        self.bands.iter().map(Band::ready_bytes).sum()
+    }
+
+    fn clear_ready(&mut self) -> u64 {
+        let dropped = self.ready;
+        for band in &mut self.bands {
+            band.clear_ready();
+        }
+        self.ready = 0;
+        dropped
+    }
+}
+
+impl Drop for Queue {
+    fn drop(&mut self) {
+        let accounted = self.state.get_mut().accounted_bytes;
+        if accounted > 0 {
+            self.spec.engine.account_memory(-(accounted as i64));
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! Taking messages: handed straight on to a consumer with room where nothing waits before them,
+//! appended to their band otherwise; refused where a length limit says so.
+
+use std::sync::Arc;
+
+use parking_lot::MutexGuard;
+use smallvec::SmallVec;
+
+use super::band::Band;
+use super::deliver::{SLICE, deal};
+use super::{Overflow, Queue, State};
+use crate::broker::message::{Facts, Message};
+use crate::broker::{Delivery, Effects};
+
+/// Some messages of a batch: all, or those at some indices.
+#[derive(Clone, Copy)]
+struct Picked<'a> {
+    batch: &'a [Message<'a>],
+    picks: Option<&'a [u32]>,
+}
+
+impl<'a> Picked<'a> {
+    fn len(&self) -> usize {
+        self.picks.map_or(self.batch.len(), <[u32]>::len)
+    }
+
+    fn index(&self, at: usize) -> u32 {
+        self.picks.map_or(at as u32, |picks| picks[at])
+    }
+
+    fn get(&self, at: usize) -> &'a Message<'a> {
+        &self.batch[self.index(at) as usize]
+    }
+}
+
+impl Queue {
+    /// Takes messages: all of `batch`, or those at the indices `picks`. Messages that a length
+    /// limit refuses are named in `effects.refused`. A queue that was deleted meanwhile drops
+    /// them, as if they had arrived just before.
+    pub fn publish(
+        self: &Arc<Self>,
+        batch: &[Message<'_>],
+        picks: Option<&[u32]>,
+        effects: &mut Effects,
+    ) {
+        let picked = Picked { batch, picks };
+        let mut state = self.state.lock();
+        if self.is_deleted() {
+            return;
+        }
+        state.busy = true;
+        if self.wants.overflow != Overflow::DropHead {
+            self.publish_unless_full(&mut state, picked, effects);
+        } else {
+            let mut from = 0;
+            // With priorities the batch must be put in order first.
+            let in_order = self.wants.max_priority == 0;
+            while in_order && from < picked.len() && state.ready == 0 && state.hands_on() {
+                from += state.hand_on(picked, from, effects);
+            }
+            if from < picked.len() {
+                self.append(&mut state, picked, from, picked.len());
+                self.deliver(&mut state, effects);
+            }
+            self.drop_over_length(&mut state, effects);
+        }
+        self.drop_unservable(&mut state, effects);
+        self.after(&mut state);
+    }
+
+    /// As many as the length limits leave room for; deliveries in between make room again.
+    fn publish_unless_full(
+        self: &Arc<Self>,
+        state: &mut MutexGuard<'_, State>,
+        picked: Picked<'_>,
+        effects: &mut Effects,
+    ) {
+        let max_bytes = self.wants.max_length_bytes.unwrap_or(u64::MAX);
+        let max_length = self.wants.max_length.unwrap_or(u64::MAX);
+        for at in 0..picked.len() {
+            let body_bytes = picked.get(at).body.len() as u64;
+            if state.ready + 1 > max_length || state.ready_bytes() + body_bytes > max_bytes {
+                effects.refused.push(picked.index(at));
+                if self.wants.overflow == Overflow::RejectPublishDlx {
+                    self.dead_letter_refused(picked.get(at), effects);
+                }
+                continue;
+            }
+            self.append(state, picked, at, at + 1);
+            if state.ready >= max_length || state.ready_bytes() >= max_bytes {
+                self.deliver(state, effects);
+            }
+        }
+        self.deliver(state, effects);
+    }
+
+    fn append(
+        &self,
+        state: &mut MutexGuard<'_, State>,
+        picked: Picked<'_>,
+        from: usize,
+        to: usize,
+    ) {
+        let now_ms = self.spec.engine.clock.now_ms();
+        for at in from..to {
+            let message = picked.get(at);
+            let ttl_ms = self
+                .wants
+                .message_ttl_ms
+                .unwrap_or(Facts::NEVER)
+                .min(message.facts.expiration_ms);
+            let expires_at_ms = if ttl_ms == Facts::NEVER {
+                Facts::NEVER
+            } else {
+                state.may_expire = true;
+                now_ms.saturating_add(ttl_ms)
+            };
+            let band = usize::from(message.facts.priority.min(self.wants.max_priority));
+            if band >= state.bands.len() {
+                state.bands.resize_with(band + 1, Band::default);
+            }
+            state.bands[band].append(message, expires_at_ms);
+        }
+        state.ready += (to - from) as u64;
+    }
+}
+
+impl State {
+    /// Whether whoever is next needs no message to be kept for it.
+    fn hands_on(&mut self) -> bool {
+        self.consumers.next_in_turn(SLICE, &mut self.turn);
+        let consumers = &self.consumers;
+        !self.turn.is_empty()
+            && self
+                .turn
+                .iter()
+                .all(|id| consumers.get(*id).is_some_and(|consumer| consumer.no_ack))
+    }
+
+    /// Hands messages from `from` on to consumers without storing them; says how many.
+    fn hand_on(&mut self, picked: Picked<'_>, from: usize, effects: &mut Effects) -> usize {
+        let count = (picked.len() - from).min(SLICE);
+        let deliveries: SmallVec<[Delivery<'_>; SLICE]> = (from..from + count)
+            .map(|at| Delivery {
+                message: *picked.get(at),
+                sequence: 0,
+                returns: 0,
+                redelivered: false,
+            })
+            .collect();
+        deal(&mut self.consumers, &mut self.turn, &deliveries, effects).count
+    }
+}

@@ -1,0 +1,156 @@
+//! What becomes of delivered messages: acked, rejected, given back; and basic.get, which delivers
+//! one on demand.
+
+use std::sync::Arc;
+
+use super::band::GivenBack;
+use super::{Queue, Returned, State, band_of, number_of, sequence_of};
+use crate::broker::dead_letter::Reason;
+use crate::broker::{Delivery, Effects};
+
+use super::consumers::ConsumerId;
+
+impl Queue {
+    /// Takes the first message, if there is one, and shows it to `take` together with how many
+    /// remain ready. `take` is called with the queue's lock held, under the rules of a sink.
+    pub fn get(
+        self: &Arc<Self>,
+        no_ack: bool,
+        effects: &mut Effects,
+        take: &mut dyn FnMut(&Delivery<'_>, u64),
+    ) -> bool {
+        let mut state = self.state.lock();
+        if self.wants.expires_ms.is_some() {
+            state.used_at_ms = self.spec.engine.clock.now_ms();
+        }
+        if state.may_expire {
+            let now_ms = self.spec.engine.clock.now_ms();
+            self.drop_expired(&mut state, now_ms, effects);
+        }
+        let head = state
+            .top_band()
+            .and_then(|band| state.bands[band].head().map(|head| (band, head)));
+        let Some((band, (number, back))) = head else {
+            self.after(&mut state);
+            return false;
+        };
+        let remaining = state.ready - 1;
+        let mut body_bytes = 0;
+        if let Some(record) = state.bands[band].record(number) {
+            body_bytes = record.message.body.len() as u64;
+            let delivery = Delivery {
+                message: record.message,
+                sequence: sequence_of(band, number),
+                returns: back.returns,
+                redelivered: back.redelivered,
+            };
+            take(&delivery, remaining);
+        }
+        state.ready = remaining;
+        state.bands[band].take_head(1, body_bytes);
+        if no_ack {
+            state.bands[band].settle(number, number);
+        } else {
+            state.unacked += 1;
+        }
+        self.after(&mut state);
+        true
+    }
+
+    /// Settles messages for good, as ranges `(first, last)` of sequences, all of which this
+    /// caller has unacked; then resumes consumers which got room by it.
+    pub fn ack(
+        self: &Arc<Self>,
+        ranges: &[(u64, u64)],
+        resume: &[ConsumerId],
+        effects: &mut Effects,
+    ) {
+        let mut state = self.state.lock();
+        if self.is_deleted() {
+            return;
+        }
+        for &(first, last) in ranges {
+            state.settle(first, last);
+        }
+        state.resume(resume);
+        self.run(&mut state, effects);
+    }
+
+    /// Gives messages back to their place. `counted` says whether the return counts as a failed
+    /// attempt, for the delivery limit.
+    pub fn requeue(
+        self: &Arc<Self>,
+        returned: &[Returned],
+        counted: bool,
+        resume: &[ConsumerId],
+        effects: &mut Effects,
+    ) {
+        let mut state = self.state.lock();
+        if self.is_deleted() {
+            return;
+        }
+        for message in returned {
+            let returns = message.returns + u32::from(counted);
+            if self
+                .wants
+                .delivery_limit
+                .is_some_and(|limit| returns > limit)
+            {
+                self.dead_letter(&state, message.sequence, Reason::DeliveryLimit, effects);
+                state.settle(message.sequence, message.sequence);
+                continue;
+            }
+            let back = GivenBack {
+                returns,
+                redelivered: true,
+            };
+            if let Some(band) = state.bands.get_mut(band_of(message.sequence)) {
+                band.give_back(number_of(message.sequence), back);
+                state.ready += 1;
+                state.unacked -= 1;
+            }
+        }
+        self.drop_over_length(&mut state, effects);
+        if state.may_expire {
+            let now_ms = self.spec.engine.clock.now_ms();
+            self.drop_expired(&mut state, now_ms, effects);
+        }
+        state.resume(resume);
+        self.run(&mut state, effects);
+    }
+
+    /// Rejects messages without requeue: dead-letters them as `rejected`, or drops them.
+    pub fn reject(
+        self: &Arc<Self>,
+        returned: &[Returned],
+        resume: &[ConsumerId],
+        effects: &mut Effects,
+    ) {
+        let mut state = self.state.lock();
+        if self.is_deleted() {
+            return;
+        }
+        for message in returned {
+            self.dead_letter(&state, message.sequence, Reason::Rejected, effects);
+            state.settle(message.sequence, message.sequence);
+        }
+        state.resume(resume);
+        self.run(&mut state, effects);
+    }
+}
+
+impl State {
+    /// Settles unacked messages of one band.
+    fn settle(&mut self, first: u64, last: u64) {
+        if let Some(band) = self.bands.get_mut(band_of(first)) {
+            band.settle(number_of(first), number_of(last));
+            self.unacked -= last - first + 1;
+        }
+    }
+
+    fn resume(&mut self, consumers: &[ConsumerId]) {
+        for consumer in consumers {
+            self.consumers.has_room(*consumer);
+        }
+    }
+}
