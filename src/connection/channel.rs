@@ -23,35 +23,19 @@ impl Channel {
     }
     /// A method other than those of class connection and channel.open/close/close-ok. An error's
     /// code decides what the connection closes; the connection knows class and method ids.
-    pub fn method<'a>(
-        &mut self,
-        method: Method,
-        batch: &mut ReadBatch<'a>,
-    ) -> Result<(), Exception> {
+    pub fn method<'a>(&mut self, method: Method, batch: &mut ReadBatch<'a>) -> Result<(), Exception> {
         todo!()
     }
     /// A content header frame's payload.
-    pub fn content_header<'a>(
-        &mut self,
-        payload: &'a [u8],
-        batch: &mut ReadBatch<'a>,
-    ) -> Result<(), Exception> {
+    pub fn content_header<'a>(&mut self, payload: &'a [u8], batch: &mut ReadBatch<'a>) -> Result<(), Exception> {
         todo!()
     }
     /// A content body frame's payload.
-    pub fn content_body<'a>(
-        &mut self,
-        payload: &'a [u8],
-        batch: &mut ReadBatch<'a>,
-    ) -> Result<(), Exception> {
+    pub fn content_body<'a>(&mut self, payload: &'a [u8], batch: &mut ReadBatch<'a>) -> Result<(), Exception> {
         todo!()
     }
     /// A basic.publish that lay whole in the read buffer: the hot path.
-    pub fn publish<'a>(
-        &mut self,
-        publish: WholePublish<'a>,
-        batch: &mut ReadBatch<'a>,
-    ) -> Result<(), Exception> {
+    pub fn publish<'a>(&mut self, publish: WholePublish<'a>, batch: &mut ReadBatch<'a>) -> Result<(), Exception> {
         todo!()
     }
     /// The read is used up (or another channel's frames follow): hand over what was gathered.

@@ -1,38 +1,137 @@
-//! The bounded buffer of encoded frames on their way to one client (skeleton).
+//! The bounded buffer of encoded frames on their way to one client.
 //!
-//! Anybody may append under the lock; one at a time writes it out (whoever filled it, when the
-//! socket is plain and takes it without blocking; else the connection's own task).
+//! In: frames, appended by anybody under the lock. Out: the socket. One at a time writes: whoever
+//! flushes, when the socket is plain and takes the bytes without blocking; otherwise the
+//! connection's own task. What always holds:
+//!
+//! - No lock is held over I/O: the writer takes the pending bytes out, and appends go on meanwhile.
+//! - No wake-up is lost: whether there is more to write is decided under the same lock as "nobody
+//!   is writing any more", and the task registers its waker under it before it looks.
+//! - What a client has not taken stays below the high-water mark plus one reply.
+
+mod buffers;
+mod in_flight;
 
 use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
+use std::task::Waker;
 
 use bytes::Bytes;
 use parking_lot::{Mutex, MutexGuard};
+use tokio::net::tcp::OwnedWriteHalf;
 
-use crate::broker::Queue;
 use crate::broker::queue::ConsumerId;
+use crate::broker::{Effects, Queue};
+use in_flight::{InFlight, Written};
 
-/// Past this many unsent bytes a connection's consumers count as full.
+/// Past this many unsent bytes a connection's consumers count as full, unless configured otherwise.
 pub const HIGH_WATER_BYTES: usize = 1 << 20;
-/// Below this many unsent bytes consumers that were full are resumed.
+/// Below this many unsent bytes consumers that were full are resumed, unless configured otherwise.
 pub const LOW_WATER_BYTES: usize = HIGH_WATER_BYTES / 2;
+
+/// So often in a row a writer takes out what was appended meanwhile; then the connection's own
+/// task goes on, so that a busy consumer does not keep a publisher's task for itself.
+const WRITE_ROUNDS: usize = 8;
 
 /// See the module.
 pub struct Outgoing {
     pending: Mutex<Pending>,
+    route: Route,
+}
+
+/// Who writes to the client.
+enum Route {
+    /// Anybody, directly to the socket.
+    Direct(OwnedWriteHalf),
+    /// Only the connection's task (TLS), or a test that drains.
+    Owner,
 }
 
 /// Frames that wait to be written: `frames`, with each of `shared` spliced in at its offset.
-#[derive(Default)]
 pub struct Pending {
     /// Encoded frames. Append to it freely.
     pub frames: Vec<u8>,
     shared: VecDeque<(usize, Bytes)>,
     shared_bytes: usize,
     waiting: Vec<(Arc<Queue>, ConsumerId)>,
+    writer: Writer,
+    in_flight_bytes: usize,
+    high_water_bytes: usize,
+    /// The task wants to be woken at the low-water mark, because it stopped reading.
+    reader_held: bool,
+    owner: Option<Waker>,
+    attention: bool,
+    sent_bytes: u64,
+}
+
+enum Writer {
+    Nobody,
+    Somebody,
+    /// The socket took no more; the connection's task goes on once it does.
+    Stalled(InFlight),
+    /// The connection is over; whatever is appended is dropped.
+    Closed,
+}
+
+/// The locked buffer. Whoever appends flushes after it was dropped.
+pub struct PendingGuard<'a>(MutexGuard<'a, Pending>);
+
+impl Deref for PendingGuard<'_> {
+    type Target = Pending;
+
+    fn deref(&self) -> &Pending {
+        &self.0
+    }
+}
+
+impl DerefMut for PendingGuard<'_> {
+    fn deref_mut(&mut self) -> &mut Pending {
+        &mut self.0
+    }
+}
+
+impl Drop for PendingGuard<'_> {
+    fn drop(&mut self) {
+        if self.0.frames.is_empty() && self.0.shared.is_empty() {
+            buffers::give(std::mem::take(&mut self.0.frames));
+        }
+    }
+}
+
+/// How writing stands, as the connection's task sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WriteState {
+    /// All was written.
+    Empty,
+    /// There is something to write, and nobody is at it.
+    Ready,
+    /// Somebody is writing.
+    Busy,
+    /// The socket takes no more for now.
+    Stalled,
+    /// Writing failed, or the connection was closed.
+    Closed,
 }
 
 impl Pending {
+    fn new(high_water_bytes: usize) -> Self {
+        Self {
+            frames: Vec::new(),
+            shared: VecDeque::new(),
+            shared_bytes: 0,
+            waiting: Vec::new(),
+            writer: Writer::Nobody,
+            in_flight_bytes: 0,
+            high_water_bytes,
+            reader_held: false,
+            owner: None,
+            attention: false,
+            sent_bytes: 0,
+        }
+    }
+
     /// Appends a large slice (part of a body) without copying it.
     pub fn push_shared(&mut self, bytes: Bytes) {
         self.shared_bytes += bytes.len();
@@ -42,24 +141,297 @@ impl Pending {
     /// How much more may be appended for consumers, in bytes; 0 when past the high-water mark.
     /// (Replies to the client's own methods may always be appended.)
     pub fn room_bytes(&self) -> usize {
-        HIGH_WATER_BYTES.saturating_sub(self.frames.len() + self.shared_bytes)
+        if matches!(self.writer, Writer::Closed) {
+            return 0;
+        }
+        self.high_water_bytes.saturating_sub(self.unsent_bytes())
     }
 
     /// The consumer found no room: resume it when there is some.
     pub fn wait_for_room(&mut self, queue: Arc<Queue>, consumer: ConsumerId) {
-        self.waiting.push((queue, consumer));
+        if !matches!(self.writer, Writer::Closed) {
+            self.waiting.push((queue, consumer));
+        }
+    }
+
+    /// Bytes that the client has not been sent yet.
+    pub fn unsent_bytes(&self) -> usize {
+        self.appended_bytes() + self.in_flight_bytes
+    }
+
+    fn appended_bytes(&self) -> usize {
+        self.frames.len() + self.shared_bytes
+    }
+
+    fn is_low(&self) -> bool {
+        self.unsent_bytes() < self.high_water_bytes / 2
+    }
+
+    /// Takes out what was appended, to be written.
+    fn take(&mut self) -> InFlight {
+        self.in_flight_bytes = self.appended_bytes();
+        self.shared_bytes = 0;
+        InFlight::new(
+            std::mem::take(&mut self.frames),
+            std::mem::take(&mut self.shared),
+        )
+    }
+
+    /// Whether the connection's task has something to do now that a writer is done.
+    fn needs_owner(&self) -> bool {
+        self.appended_bytes() > 0
+            || (self.is_low() && (self.reader_held || !self.waiting.is_empty()))
+    }
+
+    /// Notes that the task is to look here, and gives its waker.
+    fn call_owner(&mut self) -> Option<Waker> {
+        if std::mem::replace(&mut self.attention, true) {
+            None
+        } else {
+            self.owner.clone()
+        }
+    }
+
+    fn close(&mut self) {
+        self.writer = Writer::Closed;
+        self.frames = Vec::new();
+        self.shared = VecDeque::new();
+        self.shared_bytes = 0;
+        self.in_flight_bytes = 0;
+        self.waiting = Vec::new();
+    }
+}
+
+fn wake(owner: Option<Waker>) {
+    if let Some(owner) = owner {
+        owner.wake();
     }
 }
 
 impl Outgoing {
-    /// Takes the lock. Innermost of all locks: hold it briefly, take no other.
-    pub fn lock(&self) -> MutexGuard<'_, Pending> {
-        self.pending.lock()
+    /// For a plain socket: whoever flushes writes.
+    pub fn direct(socket: OwnedWriteHalf, high_water_bytes: usize) -> Arc<Self> {
+        Arc::new(Self {
+            pending: Mutex::new(Pending::new(high_water_bytes)),
+            route: Route::Direct(socket),
+        })
     }
 
-    /// Writes out what is there if nobody else is writing and the socket takes it, else wakes
-    /// the connection's task; resumes consumers that waited for room. Call without any lock.
+    /// For a connection whose own task does the writing, or has none: see [`Outgoing::drain`].
+    pub fn detached(high_water_bytes: usize) -> Arc<Self> {
+        Arc::new(Self {
+            pending: Mutex::new(Pending::new(high_water_bytes)),
+            route: Route::Owner,
+        })
+    }
+
+    /// Takes the lock. Innermost of all locks: hold it briefly, take no other.
+    pub fn lock(&self) -> PendingGuard<'_> {
+        let mut pending = self.pending.lock();
+        if matches!(pending.writer, Writer::Closed) {
+            // Nobody will ever take it; so that it does not grow.
+            pending.frames.clear();
+            pending.shared.clear();
+            pending.shared_bytes = 0;
+        } else if pending.frames.capacity() == 0 {
+            pending.frames = buffers::take();
+        }
+        PendingGuard(pending)
+    }
+
+    /// Writes out what is there if nobody else is writing and the socket takes it, else sees to
+    /// it that the connection's task does. Call without any lock.
     pub fn flush(&self) {
-        todo!()
+        let mut pending = self.pending.lock();
+        if pending.appended_bytes() == 0 {
+            return;
+        }
+        match (&self.route, &pending.writer) {
+            (Route::Direct(socket), Writer::Nobody) => {
+                pending.writer = Writer::Somebody;
+                let batch = pending.take();
+                drop(pending);
+                self.write(batch, |slices| match slices {
+                    [slice] => socket.try_write(slice),
+                    slices => socket.try_write_vectored(slices),
+                });
+            }
+            (Route::Owner, Writer::Nobody) => {
+                let owner = pending.call_owner();
+                drop(pending);
+                wake(owner);
+            }
+            // The writer looks again before it goes; the task does when the socket is ready.
+            (_, Writer::Somebody | Writer::Stalled(_) | Writer::Closed) => {}
+        }
+    }
+
+    /// Writes from the connection's own task: what stalled, then what was appended since.
+    /// `write` gives `WouldBlock` when the socket takes no more.
+    pub fn write_from_owner(
+        &self,
+        write: impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
+    ) -> WriteState {
+        let mut pending = self.pending.lock();
+        let batch = match std::mem::replace(&mut pending.writer, Writer::Somebody) {
+            Writer::Stalled(batch) => batch,
+            Writer::Nobody if pending.appended_bytes() > 0 => pending.take(),
+            other => {
+                pending.writer = other;
+                return pending.state();
+            }
+        };
+        drop(pending);
+        self.write(batch, write)
+    }
+
+    /// Writes `batch` and what was appended meanwhile. The caller has made itself the writer.
+    fn write(
+        &self,
+        mut batch: InFlight,
+        mut write: impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
+    ) -> WriteState {
+        for round in 1.. {
+            let before_bytes = batch.len();
+            let written = batch.write(&mut write);
+            let mut pending = self.pending.lock();
+            pending.sent_bytes += (before_bytes - batch.len()) as u64;
+            if matches!(pending.writer, Writer::Closed) {
+                return WriteState::Closed;
+            }
+            let owner = match written {
+                Written::All => {
+                    pending.in_flight_bytes = 0;
+                    if pending.appended_bytes() > 0 && round < WRITE_ROUNDS {
+                        let next = pending.take();
+                        drop(pending);
+                        std::mem::replace(&mut batch, next).recycle();
+                        continue;
+                    }
+                    pending.writer = Writer::Nobody;
+                    if pending.needs_owner() {
+                        pending.call_owner()
+                    } else {
+                        None
+                    }
+                }
+                Written::Part => {
+                    batch.shrink();
+                    pending.in_flight_bytes = batch.len();
+                    pending.writer = Writer::Stalled(std::mem::take(&mut batch));
+                    pending.call_owner()
+                }
+                Written::Failed => {
+                    pending.close();
+                    pending.call_owner()
+                }
+            };
+            let state = pending.state();
+            drop(pending);
+            batch.recycle();
+            wake(owner);
+            return state;
+        }
+        unreachable!("the loop only ends by returning")
+    }
+
+    /// Registers the connection's task as the one to be woken; call it before looking at anything
+    /// else here.
+    pub fn register(&self, waker: &Waker) {
+        let mut pending = self.pending.lock();
+        pending.attention = false;
+        if !pending
+            .owner
+            .as_ref()
+            .is_some_and(|owner| owner.will_wake(waker))
+        {
+            pending.owner = Some(waker.clone());
+        }
+    }
+
+    /// Wakes the connection's task.
+    pub fn wake_owner(&self) {
+        let owner = self.pending.lock().call_owner();
+        wake(owner);
+    }
+
+    /// How writing stands.
+    pub fn state(&self) -> WriteState {
+        self.pending.lock().state()
+    }
+
+    /// Bytes sent so far.
+    pub fn sent_bytes(&self) -> u64 {
+        self.pending.lock().sent_bytes
+    }
+
+    /// Bytes that the client has not been sent yet.
+    pub fn unsent_bytes(&self) -> usize {
+        self.pending.lock().unsent_bytes()
+    }
+
+    /// Whether replies have piled up past the high-water mark, so that no more is to be read from
+    /// the client for now.
+    pub fn is_past_mark(&self) -> bool {
+        let pending = self.pending.lock();
+        pending.unsent_bytes() > pending.high_water_bytes
+    }
+
+    /// Whether the client may be read again after [`Outgoing::is_past_mark`]; if not, the task is
+    /// woken as soon as it may.
+    pub fn hold_reader_until_low(&self) -> bool {
+        let mut pending = self.pending.lock();
+        let is_low = pending.is_low();
+        pending.reader_held = !is_low;
+        is_low
+    }
+
+    /// Resumes the consumers that waited for room, if there is some now. Says whether there were
+    /// any. Call without any lock, from the connection's task.
+    pub fn resume_waiting(&self) -> bool {
+        let waiting = {
+            let mut pending = self.pending.lock();
+            if pending.waiting.is_empty() || !pending.is_low() {
+                return false;
+            }
+            std::mem::take(&mut pending.waiting)
+        };
+        let mut effects = Effects::new();
+        for (queue, consumer) in waiting {
+            queue.resume(consumer, &mut effects);
+        }
+        effects.complete();
+        true
+    }
+
+    /// Takes everything out that was appended, as a client would read it, and resumes consumers
+    /// that waited for room; for a detached buffer.
+    pub fn drain(&self) -> Vec<u8> {
+        let mut drained = Vec::new();
+        self.write_from_owner(|slices| {
+            slices
+                .iter()
+                .for_each(|slice| drained.extend_from_slice(slice));
+            Ok(slices.iter().map(|slice| slice.len()).sum())
+        });
+        self.resume_waiting();
+        drained
+    }
+
+    /// The connection is over: drops what was not sent and takes nothing any more.
+    pub fn close(&self) {
+        self.pending.lock().close();
+    }
+}
+
+impl Pending {
+    fn state(&self) -> WriteState {
+        match self.writer {
+            Writer::Nobody if self.appended_bytes() == 0 => WriteState::Empty,
+            Writer::Nobody => WriteState::Ready,
+            Writer::Somebody => WriteState::Busy,
+            Writer::Stalled(_) => WriteState::Stalled,
+            Writer::Closed => WriteState::Closed,
+        }
     }
 }
