@@ -9,6 +9,8 @@
 //! [`whole_publish`] is the same for the three frames of a small message in one step; whatever it
 //! takes, [`frame`] would have taken too, in the same way.
 
+use std::fmt::Write;
+
 use nom::bytes::complete as whole;
 use nom::bytes::streaming as partial;
 use nom::number::complete::{be_u8 as octet, be_u16 as short, be_u32 as long, be_u64 as longlong};
@@ -114,7 +116,13 @@ impl Snippet {
             "first 16"
         };
         let shown = self.bytes.get(..self.length.into()).unwrap_or_default();
-        format!("type {kind}, {extent} octets = {}", PrettyBinary(shown))
+        let mut text = format!("type {kind}, {extent} octets = ");
+        let binary = PrettyBinary {
+            bytes: shown,
+            column: text.len(),
+        };
+        let _ = write!(text, "{binary}");
+        text
     }
 }
 
@@ -310,8 +318,6 @@ pub struct WholePublish<'a> {
 
 const BASIC: u16 = 60;
 const BASIC_PUBLISH: u16 = 40;
-/// Class, weight and body size.
-const CONTENT_HEADER_BYTES: u32 = 12;
 
 /// Such a publish at the start of `input`, and how many bytes it took. None for anything else,
 /// which then goes the slow way through [`frame`] (that also finds the error, if it is one).
@@ -319,21 +325,19 @@ const CONTENT_HEADER_BYTES: u32 = 12;
 pub fn whole_publish(input: &[u8], frame_max: u32) -> Option<(WholePublish<'_>, usize)> {
     let limit = payload_limit(frame_max);
 
-    let (rest, (kind, channel, method_size)) = frame_head(input)?;
-    if kind != FRAME_METHOD || channel == 0 || method_size > limit {
+    let (rest, head) = frame_head(input)?;
+    let channel = head.channel;
+    if head.kind != FRAME_METHOD || channel == 0 || head.size > limit {
         return None;
     }
-    let (rest, method) = frame_payload(rest, method_size)?;
+    let (rest, method) = frame_payload(rest, head.size)?;
     let (exchange, routing_key, bits) = publish_arguments(method)?;
 
-    let (rest, (kind, header_channel, header_size)) = frame_head(rest)?;
-    if kind != FRAME_HEADER || header_channel != channel || header_size > limit {
+    let (rest, head) = frame_head(rest)?;
+    if head.kind != FRAME_HEADER || head.channel != channel || head.size > limit {
         return None;
     }
-    if header_size < CONTENT_HEADER_BYTES {
-        return None;
-    }
-    let (rest, header) = frame_payload(rest, header_size)?;
+    let (rest, header) = frame_payload(rest, head.size)?;
     let ContentHeader {
         class_id,
         weight,
@@ -347,15 +351,14 @@ pub fn whole_publish(input: &[u8], frame_max: u32) -> Option<(WholePublish<'_>, 
     let (rest, body) = if body_size == 0 {
         (rest, &[][..])
     } else {
-        let (rest, (kind, body_channel, size)) = frame_head(rest)?;
-        if kind != FRAME_BODY
-            || body_channel != channel
-            || u64::from(size) != body_size
-            || size > limit
-        {
+        let (rest, head) = frame_head(rest)?;
+        if head.kind != FRAME_BODY || head.channel != channel || head.size > limit {
             return None;
         }
-        frame_payload(rest, size)?
+        if u64::from(head.size) != body_size {
+            return None;
+        }
+        frame_payload(rest, head.size)?
     };
     let publish = WholePublish {
         channel,
@@ -369,10 +372,25 @@ pub fn whole_publish(input: &[u8], frame_max: u32) -> Option<(WholePublish<'_>, 
     Some((publish, input.len() - rest.len()))
 }
 
+/// What stands before a payload.
+struct Head {
+    kind: u8,
+    channel: u16,
+    size: u32,
+}
+
 #[inline]
-fn frame_head(input: &[u8]) -> Option<(&[u8], (u8, u16, u32))> {
+fn frame_head(input: &[u8]) -> Option<(&[u8], Head)> {
     let head: IResult<&[u8], (u8, u16, u32), ()> = (octet, short, long).parse(input);
-    head.ok()
+    let (rest, (kind, channel, size)) = head.ok()?;
+    Some((
+        rest,
+        Head {
+            kind,
+            channel,
+            size,
+        },
+    ))
 }
 
 #[inline]

@@ -6,6 +6,9 @@
 //! As in RabbitMQ there is one word of flags; its lowest two bits, one of which the specification
 //! means to announce a second word, are not looked at.
 
+use std::fmt;
+
+use super::reply::{Exception, ReplyCode};
 use super::table::{FieldTable, ShortStr, TableError};
 use super::wire::{
     Reader, WireError, put_longlong, put_octet, put_short, put_short_str, put_table,
@@ -40,6 +43,26 @@ pub enum PropertyError {
     /// The headers are no field table.
     Headers(TableError),
 }
+
+impl PropertyError {
+    /// The exception that RabbitMQ closes the connection with, class and method 0: its channel
+    /// crashes over properties that it cannot read, which gives no text.
+    pub fn exception(&self) -> Exception {
+        Exception::new(ReplyCode::InternalError, "")
+    }
+}
+
+impl fmt::Display for PropertyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Truncated => f.write_str("properties end too early"),
+            Self::Trailing => f.write_str("properties are followed by something else"),
+            Self::Headers(error) => write!(f, "headers: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for PropertyError {}
 
 impl From<WireError> for PropertyError {
     fn from(error: WireError) -> Self {

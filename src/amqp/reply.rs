@@ -1,8 +1,15 @@
-//! Reply codes, soft (they close a channel) and hard (they close a connection).
+//! What a peer is told when it is refused: a reply code and a text.
+//!
+//! RabbitMQ's layout of the text is `NAME - text`, the name alone where there is no text, and at
+//! most 255 bytes: of a longer one the first 252 and three dots.
 
 use std::fmt;
 
 pub use super::reply_code::ReplyCode;
+use super::short_str::{SHORT_STR_MAX_BYTES, ShortStr};
+
+/// What a text that was cut ends in.
+const CUT_MARK: &str = "...";
 
 /// What a peer is told when something it asked for is refused. The connection adds the class
 /// and method that caused it and decides by [`ReplyCode::is_hard`] what is closed.
@@ -23,19 +30,23 @@ impl Exception {
         }
     }
 
-    /// The reply text as it goes on the wire: `NAME - text`, cut to a short string's 255 bytes
-    /// as RabbitMQ does.
+    /// The reply text as it goes on the wire. Where RabbitMQ would cut a character in two, it is
+    /// left out.
     pub fn reply_text(&self) -> String {
+        if self.text.is_empty() {
+            return self.code.name().to_owned();
+        }
         let mut text = format!("{} - {}", self.code.name(), self.text);
-        if text.len() > 255 {
-            let mut end = 252;
-            while !text.is_char_boundary(end) {
-                end -= 1;
-            }
-            text.truncate(end);
-            text.push_str("...");
+        if text.len() > SHORT_STR_MAX_BYTES {
+            text.truncate(text.floor_char_boundary(SHORT_STR_MAX_BYTES - CUT_MARK.len()));
+            text.push_str(CUT_MARK);
         }
         text
+    }
+
+    /// The reply text as a field of a method.
+    pub fn reply_str(&self) -> ShortStr {
+        ShortStr::from(self.reply_text())
     }
 }
 

@@ -4,6 +4,8 @@
 //! their order, and names that come twice are kept twice, as RabbitMQ keeps them. How values lie
 //! on the wire is `table_codec`'s business.
 
+use std::fmt;
+
 use bytes::Bytes;
 
 pub use super::short_str::ShortStr;
@@ -24,6 +26,20 @@ pub enum TableError {
     /// Tables and arrays lie deeper in each other than [`MAX_TABLE_DEPTH`].
     TooDeep,
 }
+
+impl fmt::Display for TableError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Truncated => f.write_str("malformed field table"),
+            Self::UnknownType(tag) => write!(f, "field table with a value of unknown type {tag}"),
+            Self::TooDeep => {
+                write!(f, "field table nested deeper than {MAX_TABLE_DEPTH} levels")
+            }
+        }
+    }
+}
+
+impl std::error::Error for TableError {}
 
 /// A field's value, with RabbitMQ's type tags.
 #[derive(Clone, Debug, PartialEq)]

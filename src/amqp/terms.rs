@@ -22,17 +22,21 @@ impl fmt::Display for Binary<'_> {
 }
 
 /// Bytes as Erlang's `~p` prints a binary: as a string where all are printable in Latin-1, as
-/// numbers otherwise.
-pub struct PrettyBinary<'a>(pub &'a [u8]);
+/// numbers otherwise, and those in lines of 80 columns.
+pub struct PrettyBinary<'a> {
+    /// What is printed.
+    pub bytes: &'a [u8],
+    /// How many columns of its first line are taken already.
+    pub column: usize,
+}
 
-impl fmt::Display for PrettyBinary<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let is_printable = |byte: &u8| matches!(byte, 8..=13 | 27 | 32..=126 | 160..=255);
-        if self.0.is_empty() || !self.0.iter().all(is_printable) {
-            return Binary(self.0).fmt(f);
-        }
+/// The last column in which `~p` ends a number, with its comma.
+const LAST_COLUMN: usize = 79;
+
+impl PrettyBinary<'_> {
+    fn text(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("<<\"")?;
-        for &byte in self.0.iter().take(SHOWN_MAX_BYTES) {
+        for &byte in self.bytes.iter().take(SHOWN_MAX_BYTES) {
             match byte {
                 8 => f.write_str("\\b")?,
                 9 => f.write_str("\\t")?,
@@ -47,5 +51,34 @@ impl fmt::Display for PrettyBinary<'_> {
             }
         }
         f.write_str("\">>")
+    }
+
+    fn numbers(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let margin = self.column + 2;
+        let mut column = margin;
+        let shown = self.bytes.len().min(SHOWN_MAX_BYTES);
+        f.write_str("<<")?;
+        for (index, byte) in self.bytes.iter().take(shown).enumerate() {
+            let comma = if index + 1 < shown { "," } else { "" };
+            let number = format!("{byte}{comma}");
+            if index > 0 && column + number.len() > LAST_COLUMN {
+                write!(f, "\n{:margin$}", "")?;
+                column = margin;
+            }
+            f.write_str(&number)?;
+            column += number.len();
+        }
+        f.write_str(">>")
+    }
+}
+
+impl fmt::Display for PrettyBinary<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let is_printable = |byte: &u8| matches!(byte, 8..=13 | 27 | 32..=126 | 160..=255);
+        if !self.bytes.is_empty() && self.bytes.iter().all(is_printable) {
+            self.text(f)
+        } else {
+            self.numbers(f)
+        }
     }
 }

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use spec::Spec;
 
 /// The head of every generated file, after its `//!` lines.
-const MARK: &str = "// Generated from spec/ by `cargo run -p spec-generator`; do not edit.\n";
+pub const MARK: &str = "// Generated from spec/ by `cargo run -p spec-generator`; do not edit.\n";
 
 /// A generated file: its path in the repository and its text.
 pub struct Generated {

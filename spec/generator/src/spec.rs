@@ -235,7 +235,7 @@ impl Spec {
                 for field in &method.fields {
                     self.wire_type(field)
                         .map_err(|error| format!("{name}: {error}"))?;
-                    if field.reserved == !field.doc.is_empty() {
+                    if field.reserved != field.doc.is_empty() {
                         return Err(format!("{name}: all fields but the reserved need a doc"));
                     }
                 }

@@ -17,6 +17,7 @@ pub mod tx;
 
 pub use all::Method;
 
+use super::frame::{Frame, FrameKind};
 use super::reply::{Exception, ReplyCode};
 use super::table::TableError;
 use super::terms::Binary;
@@ -86,7 +87,7 @@ impl MethodError {
         }
     }
 
-    /// The numbers of class and method, for the close that follows; 0 where unknown.
+    /// The numbers of class and method; 0 where unknown.
     pub fn ids(&self) -> (u16, u16) {
         match *self {
             Self::NoIds => (0, 0),
@@ -100,18 +101,33 @@ impl MethodError {
         }
     }
 
-    /// The exception that RabbitMQ answers with; `payload` is what was decoded. (RabbitMQ has none
-    /// for unknown methods and bad tables, over which its reader crashes: those are reported as
-    /// the specification wants them.)
+    /// The numbers of class and method that RabbitMQ blames in the connection.close that follows.
+    /// For text that is no UTF-8 it knows them on channel 0 only.
+    pub fn blamed_ids(&self, channel: u16) -> (u16, u16) {
+        match self {
+            Self::NotUtf8(_) if channel != 0 => (0, 0),
+            _ => self.ids(),
+        }
+    }
+
+    /// The exception that RabbitMQ answers with; `payload` is what was to be decoded.
+    ///
+    /// Unknown methods and bad tables have none there: RabbitMQ's reader crashes over them, and
+    /// the client sees its connection reset. Here they are answered as the specification has it.
     pub fn exception(&self, payload: &[u8]) -> Exception {
         let arguments = payload.get(4..).unwrap_or_default();
         match self {
-            Self::NoIds => Exception::new(ReplyCode::FrameError, "method frame without a method"),
+            Self::NoIds => Frame {
+                kind: FrameKind::Method,
+                channel: 0,
+                payload,
+            }
+            .unknown(),
             Self::Unknown {
                 class_id,
                 method_id,
             } => Exception::new(
-                ReplyCode::CommandInvalid,
+                ReplyCode::NotImplemented,
                 format!("unknown method {{{class_id},{method_id}}}"),
             ),
             Self::Malformed(_) => Exception::new(
@@ -121,16 +137,7 @@ impl MethodError {
             Self::NotUtf8(_) => {
                 Exception::new(ReplyCode::FrameError, "Malformed UTF-8 in shortstr")
             }
-            Self::Table(_, TableError::TooDeep) => {
-                Exception::new(ReplyCode::SyntaxError, "field table nested too deep")
-            }
-            Self::Table(_, TableError::UnknownType(tag)) => Exception::new(
-                ReplyCode::SyntaxError,
-                format!("field table with unknown type {tag}"),
-            ),
-            Self::Table(_, TableError::Truncated) => {
-                Exception::new(ReplyCode::SyntaxError, "malformed field table")
-            }
+            Self::Table(_, error) => Exception::new(ReplyCode::SyntaxError, error.to_string()),
         }
     }
 }
