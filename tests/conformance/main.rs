@@ -4,7 +4,21 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod acks;
+mod bindings;
 mod channels;
+mod consuming;
+mod dead_letters;
+mod exchanges;
+mod expiry;
 mod handshake;
 mod heartbeats;
+mod limits;
+mod no_wait;
+mod prefetch;
+mod priorities;
+mod publishing;
+mod queues;
+mod reply_to;
+mod transactions;
 mod tuning;

@@ -620,6 +620,12 @@ pub trait Talk {
         self.send(nack);
     }
 
+    /// The broker refuses a publish. (`multiple` may be set where nothing before it is open.)
+    #[track_caller]
+    fn expect_nack(&mut self, tag: u64) {
+        assert_eq!(self.expect_name("basic.nack").number("delivery-tag"), tag);
+    }
+
     #[track_caller]
     fn prefetch(&mut self, count: u16) {
         self.call(method!("basic.qos", prefetch_count: count));

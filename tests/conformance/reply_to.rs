@@ -1,0 +1,174 @@
+//! Direct reply-to: the pseudo-queue amq.rabbitmq.reply-to.
+
+use crate::support::*;
+
+const PSEUDO: &str = "amq.rabbitmq.reply-to";
+
+fn consume_replies() -> Method {
+    method!("basic.consume", queue: PSEUDO, consumer_tag: "replies", no_ack: true)
+}
+
+/// Sends a request and says what the server sees as its reply-to.
+fn request(client: &mut Client, queue: &str) -> String {
+    client.publish_with(
+        "",
+        queue,
+        &properties!(reply_to: PSEUDO, correlation_id: "1"),
+        "ping",
+    );
+    client.await_ready(queue, 1);
+    let message = client.get(queue, true).expect("a message");
+    match message.properties.get("reply-to") {
+        Some(Arg::Text(text)) => String::from_utf8(text.clone()).expect("UTF-8"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_reply_comes_straight_back() {
+    let mut client = Broker::shared().client();
+    let mut server = Broker::shared().client();
+    let queue = client.queue();
+    client.send(consume_replies());
+    client.expect(method!("basic.consume-ok", consumer_tag: "replies"));
+    let reply_to = request(&mut client, &queue);
+    assert!(reply_to.starts_with("amq.rabbitmq.reply-to."), "{reply_to}");
+    server.publish_with("", &reply_to, &properties!(correlation_id: "1"), "pong");
+    let reply = client.delivery();
+    assert_eq!(
+        reply.method,
+        method!("basic.deliver", consumer_tag: "replies", delivery_tag: 2, exchange: "", routing_key: &reply_to)
+    );
+    assert_eq!(
+        (reply.text().as_str(), reply.properties),
+        ("pong", properties!(correlation_id: "1"))
+    );
+}
+
+#[test]
+fn many_replies_keep_their_order() {
+    let mut client = Broker::shared().client();
+    let queue = client.queue();
+    client.call(consume_replies());
+    let reply_to = request(&mut client, &queue);
+    let mut server = Broker::shared().client();
+    for body in ["1", "2", "3"] {
+        server.publish("", &reply_to, body);
+    }
+    client.expect_bodies(&["1", "2", "3"]);
+}
+
+#[test]
+fn replies_need_no_ack() {
+    let mut client = Broker::shared().client();
+    let consume = method!("basic.consume", queue: PSEUDO);
+    client.refused(
+        consume,
+        406,
+        "PRECONDITION_FAILED - reply consumer cannot acknowledge",
+    );
+}
+
+#[test]
+fn there_is_one_reply_consumer_in_a_channel() {
+    let mut client = Broker::shared().client();
+    client.call(consume_replies());
+    let again = consume_replies().with("consumer_tag", "again");
+    client.refused(
+        again,
+        406,
+        "PRECONDITION_FAILED - reply consumer already set",
+    );
+}
+
+#[test]
+fn a_request_needs_a_reply_consumer() {
+    let mut client = Broker::shared().client();
+    client.publish_with("", "anywhere", &properties!(reply_to: PSEUDO), "ping");
+    client.expect_close(
+        406,
+        "PRECONDITION_FAILED - fast reply consumer does not exist",
+        "basic.publish",
+    );
+}
+
+#[test]
+fn a_cancelled_reply_consumer_gets_nothing() {
+    let mut client = Broker::shared().client();
+    let queue = client.queue();
+    client.call(consume_replies());
+    let reply_to = request(&mut client, &queue);
+    client.call(method!("basic.cancel", consumer_tag: "replies"));
+    client.publish("", &reply_to, "late");
+    client.call(method!("basic.qos"));
+    client.call(consume_replies());
+    client.call(method!("basic.qos"));
+}
+
+#[test]
+fn servers_may_ask_whether_a_client_still_waits() {
+    let mut client = Broker::shared().client();
+    let mut server = Broker::shared().client();
+    let queue = client.queue();
+    client.call(consume_replies());
+    let reply_to = request(&mut client, &queue);
+    let ask = method!("queue.declare", queue: &reply_to, passive: true);
+    server.send(ask.clone());
+    server.expect(method!("queue.declare-ok", queue: &reply_to, consumer_count: 1));
+    server.send(ask.clone().with("passive", false));
+    server.expect(method!("queue.declare-ok", queue: &reply_to, consumer_count: 1));
+    client.close();
+    let text = format!("NOT_FOUND - no queue '{reply_to}' in vhost '/'");
+    crate::support::broker::eventually("gone", || {
+        server.send(ask.clone());
+        let answer = server.receive();
+        if answer.name == "channel.close" {
+            assert_eq!(answer.text("reply-text"), text);
+        }
+        answer.name == "channel.close"
+    });
+}
+
+#[test]
+fn the_pseudo_queue_itself_may_be_declared() {
+    let mut client = Broker::shared().client();
+    for passive in [true, false] {
+        client.send(method!("queue.declare", queue: PSEUDO, passive: passive));
+        client.expect(method!("queue.declare-ok", queue: PSEUDO, consumer_count: 1));
+    }
+}
+
+#[test]
+fn mandatory_replies_come_back_because_this_is_no_queue() {
+    let mut client = Broker::shared().client();
+    let queue = client.queue();
+    client.call(consume_replies());
+    let reply_to = request(&mut client, &queue);
+    let mut server = Broker::shared().client();
+    let reply = method!("basic.publish", routing_key: &reply_to, mandatory: true);
+    server.send_content(reply.clone(), &Properties::default(), b"pong");
+    client.expect_bodies(&["pong"]);
+    assert_eq!(
+        server.message("basic.return").method.text("reply-text"),
+        "NO_ROUTE"
+    );
+    client.close();
+    server.send_content(reply, &Properties::default(), b"pong");
+    assert_eq!(
+        server.message("basic.return").method.text("reply-text"),
+        "NO_ROUTE"
+    );
+}
+
+#[test]
+fn replies_may_be_confirmed() {
+    let mut client = Broker::shared().client();
+    let queue = client.queue();
+    client.call(consume_replies());
+    let reply_to = request(&mut client, &queue);
+    client.open_channel(2);
+    client.on(2).call(method!("confirm.select"));
+    client.on(2).publish("", &reply_to, "pong");
+    client.on(2).expect(method!("basic.ack", delivery_tag: 1));
+    client.expect_bodies(&["pong"]);
+}
