@@ -13,11 +13,13 @@
 pub mod broker;
 pub mod client;
 pub mod methods;
+pub mod random;
 pub mod value;
 
 pub use broker::{Broker, skip, unique};
 pub use client::{Channel, Client, Login, Talk};
 pub use methods::{Arg, Method, Properties};
+pub use random::Random;
 pub use value::{Table, Value};
 
 /// A field table: `table! { "x-message-ttl" => 100, "x-queue-type" => "classic" }`.
