@@ -1,0 +1,246 @@
+//! Publisher confirms: which publishes of a channel may be acknowledged, and how few frames say so.
+//!
+//! In: ranges of publish tags, each with the point of durability that it waits for and the tags
+//! in it that a queue refused. Out: acks and nacks in the order of the tags, so that one `multiple`
+//! ack may stand for everything below it. Today nothing needs to wait ([`SafePoint::NOW`]); a
+//! journal will hand out later points and call [`Confirms::release`] when they are reached.
+
+use std::collections::VecDeque;
+
+/// A point of the journal's watermark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct SafePoint(pub u64);
+
+impl SafePoint {
+    /// Safe at once: nothing of it has to be on the disk.
+    pub const NOW: Self = Self(0);
+}
+
+/// A basic.ack or basic.nack to a publisher.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub(super) enum Confirm {
+    Ack { tag: u64, multiple: bool },
+    Nack { tag: u64, multiple: bool },
+}
+
+#[derive(Debug)]
+struct Waiting {
+    first: u64,
+    last: u64,
+    safe_at: SafePoint,
+    /// Tags in the range that were refused, in order. (Empty but for full queues.)
+    refused: Vec<u64>,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Confirms {
+    next_tag: u64,
+    waiting: VecDeque<Waiting>,
+}
+
+impl Default for Confirms {
+    fn default() -> Self {
+        Self {
+            next_tag: 1,
+            waiting: VecDeque::new(),
+        }
+    }
+}
+
+impl Confirms {
+    /// The tag of the next publish.
+    pub fn next_tag(&mut self) -> u64 {
+        let tag = self.next_tag;
+        self.next_tag += 1;
+        tag
+    }
+
+    /// Whether something was handed over and not answered yet.
+    pub fn has_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// The queues have the publishes `first..=last`, except those `refused` (in any order, maybe
+    /// more than once); they count as confirmed when `safe_at` is reached.
+    pub fn handed_over(
+        &mut self,
+        first: u64,
+        last: u64,
+        mut refused: Vec<u64>,
+        safe_at: SafePoint,
+    ) {
+        refused.sort_unstable();
+        refused.dedup();
+        match self.waiting.back_mut() {
+            Some(waiting) if waiting.last + 1 == first && waiting.safe_at == safe_at => {
+                waiting.last = last;
+                waiting.refused.append(&mut refused);
+            }
+            _ => self.waiting.push_back(Waiting {
+                first,
+                last,
+                safe_at,
+                refused,
+            }),
+        }
+    }
+
+    /// Everything up to `reached` is safe: says what to send, and how many publishes it confirms.
+    pub fn release(&mut self, reached: SafePoint, mut send: impl FnMut(Confirm)) -> u64 {
+        let mut confirmed = 0;
+        // Acks that wait to be covered by a later one of the same round.
+        let mut run: Option<(u64, u64)> = None;
+        let mut send_run = |run: Option<(u64, u64)>, send: &mut dyn FnMut(Confirm)| {
+            if let Some((first, last)) = run {
+                confirmed += last - first + 1;
+                send(Confirm::Ack {
+                    tag: last,
+                    multiple: last > first,
+                });
+            }
+        };
+        while self
+            .waiting
+            .front()
+            .is_some_and(|waiting| waiting.safe_at <= reached)
+        {
+            let Some(waiting) = self.waiting.pop_front() else {
+                break;
+            };
+            let mut first = waiting.first;
+            for tag in waiting.refused {
+                if tag > first {
+                    run = Some((run.map_or(first, |(start, _)| start), tag - 1));
+                }
+                send_run(run.take(), &mut send);
+                send(Confirm::Nack {
+                    tag,
+                    multiple: false,
+                });
+                first = tag + 1;
+            }
+            if first <= waiting.last {
+                run = Some((run.map_or(first, |(start, _)| start), waiting.last));
+            }
+        }
+        send_run(run, &mut send);
+        confirmed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn sent(confirms: &mut Confirms, reached: u64) -> Vec<Confirm> {
+        let mut sent = Vec::new();
+        confirms.release(SafePoint(reached), |confirm| sent.push(confirm));
+        sent
+    }
+
+    #[test]
+    fn a_batch_is_one_ack() {
+        let mut confirms = Confirms::default();
+        confirms.handed_over(1, 1, vec![], SafePoint::NOW);
+        assert_eq!(
+            sent(&mut confirms, 0),
+            [Confirm::Ack {
+                tag: 1,
+                multiple: false
+            }]
+        );
+        confirms.handed_over(2, 9, vec![], SafePoint::NOW);
+        confirms.handed_over(10, 12, vec![], SafePoint::NOW);
+        assert_eq!(
+            sent(&mut confirms, 0),
+            [Confirm::Ack {
+                tag: 12,
+                multiple: true
+            }]
+        );
+        assert_eq!(sent(&mut confirms, 0), []);
+    }
+
+    #[test]
+    fn refused_tags_split_the_acks() {
+        let mut confirms = Confirms::default();
+        confirms.handed_over(1, 6, vec![6, 3, 3], SafePoint::NOW);
+        assert_eq!(
+            sent(&mut confirms, 0),
+            [
+                Confirm::Ack {
+                    tag: 2,
+                    multiple: true
+                },
+                Confirm::Nack {
+                    tag: 3,
+                    multiple: false
+                },
+                Confirm::Ack {
+                    tag: 5,
+                    multiple: true
+                },
+                Confirm::Nack {
+                    tag: 6,
+                    multiple: false
+                },
+            ]
+        );
+    }
+
+    /// Batches: (length, which of it is refused, how much later it is safe).
+    type Batches = Vec<(u64, BTreeSet<u64>, u64)>;
+
+    fn batches() -> impl Strategy<Value = Batches> {
+        prop::collection::vec(
+            (1..6u64, prop::collection::btree_set(0..6u64, 0..3), 0..2u64),
+            1..20,
+        )
+    }
+
+    proptest! {
+        /// A client that keeps its outstanding tags as the protocol says hears of each exactly
+        /// once, rightly, and not before it is safe.
+        #[test]
+        fn every_tag_is_answered_once(batches in batches(), rounds in prop::collection::vec(0..3u64, 1..20)) {
+            let mut confirms = Confirms::default();
+            let (mut outstanding, mut refused_all) = (BTreeSet::new(), BTreeSet::new());
+            let mut safe_at_of = std::collections::BTreeMap::new();
+            let mut point = 0;
+            for (length, refused, later) in batches {
+                point += later;
+                let tags: Vec<u64> = (0..length).map(|_| confirms.next_tag()).collect();
+                let refused: Vec<u64> = tags.iter().copied().filter(|tag| refused.contains(&(tag - tags[0]))).collect();
+                outstanding.extend(tags.iter().copied());
+                safe_at_of.extend(tags.iter().map(|tag| (*tag, point)));
+                refused_all.extend(refused.iter().copied());
+                confirms.handed_over(tags[0], tags[tags.len() - 1], refused, SafePoint(point));
+            }
+            let mut reached = 0;
+            for step in rounds.into_iter().chain([u64::MAX / 2]) {
+                reached += step;
+                for confirm in sent(&mut confirms, reached) {
+                    let (tag, multiple, refused) = match confirm {
+                        Confirm::Ack { tag, multiple } => (tag, multiple, false),
+                        Confirm::Nack { tag, multiple } => (tag, multiple, true),
+                    };
+                    let low = if multiple { 0 } else { tag };
+                    let answered: Vec<u64> = outstanding.range(low..=tag).copied().collect();
+                    prop_assert!(!answered.is_empty());
+                    for tag in answered {
+                        outstanding.remove(&tag);
+                        prop_assert_eq!(refused_all.contains(&tag), refused);
+                        prop_assert!(safe_at_of[&tag] <= reached);
+                    }
+                }
+            }
+            prop_assert!(outstanding.is_empty());
+        }
+    }
+}

@@ -1,0 +1,239 @@
+//! Consumers: basic.consume, basic.cancel, basic.qos.
+//!
+//! A consumer is made in three steps, so that its consume-ok is written before its first delivery:
+//! it is added to the queue, consume-ok is written, and then the queue may deliver to it.
+
+use std::sync::Arc;
+
+use super::Channel;
+use super::names::random_name;
+use super::permissions::{self, Resource};
+use super::read_batch::Gathering;
+use super::reply_to::REPLY_TO;
+use super::slots::{Consumer, ConsumerState, Waits};
+use crate::amqp::encode::DeliverTemplate;
+use crate::amqp::method::basic;
+use crate::amqp::reply::{Exception, ReplyCode};
+use crate::amqp::table::{FieldTable, FieldValue, ShortStr};
+use crate::auth::Permission;
+use crate::broker::SinkRef;
+use crate::broker::queue::ConsumerSpec;
+
+/// A channel has no more consumers than this. (RabbitMQ has a setting for it since 4.0.)
+const MAX_CONSUMERS: usize = 1 << 16;
+
+impl Channel {
+    pub(super) fn consume(
+        &mut self,
+        mut consume: basic::Consume,
+        batch: &mut Gathering<'_>,
+    ) -> Result<(), Exception> {
+        consume.queue = self.or_last_declared(consume.queue)?;
+        if !consume.consumer_tag.is_empty()
+            && self
+                .deliveries
+                .lock()
+                .slots
+                .of_tag(&consume.consumer_tag)
+                .is_some()
+        {
+            let tag = &consume.consumer_tag;
+            return Err(Exception::new(
+                ReplyCode::NotAllowed,
+                format!("attempt to reuse consumer tag '{tag}'"),
+            ));
+        }
+        if consume.queue == REPLY_TO {
+            return self.consume_replies(consume);
+        }
+        if self.deliveries.lock().slots.consumers() >= MAX_CONSUMERS {
+            let text = format!("reached maximum ({MAX_CONSUMERS}) of consumers per channel");
+            return Err(Exception::new(ReplyCode::NotAllowed, text));
+        }
+        permissions::check(
+            &self.shared,
+            Permission::Read,
+            Resource::Queue(&consume.queue),
+        )?;
+        let queue = self.shared.vhost.queue(&consume.queue, self.shared.id)?;
+        let priority = check_arguments(&consume, self.shared.vhost.name())?;
+        let tag = match consume.consumer_tag.is_empty() {
+            true => made_up_tag(),
+            false => consume.consumer_tag,
+        };
+
+        let consumer = Consumer {
+            tag: tag.clone(),
+            template: DeliverTemplate::new(self.number, tag.as_bytes(), self.shared.frame_max),
+            id: None,
+            no_ack: consume.no_ack,
+            prefetch: self.prefetch.into(),
+            waits: Waits::Not,
+            state: ConsumerState::Starting,
+        };
+        let slot = self
+            .deliveries
+            .lock()
+            .slots
+            .add_consumer(Arc::clone(&queue), consumer);
+        let sink: SinkRef = self.deliveries.clone();
+        let spec = ConsumerSpec {
+            tag: Arc::clone(tag.as_arc()),
+            sink,
+            slot,
+            no_ack: consume.no_ack,
+            exclusive: consume.exclusive,
+            priority,
+        };
+        let id = queue.add_consumer(spec).inspect_err(|_| {
+            let slots = &mut self.deliveries.lock().slots;
+            slots.cancel(slot);
+            slots.free_if_done(slot);
+        })?;
+        self.shared.broker.metrics().consumers_added.add(1);
+        if !consume.no_wait {
+            self.reply_unless(
+                false,
+                basic::ConsumeOk {
+                    consumer_tag: tag.clone(),
+                },
+            );
+        }
+        if self.deliveries.lock().slots.start(slot, id) {
+            queue.resume(id, &mut batch.effects);
+        } else {
+            // The queue was deleted in between.
+            self.deliveries.write_cancel(tag);
+            self.deliveries.lock().slots.free_if_done(slot);
+            self.shared.broker.metrics().consumers_removed.add(1);
+        }
+        Ok(())
+    }
+
+    pub(super) fn cancel(
+        &mut self,
+        cancel: basic::Cancel,
+        batch: &mut Gathering<'_>,
+    ) -> Result<(), Exception> {
+        let tag = cancel.consumer_tag;
+        let replies = self.has_reply_consumer
+            && self
+                .deliveries
+                .lock()
+                .reply_consumer
+                .as_ref()
+                .is_some_and(|consumer| consumer.tag == tag);
+        if replies {
+            self.stop_replies();
+        } else {
+            self.cancel_consumer(&tag, batch);
+        }
+        if !cancel.no_wait {
+            self.reply_unless(false, basic::CancelOk { consumer_tag: tag });
+        }
+        Ok(())
+    }
+
+    /// Ends a consumer; one that is not there is no error. Once this is done nothing more is
+    /// delivered to it.
+    fn cancel_consumer(&mut self, tag: &ShortStr, batch: &mut Gathering<'_>) {
+        let mut state = self.deliveries.lock();
+        let Some(slot) = state.slots.of_tag(tag) else {
+            return;
+        };
+        state.slots.cancel(slot);
+        let in_queue = state.slots.get_mut(slot).and_then(|slot| {
+            let id = slot.consumer.as_ref()?.id?;
+            Some((Arc::clone(&slot.queue), id))
+        });
+        drop(state);
+        if let Some((queue, id)) = in_queue {
+            queue.remove_consumer(id, &mut batch.effects);
+        }
+        self.deliveries.lock().slots.free_if_done(slot);
+        self.shared.broker.metrics().consumers_removed.add(1);
+    }
+
+    /// basic.qos: global=false is about consumers yet to come, global=true about the whole
+    /// channel; and as in RabbitMQ the former also lifts the latter.
+    pub(super) fn qos(
+        &mut self,
+        qos: basic::Qos,
+        batch: &mut Gathering<'_>,
+    ) -> Result<(), Exception> {
+        if qos.prefetch_size != 0 {
+            let text = format!("prefetch_size!=0 ({})", qos.prefetch_size);
+            return Err(Exception::new(ReplyCode::NotImplemented, text));
+        }
+        let mut state = self.deliveries.lock();
+        let unsettled = state.unacked.len();
+        match qos.global {
+            true => state
+                .channel_prefetch
+                .set(qos.prefetch_count.into(), unsettled),
+            false => {
+                self.prefetch = qos.prefetch_count;
+                state.channel_prefetch.set(0, unsettled);
+            }
+        }
+        let resumable = state.take_all_resumable();
+        drop(state);
+        self.reply_unless(false, basic::QosOk);
+        for (queue, consumer) in resumable {
+            queue.resume(consumer, &mut batch.effects);
+        }
+        Ok(())
+    }
+}
+
+/// A consumer tag where the client named none.
+pub(super) fn made_up_tag() -> ShortStr {
+    ShortStr::from(random_name("amq.ctag-"))
+}
+
+/// Checks the arguments that classic queues know, and says the consumer's priority. Others are
+/// let pass, as in RabbitMQ, except those that only other queue types have.
+fn check_arguments(consume: &basic::Consume, vhost: &str) -> Result<i32, Exception> {
+    let queue = Resource::Queue(&consume.queue).describe(vhost);
+    let invalid = |name: &str, reason: String| {
+        Err(Exception::new(
+            ReplyCode::PreconditionFailed,
+            format!("invalid arg '{name}' for {queue}{reason}"),
+        ))
+    };
+    let arguments: &FieldTable = &consume.arguments;
+    let priority = match arguments.get("x-priority") {
+        None => 0,
+        Some(value) => match value.as_i64() {
+            Some(priority) => priority.clamp(i32::MIN.into(), i32::MAX.into()) as i32,
+            None => {
+                let kind = value.type_name();
+                return invalid("x-priority", format!(": \"expected integer, got {kind}\""));
+            }
+        },
+    };
+    match arguments.get("x-cancel-on-ha-failover") {
+        None | Some(FieldValue::Bool(_)) => {}
+        Some(other) => {
+            let kind = other.type_name();
+            return invalid(
+                "x-cancel-on-ha-failover",
+                format!(": {{unacceptable_type,{kind}}}"),
+            );
+        }
+    }
+    if arguments.get("x-stream-offset").is_some() {
+        return invalid(
+            "x-stream-offset",
+            " of queue type rabbit_classic_queue".into(),
+        );
+    }
+    if arguments
+        .get("x-credit")
+        .is_some_and(|credit| matches!(credit, FieldValue::Table(_)))
+    {
+        // RabbitMQ has it for its AMQP 1.0 clients alone; no client of AMQP 0-9-1 can use it.
+        return Err(Exception::new(ReplyCode::NotImplemented, "x-credit"));
+    }
+    Ok(priority)
+}

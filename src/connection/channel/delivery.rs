@@ -1,0 +1,404 @@
+//! Where the deliveries of one channel go: from queues, into the client's outgoing buffer.
+//!
+//! In: what queues offer, called with a queue's lock held. Out: basic.deliver frames, encoded
+//! straight into the outgoing buffer, and the list of what is unsettled. Locks are taken in the
+//! order queue, delivery state, outgoing buffer; nothing here calls a queue.
+//!
+//! Holds always: a consumer that was said to be full has its reason in [`Waits`], written under
+//! this lock, and whoever takes the reason away (settling, basic.qos, the outgoing buffer) resumes
+//! it afterwards. So no wake-up is lost.
+
+use std::sync::Arc;
+
+use parking_lot::{Mutex, MutexGuard};
+
+use super::content_frames::{self, is_redelivered, short_str};
+use super::reply_to::{self, ReplyConsumer};
+use super::slots::{ChannelPrefetch, ConsumerState, Slots, Waits};
+use super::unacked::{Unacked, Unsettled};
+use crate::amqp::encode;
+use crate::amqp::method::{Method, basic};
+use crate::amqp::table::ShortStr;
+use crate::broker::queue::ConsumerId;
+use crate::broker::{Body, Delivery, Queue, Sink, Taken};
+use crate::connection::Shared;
+use crate::connection::outgoing::{HIGH_WATER_BYTES, Pending};
+
+/// Nobody keeps direct replies for a client that does not read: past so many unsent bytes they are
+/// dropped.
+const REPLY_LIMIT_BYTES: usize = 8 * HIGH_WATER_BYTES;
+
+/// The least that a delivery takes in the outgoing buffer.
+const SMALLEST_BYTES: usize = 64;
+
+/// See the module.
+pub(super) struct Deliveries {
+    shared: Arc<Shared>,
+    channel: u16,
+    state: Mutex<State>,
+}
+
+/// What the lock protects.
+pub(super) struct State {
+    pub slots: Slots,
+    pub unacked: Unacked,
+    pub channel_prefetch: ChannelPrefetch,
+    pub reply_consumer: Option<ReplyConsumer>,
+    /// Some consumer waits for the channel's prefetch.
+    has_waiting_for_channel: bool,
+    is_open: bool,
+    next_tag: u64,
+    /// What a delivery took of late in the outgoing buffer.
+    typical_bytes: usize,
+}
+
+impl Deliveries {
+    /// No consumers, nothing delivered.
+    pub fn new(channel: u16, shared: &Arc<Shared>) -> Arc<Self> {
+        Arc::new(Self {
+            shared: Arc::clone(shared),
+            channel,
+            state: Mutex::new(State {
+                slots: Slots::default(),
+                unacked: Unacked::default(),
+                channel_prefetch: ChannelPrefetch::default(),
+                reply_consumer: None,
+                has_waiting_for_channel: false,
+                is_open: true,
+                next_tag: 1,
+                typical_bytes: SMALLEST_BYTES,
+            }),
+        })
+    }
+
+    /// Takes the lock. Hold no outgoing buffer's lock; call no queue while holding it.
+    pub fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock()
+    }
+
+    /// Tells the client that the broker cancelled a consumer, if it wants to know.
+    pub fn write_cancel(&self, consumer_tag: ShortStr) {
+        if self.shared.capabilities.consumer_cancel_notify {
+            let method = Method::BasicCancel(basic::Cancel {
+                consumer_tag,
+                no_wait: true,
+            });
+            encode::method_frame(
+                &mut self.shared.outgoing.lock().frames,
+                self.channel,
+                &method,
+            );
+        }
+    }
+
+    /// Writes a basic.get-ok and remembers it if it is to be acknowledged. Called under the
+    /// queue's lock, as an offer is.
+    pub fn get_ok(
+        &self,
+        queue: &Arc<Queue>,
+        no_ack: bool,
+        delivery: &Delivery<'_>,
+        remaining: u64,
+    ) {
+        let mut state = self.state.lock();
+        let tag = state.take_tag();
+        if !no_ack {
+            let slot = state.slots.for_get(queue);
+            if let Some(entry) = state.slots.get_mut(slot) {
+                entry.unsettled += 1;
+            }
+            let now_ms = self.shared.broker.engine.clock.now_ms();
+            state.unacked.push(unsettled(tag, slot, now_ms, delivery));
+        }
+        let method = Method::BasicGetOk(basic::GetOk {
+            delivery_tag: tag,
+            redelivered: is_redelivered(delivery),
+            exchange: short_str(delivery.message.exchange),
+            routing_key: short_str(delivery.message.routing_key),
+            message_count: u32::try_from(remaining).unwrap_or(u32::MAX),
+        });
+        let mut pending = self.shared.outgoing.lock();
+        encode::method_frame(&mut pending.frames, self.channel, &method);
+        content_frames::write(
+            &mut pending,
+            self.channel,
+            self.shared.frame_max,
+            &delivery.message,
+        );
+    }
+
+    /// A direct reply. RabbitMQ gives it the next delivery's tag without using that up.
+    fn reply(&self, state: &State, slot: u32, deliveries: &[Delivery<'_>]) {
+        let Some(consumer) = state
+            .reply_consumer
+            .as_ref()
+            .filter(|consumer| consumer.slot == slot)
+        else {
+            return;
+        };
+        let mut pending = self.shared.outgoing.lock();
+        for delivery in deliveries {
+            let mut delivery = *delivery;
+            if pending.room_bytes() == 0 {
+                // Copied, so that the limit counts it.
+                delivery.message.body = Body::Slice(delivery.message.body.as_slice());
+                if pending.frames.len() >= REPLY_LIMIT_BYTES {
+                    return;
+                }
+            }
+            let (template, frame_max) = (&consumer.template, self.shared.frame_max);
+            content_frames::deliver(&mut pending, template, frame_max, state.next_tag, &delivery);
+        }
+        self.shared
+            .broker
+            .metrics()
+            .messages_delivered
+            .add(deliveries.len() as u64);
+    }
+
+    fn count(&self, deliveries: &[Delivery<'_>]) {
+        let metrics = self.shared.broker.metrics();
+        metrics.messages_delivered.add(deliveries.len() as u64);
+        let redelivered = deliveries
+            .iter()
+            .filter(|delivery| is_redelivered(delivery))
+            .count();
+        metrics.messages_redelivered.add(redelivered as u64);
+    }
+}
+
+impl Sink for Deliveries {
+    fn offer(&self, slot: u32, deliveries: &[Delivery<'_>]) -> Taken {
+        let mut guard = self.state.lock();
+        let state = &mut *guard;
+        if reply_to::is_reply_slot(slot) {
+            self.reply(state, slot, deliveries);
+            return Taken {
+                count: deliveries.len(),
+                full: false,
+            };
+        }
+        if !state.is_running(slot) {
+            return Taken {
+                count: 0,
+                full: true,
+            };
+        }
+        let credit = state.credit(slot);
+        let allowed = &deliveries[..deliveries.len().min(credit)];
+        let mut pending = self.shared.outgoing.lock();
+        let count = state.write(self, slot, allowed, &mut pending, |pending| {
+            pending.room_bytes() > 0
+        });
+        state.sent(slot, count);
+        let full = count < deliveries.len() || count == credit || pending.room_bytes() == 0;
+        if full {
+            state.wait(slot, count == credit, &mut pending);
+        }
+        drop(pending);
+        drop(guard);
+        self.count(&deliveries[..count]);
+        Taken { count, full }
+    }
+
+    fn reserve(&self, slot: u32, wanted: usize) -> usize {
+        let mut guard = self.state.lock();
+        let state = &mut *guard;
+        if !state.is_running(slot) {
+            return 0;
+        }
+        let credit = state.credit(slot);
+        let mut pending = self.shared.outgoing.lock();
+        // At least one fits where there is any room: the mark may be passed by one message.
+        let fit = pending.room_bytes().div_ceil(state.typical_bytes);
+        let promised = wanted.min(credit).min(fit);
+        state.sent(slot, promised);
+        if promised < wanted {
+            state.wait(slot, promised == credit, &mut pending);
+        }
+        promised
+    }
+
+    fn deliver(&self, slot: u32, deliveries: &[Delivery<'_>]) {
+        let mut state = self.state.lock();
+        let mut pending = self.shared.outgoing.lock();
+        state.write(self, slot, deliveries, &mut pending, |_| true);
+        drop(pending);
+        drop(state);
+        self.count(deliveries);
+    }
+
+    fn cancel(&self, slot: u32) {
+        let mut state = self.state.lock();
+        let Some(was) = state.slots.cancel(slot) else {
+            return;
+        };
+        // A consumer whose consume-ok is not out yet is told by whoever writes that.
+        if was == ConsumerState::Running {
+            if let Some(tag) = state.slots.tag(slot) {
+                self.write_cancel(tag);
+            }
+            state.slots.free_if_done(slot);
+            self.shared.broker.metrics().consumers_removed.add(1);
+        }
+    }
+
+    fn flush(&self) {
+        self.shared.outgoing.flush();
+    }
+}
+
+impl State {
+    /// Nothing is taken from now on, except what was promised, which is not written any more.
+    pub fn close(&mut self) {
+        self.is_open = false;
+    }
+
+    /// The consumer's prefetch or the channel's may have room again: if that was what it waited
+    /// for, it waits no longer and is to be resumed.
+    pub fn take_resumable(&mut self, slot: u32) -> Option<ConsumerId> {
+        let channel_has_room = self.channel_prefetch.credit() > 0;
+        let slot = self.slots.get_mut(slot)?;
+        let has_room = slot.credit() > 0;
+        let consumer = slot.consumer.as_mut()?;
+        let resumes = match consumer.waits {
+            Waits::ForPrefetch => has_room,
+            Waits::ForChannelPrefetch => channel_has_room,
+            Waits::Not | Waits::ForRoom => false,
+        };
+        if !resumes || consumer.state != ConsumerState::Running {
+            return None;
+        }
+        consumer.waits = Waits::Not;
+        consumer.id
+    }
+
+    /// As [`State::take_resumable`], for all consumers that wait for the channel's prefetch.
+    pub fn take_all_resumable(&mut self) -> Vec<(Arc<Queue>, ConsumerId)> {
+        if !self.has_waiting_for_channel || self.channel_prefetch.credit() == 0 {
+            return Vec::new();
+        }
+        self.has_waiting_for_channel = false;
+        let waiting: Vec<_> = self.slots.waiting_for_channel_prefetch().collect();
+        waiting
+            .into_iter()
+            .filter_map(|(slot, queue)| Some((queue, self.take_resumable(slot)?)))
+            .collect()
+    }
+
+    /// Deliveries of a slot were settled: they count against the limits no more.
+    pub fn settled(&mut self, slot: u32, count: usize) {
+        if let Some(slot) = self.slots.get_mut(slot) {
+            slot.unsettled = slot.unsettled.saturating_sub(count as u32);
+            if slot.consumer.is_some() {
+                self.channel_prefetch.settled(count);
+            }
+        }
+    }
+
+    fn is_running(&mut self, slot: u32) -> bool {
+        let consumer = self
+            .slots
+            .get_mut(slot)
+            .and_then(|slot| slot.consumer.as_ref());
+        self.is_open && consumer.is_some_and(|consumer| consumer.state == ConsumerState::Running)
+    }
+
+    fn take_tag(&mut self) -> u64 {
+        let tag = self.next_tag;
+        self.next_tag += 1;
+        tag
+    }
+
+    /// How many deliveries the limits allow.
+    fn credit(&mut self, slot: u32) -> usize {
+        let own = self.slots.get_mut(slot).map_or(0, |slot| slot.credit());
+        own.min(self.channel_prefetch.credit())
+    }
+
+    /// Deliveries count against the limits.
+    fn sent(&mut self, slot: u32, count: usize) {
+        if let Some(slot) = self.slots.get_mut(slot)
+            && slot
+                .consumer
+                .as_ref()
+                .is_some_and(|consumer| !consumer.no_ack)
+        {
+            slot.unsettled += count as u32;
+            self.channel_prefetch.sent(count);
+        }
+    }
+
+    /// The consumer is full: notes what for, and who resumes it.
+    fn wait(&mut self, slot: u32, for_prefetch: bool, pending: &mut Pending) {
+        let Some(slot) = self.slots.get_mut(slot) else {
+            return;
+        };
+        let own_has_room = slot.credit() > 0;
+        let Some(consumer) = slot.consumer.as_mut() else {
+            return;
+        };
+        consumer.waits = match for_prefetch {
+            true if own_has_room => Waits::ForChannelPrefetch,
+            true => Waits::ForPrefetch,
+            false => Waits::ForRoom,
+        };
+        match (consumer.waits, consumer.id) {
+            (Waits::ForRoom, Some(id)) => pending.wait_for_room(Arc::clone(&slot.queue), id),
+            (Waits::ForChannelPrefetch, _) => self.has_waiting_for_channel = true,
+            _ => {}
+        }
+    }
+
+    /// Encodes deliveries for as long as `goes_on` says so, and remembers what is to be settled.
+    /// Says how many.
+    fn write(
+        &mut self,
+        channel: &Deliveries,
+        slot: u32,
+        deliveries: &[Delivery<'_>],
+        pending: &mut Pending,
+        goes_on: impl Fn(&Pending) -> bool,
+    ) -> usize {
+        let consumer = self
+            .slots
+            .get_mut(slot)
+            .and_then(|slot| slot.consumer.as_ref());
+        let Some(consumer) = consumer else { return 0 };
+        let now_ms = if consumer.no_ack {
+            0
+        } else {
+            channel.shared.broker.engine.clock.now_ms()
+        };
+        let (mut count, mut bytes) = (0, 0);
+        for delivery in deliveries {
+            if !goes_on(pending) {
+                break;
+            }
+            let tag = self.next_tag;
+            self.next_tag += 1;
+            if self.is_open {
+                let (template, frame_max) = (&consumer.template, channel.shared.frame_max);
+                bytes += content_frames::deliver(pending, template, frame_max, tag, delivery);
+            }
+            if !consumer.no_ack {
+                self.unacked.push(unsettled(tag, slot, now_ms, delivery));
+            }
+            count += 1;
+        }
+        if let Some(typical_bytes) = bytes.checked_div(count) {
+            self.typical_bytes = typical_bytes.max(SMALLEST_BYTES);
+        }
+        count
+    }
+}
+
+fn unsettled(tag: u64, slot: u32, delivered_at_ms: u64, delivery: &Delivery<'_>) -> Unsettled {
+    Unsettled {
+        tag,
+        sequence: delivery.sequence,
+        slot,
+        returns: delivery.returns,
+        delivered_at_ms,
+    }
+}

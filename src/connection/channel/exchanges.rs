@@ -1,0 +1,131 @@
+//! exchange.declare, delete, bind and unbind: the checks that RabbitMQ's channel makes, in its
+//! order, before the vhost does the work.
+
+use super::Channel;
+use super::names::{check_not_default_exchange, check_not_reserved, without_line_ends};
+use super::permissions::{self, Resource};
+use crate::amqp::method::exchange;
+use crate::amqp::reply::{Exception, ReplyCode};
+use crate::amqp::table::FieldValue;
+use crate::auth::Permission;
+use crate::broker::vhost::ExchangeDeclare;
+
+impl Channel {
+    pub(super) fn declare_exchange(&mut self, declare: exchange::Declare) -> Result<(), Exception> {
+        let name = without_line_ends(&declare.exchange);
+        check_not_default_exchange(&name)?;
+        if !declare.passive {
+            self.check_may_declare(&name, &declare)?;
+        }
+        self.shared.vhost.declare_exchange(ExchangeDeclare {
+            name: &name,
+            kind: &declare.kind,
+            passive: declare.passive,
+            durable: declare.durable,
+            auto_delete: declare.auto_delete,
+            internal: declare.internal,
+            arguments: declare.arguments,
+        })?;
+        self.reply_unless(declare.no_wait, exchange::DeclareOk);
+        Ok(())
+    }
+
+    fn check_may_declare(&self, name: &str, declare: &exchange::Declare) -> Result<(), Exception> {
+        permissions::check(
+            &self.shared,
+            Permission::Configure,
+            Resource::Exchange(name),
+        )?;
+        if self.shared.vhost.has_exchange(name) {
+            return Ok(());
+        }
+        check_not_reserved("exchange", name)?;
+        self.check_may_route_on(
+            Resource::Exchange(name),
+            "alternate-exchange",
+            declare.arguments.get("alternate-exchange"),
+        )
+    }
+
+    /// Whoever makes something that sends messages on to another exchange must be allowed to read
+    /// from the one and write to the other.
+    pub(super) fn check_may_route_on(
+        &self,
+        from: Resource<'_>,
+        argument: &str,
+        to: Option<&FieldValue>,
+    ) -> Result<(), Exception> {
+        match to {
+            None => Ok(()),
+            Some(FieldValue::LongStr(to)) => {
+                permissions::check(&self.shared, Permission::Read, from)?;
+                let to = String::from_utf8_lossy(to);
+                permissions::check(&self.shared, Permission::Write, Resource::Exchange(&to))
+            }
+            Some(other) => {
+                let (kind, from) = (other.type_name(), from.describe(self.shared.vhost.name()));
+                let text = format!("invalid type '{kind}' for arg '{argument}' in {from}");
+                Err(Exception::new(ReplyCode::PreconditionFailed, text))
+            }
+        }
+    }
+
+    pub(super) fn delete_exchange(&mut self, delete: exchange::Delete) -> Result<(), Exception> {
+        let name = without_line_ends(&delete.exchange);
+        let exchange = Resource::Exchange(&name);
+        check_not_default_exchange(&name)?;
+        if name.starts_with("amq.") {
+            let text = format!(
+                "deletion of system {} not allowed",
+                exchange.describe(self.shared.vhost.name())
+            );
+            return Err(Exception::new(ReplyCode::AccessRefused, text));
+        }
+        permissions::check(&self.shared, Permission::Configure, exchange)?;
+        self.shared.vhost.delete_exchange(&name, delete.if_unused)?;
+        self.reply_unless(delete.no_wait, exchange::DeleteOk);
+        Ok(())
+    }
+
+    pub(super) fn bind_exchange(&mut self, bind: exchange::Bind) -> Result<(), Exception> {
+        let (destination, source) = self.check_exchange_binding(&bind.destination, &bind.source)?;
+        self.shared.vhost.bind_exchange(
+            &destination,
+            &source,
+            &bind.routing_key,
+            bind.arguments,
+        )?;
+        self.reply_unless(bind.no_wait, exchange::BindOk);
+        Ok(())
+    }
+
+    pub(super) fn unbind_exchange(&mut self, unbind: exchange::Unbind) -> Result<(), Exception> {
+        let (destination, source) =
+            self.check_exchange_binding(&unbind.destination, &unbind.source)?;
+        self.shared.vhost.unbind_exchange(
+            &destination,
+            &source,
+            &unbind.routing_key,
+            unbind.arguments,
+        )?;
+        self.reply_unless(unbind.no_wait, exchange::UnbindOk);
+        Ok(())
+    }
+
+    fn check_exchange_binding(
+        &self,
+        destination: &str,
+        source: &str,
+    ) -> Result<(String, String), Exception> {
+        let (destination, source) = (without_line_ends(destination), without_line_ends(source));
+        permissions::check(
+            &self.shared,
+            Permission::Write,
+            Resource::Exchange(&destination),
+        )?;
+        check_not_default_exchange(&destination)?;
+        check_not_default_exchange(&source)?;
+        permissions::check(&self.shared, Permission::Read, Resource::Exchange(&source))?;
+        Ok((destination.into_owned(), source.into_owned()))
+    }
+}

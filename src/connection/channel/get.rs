@@ -1,0 +1,36 @@
+//! basic.get: one message on demand.
+
+use std::sync::Arc;
+
+use super::Channel;
+use super::permissions::{self, Resource};
+use super::read_batch::Gathering;
+use crate::amqp::method::basic;
+use crate::amqp::reply::Exception;
+use crate::auth::Permission;
+
+impl Channel {
+    pub(super) fn get(
+        &mut self,
+        get: basic::Get,
+        batch: &mut Gathering<'_>,
+    ) -> Result<(), Exception> {
+        let name = self.or_last_declared(get.queue)?;
+        permissions::check(&self.shared, Permission::Read, Resource::Queue(&name))?;
+        let queue = self.shared.vhost.queue(&name, self.shared.id)?;
+        let deliveries = Arc::clone(&self.deliveries);
+        let got = queue.get(
+            get.no_ack,
+            &mut batch.effects,
+            &mut |delivery, remaining| {
+                deliveries.get_ok(&queue, get.no_ack, delivery, remaining);
+            },
+        );
+        if got {
+            self.shared.broker.metrics().messages_got.add(1);
+        } else {
+            self.reply_unless(false, basic::GetEmpty);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,277 @@
+//! The channel machine: what a client does on one channel, sans-IO.
+//!
+//! ```text
+//! publishes ──▶ publish.rs ──▶ read_batch.rs ──▶ queues        (content.rs: those in pieces;
+//!                   │              │                            message_checks.rs, sender_selected.rs,
+//!               route_cache.rs     └─▶ confirms.rs ──▶ client   tx.rs: special ones)
+//!
+//! consume.rs ──▶ slots.rs ◀── delivery.rs ◀── queues (and get.rs, reply_to.rs)
+//!                                 │
+//!                                 └─▶ content_frames.rs ──▶ client
+//! acks ──▶ settle.rs ──▶ unacked.rs ──▶ queues
+//! exchanges.rs, queues.rs: declare, bind, delete   names.rs, permissions.rs: what they check
+//! ```
+//!
+//! In: methods and contents, in the order in which the client sent them. Out: calls of the engine
+//! and frames in the outgoing buffer. Publishes and acknowledgements of one read are gathered and
+//! done together; everything else comes after what was gathered before it. The checks, their
+//! order and their texts are RabbitMQ's.
+
+mod confirms;
+mod consume;
+mod content;
+mod content_frames;
+mod delivery;
+mod exchanges;
+mod get;
+mod message_checks;
+mod names;
+mod permissions;
+mod publish;
+mod queues;
+mod read_batch;
+mod reply_to;
+mod route_cache;
+mod sender_selected;
+mod settle;
+mod slots;
+mod tx;
+mod unacked;
+
+use std::sync::Arc;
+
+pub use self::read_batch::ReadBatch;
+
+use self::confirms::Confirms;
+use self::content::Assembly;
+use self::delivery::Deliveries;
+use self::read_batch::Gathering;
+use self::route_cache::RouteCache;
+use self::settle::{Outcome, Settling};
+use self::tx::Transaction;
+use super::Shared;
+use crate::amqp::encode;
+use crate::amqp::method::{Method, access, basic, channel};
+use crate::amqp::reply::{Exception, ReplyCode};
+use crate::amqp::table::ShortStr;
+use crate::broker::Effects;
+
+/// One channel.
+pub struct Channel {
+    number: u16,
+    shared: Arc<Shared>,
+    /// Consumers and what was delivered: shared with the queues.
+    deliveries: Arc<Deliveries>,
+    /// The publish that is arriving in pieces.
+    assembly: Assembly,
+    routes: RouteCache,
+    /// In confirm mode.
+    confirms: Option<Confirms>,
+    /// In tx mode.
+    transaction: Option<Transaction>,
+    /// For consumers yet to come; 0 is no limit.
+    prefetch: u16,
+    /// The queue that is meant where a name is empty.
+    last_declared: ShortStr,
+    has_reply_consumer: bool,
+    /// How many reply consumers there have been.
+    reply_consumers: u32,
+    is_open: bool,
+}
+
+impl Channel {
+    /// A channel that the client has just opened.
+    pub fn open(number: u16, shared: &Arc<Shared>) -> Self {
+        shared.broker.metrics().channels_opened.add(1);
+        Self {
+            number,
+            shared: Arc::clone(shared),
+            deliveries: Deliveries::new(number, shared),
+            assembly: Assembly::default(),
+            routes: RouteCache::default(),
+            confirms: None,
+            transaction: None,
+            prefetch: 0,
+            last_declared: ShortStr::default(),
+            has_reply_consumer: false,
+            reply_consumers: 0,
+            is_open: true,
+        }
+    }
+
+    /// A method other than those of class connection and channel.open/close/close-ok. An error's
+    /// code decides what the connection closes; the connection knows class and method ids. What
+    /// was gathered before is to be handed over all the same, by [`Channel::finish`].
+    pub fn method<'a>(
+        &mut self,
+        method: Method,
+        batch: &mut ReadBatch<'a>,
+    ) -> Result<(), Exception> {
+        let batch = &mut batch.0;
+        self.assembly.method()?;
+        match method {
+            Method::BasicPublish(publish) => {
+                self.assembly.publish(publish);
+                Ok(())
+            }
+            Method::BasicAck(ack) => self.ack(ack, batch),
+            Method::BasicNack(nack) => self.nack(nack, batch),
+            Method::BasicReject(reject) => self.reject(reject, batch),
+            other => {
+                self.finish_gathered(batch);
+                self.dispatch(other, batch)
+            }
+        }
+    }
+
+    /// A method that comes after everything before it.
+    fn dispatch(&mut self, method: Method, batch: &mut Gathering<'_>) -> Result<(), Exception> {
+        match method {
+            Method::BasicConsume(consume) => self.consume(consume, batch),
+            Method::BasicCancel(cancel) => self.cancel(cancel, batch),
+            Method::BasicGet(get) => self.get(get, batch),
+            Method::BasicQos(qos) => self.qos(qos, batch),
+            Method::BasicRecoverAsync(recover) => self.recover(recover.requeue, batch),
+            Method::BasicRecover(recover) => {
+                self.recover(recover.requeue, batch)?;
+                self.reply_unless(false, basic::RecoverOk);
+                Ok(())
+            }
+            Method::QueueDeclare(declare) => self.declare_queue(declare),
+            Method::QueueBind(bind) => self.bind_queue(bind),
+            Method::QueueUnbind(unbind) => self.unbind_queue(unbind),
+            Method::QueuePurge(purge) => self.purge_queue(purge, batch),
+            Method::QueueDelete(delete) => self.delete_queue(delete, batch),
+            Method::ExchangeDeclare(declare) => self.declare_exchange(declare),
+            Method::ExchangeDelete(delete) => self.delete_exchange(delete),
+            Method::ExchangeBind(bind) => self.bind_exchange(bind),
+            Method::ExchangeUnbind(unbind) => self.unbind_exchange(unbind),
+            Method::ConfirmSelect(select) => self.confirm_select(select),
+            Method::TxSelect(_) => self.tx_select(),
+            Method::TxCommit(_) => self.tx_commit(batch),
+            Method::TxRollback(_) => self.tx_rollback(),
+            Method::ChannelFlow(flow) => self.flow(flow),
+            Method::AccessRequest(_) => {
+                self.reply_unless(false, access::RequestOk { ticket: 1 });
+                Ok(())
+            }
+            _ => Err(Exception::new(
+                ReplyCode::CommandInvalid,
+                "unimplemented method",
+            )),
+        }
+    }
+
+    /// A content header frame's payload.
+    pub fn content_header<'a>(
+        &mut self,
+        payload: &'a [u8],
+        batch: &mut ReadBatch<'a>,
+    ) -> Result<(), Exception> {
+        match self
+            .assembly
+            .header(payload, self.shared.max_message_bytes)?
+        {
+            Some(assembled) => self.publish_assembled(assembled, &mut batch.0),
+            None => Ok(()),
+        }
+    }
+
+    /// A content body frame's payload.
+    pub fn content_body<'a>(
+        &mut self,
+        payload: &'a [u8],
+        batch: &mut ReadBatch<'a>,
+    ) -> Result<(), Exception> {
+        match self.assembly.body(payload)? {
+            Some(assembled) => self.publish_assembled(assembled, &mut batch.0),
+            None => Ok(()),
+        }
+    }
+
+    /// The read is used up (or another channel's frames follow): hand over what was gathered.
+    /// Also before [`Channel::close`], and after an exception.
+    pub fn finish(&mut self, batch: &mut ReadBatch<'_>) -> Result<(), Exception> {
+        self.finish_gathered(&mut batch.0);
+        Ok(())
+    }
+
+    fn finish_gathered(&mut self, batch: &mut Gathering<'_>) {
+        self.hand_over(batch);
+        self.settle_gathered(batch);
+        batch.effects.complete();
+        self.send_confirms();
+    }
+
+    /// The channel closes, for whatever reason: consumers go, what is unacked is requeued, an
+    /// open transaction is dropped.
+    pub fn close(&mut self) {
+        if !std::mem::take(&mut self.is_open) {
+            return;
+        }
+        let mut effects = Effects::new();
+        self.stop_replies();
+        let mut state = self.deliveries.lock();
+        state.close();
+        let consumers = state.slots.cancel_all();
+        drop(state);
+        let metrics = self.shared.broker.metrics();
+        metrics.consumers_removed.add(consumers.len() as u64);
+        // First the consumers, so that nothing comes back to them.
+        for (queue, consumer) in consumers {
+            queue.remove_consumer(consumer, &mut effects);
+        }
+        let mut settling = Settling::new(Outcome::Recovered);
+        self.deliveries
+            .lock()
+            .unacked
+            .take_all(|delivery| settling.deliveries.push(delivery));
+        settling.deliveries.extend(
+            self.transaction
+                .take()
+                .into_iter()
+                .flat_map(Transaction::into_unsettled),
+        );
+        settling.settle(&self.deliveries, &mut effects);
+        effects.complete();
+        metrics.channels_closed.add(1);
+    }
+
+    /// Milliseconds until the oldest unacked delivery times out; None: nothing to wait for.
+    pub fn next_timeout_ms(&self) -> Option<u64> {
+        let timeout_ms = self.shared.consumer_timeout_ms?;
+        let delivered_at_ms = self.deliveries.lock().unacked.oldest()?.delivered_at_ms;
+        let now_ms = self.shared.broker.engine.clock.now_ms();
+        Some(
+            delivered_at_ms
+                .saturating_add(timeout_ms)
+                .saturating_sub(now_ms),
+        )
+    }
+
+    fn flow(&mut self, flow: channel::Flow) -> Result<(), Exception> {
+        if !flow.active {
+            return Err(Exception::new(ReplyCode::NotImplemented, "active=false"));
+        }
+        self.reply_unless(false, channel::FlowOk { active: true });
+        Ok(())
+    }
+
+    /// Answers a method, unless its client does not wait for that.
+    fn reply_unless(&self, no_wait: bool, answer: impl Into<Method>) {
+        if !no_wait {
+            encode::method_frame(
+                &mut self.shared.outgoing.lock().frames,
+                self.number,
+                &answer.into(),
+            );
+        }
+    }
+}
+
+impl Drop for Channel {
+    /// Should the connection fail to close it: deliveries must not be lost with it.
+    fn drop(&mut self) {
+        self.close();
+    }
+}

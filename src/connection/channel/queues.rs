@@ -1,0 +1,237 @@
+//! queue.declare, bind, unbind, purge and delete: the checks that RabbitMQ's channel makes, in its
+//! order, before the vhost does the work.
+
+use super::Channel;
+use super::names::{
+    check_not_default_exchange, check_not_reserved, random_name, without_line_ends,
+};
+use super::permissions::{self, Resource};
+use super::read_batch::Gathering;
+use super::reply_to;
+use crate::amqp::method::queue;
+use crate::amqp::reply::{Exception, ReplyCode};
+use crate::amqp::table::ShortStr;
+use crate::auth::Permission;
+use crate::broker::vhost::QueueDeclare;
+
+/// A message count as methods carry it.
+fn count(messages: u64) -> u32 {
+    u32::try_from(messages).unwrap_or(u32::MAX)
+}
+
+impl Channel {
+    pub(super) fn declare_queue(&mut self, declare: queue::Declare) -> Result<(), Exception> {
+        let name = without_line_ends(&declare.queue);
+        if name.starts_with(reply_to::REPLY_TO) {
+            return self.declare_reply_queue(&name, declare.no_wait);
+        }
+        if !declare.passive {
+            self.check_may_declare_queue(&name, &declare)?;
+        }
+        let queue = self.shared.vhost.declare_queue(
+            QueueDeclare {
+                name: &name,
+                passive: declare.passive,
+                // To RabbitMQ, what goes with its connection cannot survive a restart.
+                durable: declare.durable && !declare.exclusive,
+                exclusive: declare.exclusive,
+                auto_delete: declare.auto_delete,
+                arguments: declare.arguments,
+            },
+            self.shared.id,
+        )?;
+        let counts = queue.counts();
+        self.declared(
+            queue::DeclareOk {
+                queue: ShortStr::from(queue.name().clone()),
+                message_count: count(counts.ready),
+                consumer_count: counts.consumers,
+            },
+            declare.no_wait,
+        );
+        Ok(())
+    }
+
+    fn check_may_declare_queue(
+        &self,
+        name: &str,
+        declare: &queue::Declare,
+    ) -> Result<(), Exception> {
+        if name.is_empty() {
+            // The vhost will make up a name; what matters for permissions is how those look.
+            let example = random_name("amq.gen-");
+            let queue = Resource::Queue(&example);
+            permissions::check(&self.shared, Permission::Configure, queue)?;
+            return self.check_may_dead_letter(queue, declare);
+        }
+        check_not_reserved("queue", name)?;
+        let queue = Resource::Queue(name);
+        permissions::check(&self.shared, Permission::Configure, queue)?;
+        match self.shared.vhost.queue(name, self.shared.id) {
+            Err(error) if error.code == ReplyCode::NotFound => {
+                self.check_may_dead_letter(queue, declare)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn check_may_dead_letter(
+        &self,
+        queue: Resource<'_>,
+        declare: &queue::Declare,
+    ) -> Result<(), Exception> {
+        let argument = "x-dead-letter-exchange";
+        self.check_may_route_on(queue, argument, declare.arguments.get(argument))
+    }
+
+    /// Direct reply-to's pseudo-queue, or an address of it: there or not, whatever is declared.
+    fn declare_reply_queue(&mut self, name: &str, no_wait: bool) -> Result<(), Exception> {
+        if !reply_to::exists(&self.shared.broker, name) {
+            let queue = Resource::Queue(name).describe(self.shared.vhost.name());
+            return Err(Exception::new(ReplyCode::NotFound, format!("no {queue}")));
+        }
+        self.declared(
+            queue::DeclareOk {
+                queue: name.into(),
+                message_count: 0,
+                consumer_count: 1,
+            },
+            no_wait,
+        );
+        Ok(())
+    }
+
+    fn declared(&mut self, ok: queue::DeclareOk, no_wait: bool) {
+        self.last_declared = ok.queue.clone();
+        self.reply_unless(no_wait, ok);
+    }
+
+    /// The queue's name, or that of the queue declared last where it is empty.
+    pub(super) fn or_last_declared(&self, name: ShortStr) -> Result<ShortStr, Exception> {
+        if !name.is_empty() {
+            return Ok(name);
+        }
+        if self.last_declared.is_empty() {
+            return Err(Exception::new(
+                ReplyCode::NotFound,
+                "no previously declared queue",
+            ));
+        }
+        Ok(self.last_declared.clone())
+    }
+
+    pub(super) fn bind_queue(&mut self, bind: queue::Bind) -> Result<(), Exception> {
+        let binding = self.check_queue_binding(bind.queue, &bind.exchange, bind.routing_key)?;
+        let QueueBinding {
+            queue,
+            exchange,
+            routing_key,
+        } = binding;
+        self.shared.vhost.bind_queue(
+            &queue,
+            &exchange,
+            &routing_key,
+            bind.arguments,
+            self.shared.id,
+        )?;
+        self.reply_unless(bind.no_wait, queue::BindOk);
+        Ok(())
+    }
+
+    pub(super) fn unbind_queue(&mut self, unbind: queue::Unbind) -> Result<(), Exception> {
+        let binding =
+            self.check_queue_binding(unbind.queue, &unbind.exchange, unbind.routing_key)?;
+        let QueueBinding {
+            queue,
+            exchange,
+            routing_key,
+        } = binding;
+        self.shared.vhost.unbind_queue(
+            &queue,
+            &exchange,
+            &routing_key,
+            unbind.arguments,
+            self.shared.id,
+        )?;
+        self.reply_unless(false, queue::UnbindOk);
+        Ok(())
+    }
+
+    fn check_queue_binding(
+        &self,
+        queue: ShortStr,
+        exchange: &str,
+        routing_key: ShortStr,
+    ) -> Result<QueueBinding, Exception> {
+        // Where neither is named, the last queue's name is the routing key, too.
+        let routing_key = match queue.is_empty() && routing_key.is_empty() {
+            true => self.or_last_declared(ShortStr::default())?,
+            false => routing_key,
+        };
+        let queue = without_line_ends(&self.or_last_declared(queue)?).into_owned();
+        let exchange = without_line_ends(exchange).into_owned();
+        permissions::check(&self.shared, Permission::Write, Resource::Queue(&queue))?;
+        check_not_default_exchange(&exchange)?;
+        permissions::check(
+            &self.shared,
+            Permission::Read,
+            Resource::Exchange(&exchange),
+        )?;
+        Ok(QueueBinding {
+            queue,
+            exchange,
+            routing_key,
+        })
+    }
+
+    pub(super) fn purge_queue(
+        &mut self,
+        purge: queue::Purge,
+        batch: &mut Gathering<'_>,
+    ) -> Result<(), Exception> {
+        let name = self.or_last_declared(purge.queue)?;
+        permissions::check(&self.shared, Permission::Read, Resource::Queue(&name))?;
+        let queue = self.shared.vhost.queue(&name, self.shared.id)?;
+        let purged = queue.purge(&mut batch.effects);
+        self.reply_unless(
+            purge.no_wait,
+            queue::PurgeOk {
+                message_count: count(purged),
+            },
+        );
+        Ok(())
+    }
+
+    pub(super) fn delete_queue(
+        &mut self,
+        delete: queue::Delete,
+        batch: &mut Gathering<'_>,
+    ) -> Result<(), Exception> {
+        let name = self.or_last_declared(delete.queue)?;
+        let name = without_line_ends(&name);
+        permissions::check(&self.shared, Permission::Configure, Resource::Queue(&name))?;
+        let (if_unused, if_empty) = (delete.if_unused, delete.if_empty);
+        let vhost = &self.shared.vhost;
+        let deleted = vhost.delete_queue(
+            &name,
+            if_unused,
+            if_empty,
+            self.shared.id,
+            &mut batch.effects,
+        )?;
+        self.reply_unless(
+            delete.no_wait,
+            queue::DeleteOk {
+                message_count: count(deleted),
+            },
+        );
+        Ok(())
+    }
+}
+
+/// What queue.bind and unbind name, once it is clear what that is.
+struct QueueBinding {
+    queue: String,
+    exchange: String,
+    routing_key: ShortStr,
+}

@@ -1,0 +1,212 @@
+//! Transactions: publishes and acknowledgements that take effect at tx.commit.
+//!
+//! In: what a transactional channel does. Out, at commit: the publishes, in order, then the
+//! acknowledgements. As in RabbitMQ a publish is checked and routed when it is made, and only its
+//! delivery waits; and there is no atomicity beyond that: a queue that refuses a publish fails the
+//! commit, but undoes nothing.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use smallvec::SmallVec;
+
+use super::Channel;
+use super::read_batch::{Gathering, body_of};
+use super::settle::{Outcome, Settling};
+use super::unacked::Unsettled;
+use crate::amqp::method::tx;
+use crate::amqp::reply::{Exception, ReplyCode};
+use crate::broker::{Body, Effects, Facts, Message, Queue};
+
+/// What a transaction may hold in memory. RabbitMQ has no limit; whoever needs more than this
+/// would exhaust the machine there.
+const MAX_BYTES: usize = 256 << 20;
+
+/// What a publish or an acknowledgement takes beside its bytes.
+const ENTRY_BYTES: usize = 256;
+
+/// So many messages go to one queue with one call at commit.
+const COMMIT_SLICE: usize = 1024;
+
+/// An open transaction.
+#[derive(Default)]
+pub(super) struct Transaction {
+    publishes: Vec<Publish>,
+    settlements: Vec<(Outcome, Vec<Unsettled>)>,
+    held_bytes: usize,
+}
+
+/// A publish that waits for the commit.
+pub(super) struct Publish {
+    pub exchange: Bytes,
+    pub routing_key: Bytes,
+    pub properties: Bytes,
+    pub body: Bytes,
+    pub facts: Facts,
+    pub queues: SmallVec<[Arc<Queue>; 2]>,
+    pub mandatory: bool,
+}
+
+impl Publish {
+    /// Copies a message, except a body that is shared.
+    pub fn of(message: &Message<'_>, queues: SmallVec<[Arc<Queue>; 2]>, mandatory: bool) -> Self {
+        Self {
+            exchange: Bytes::copy_from_slice(message.exchange),
+            routing_key: Bytes::copy_from_slice(message.routing_key),
+            properties: Bytes::copy_from_slice(message.properties),
+            body: match message.body {
+                Body::Slice(body) => Bytes::copy_from_slice(body),
+                Body::Shared(body) => body.clone(),
+            },
+            facts: message.facts,
+            queues,
+            mandatory,
+        }
+    }
+
+    fn message(&self) -> Message<'_> {
+        Message {
+            exchange: &self.exchange,
+            routing_key: &self.routing_key,
+            properties: &self.properties,
+            body: body_of(&self.body),
+            facts: self.facts,
+        }
+    }
+}
+
+impl Transaction {
+    /// Keeps a publish for the commit.
+    pub fn publish(&mut self, publish: Publish) -> Result<(), Exception> {
+        let names_bytes = publish.exchange.len() + publish.routing_key.len();
+        self.hold(names_bytes + publish.properties.len() + publish.body.len() + ENTRY_BYTES)?;
+        self.publishes.push(publish);
+        Ok(())
+    }
+
+    /// Keeps for the commit what `take` takes.
+    pub fn settle(
+        &mut self,
+        outcome: Outcome,
+        take: impl FnOnce(&mut Vec<Unsettled>) -> Result<(), Exception>,
+    ) -> Result<(), Exception> {
+        if self
+            .settlements
+            .last()
+            .is_none_or(|(last, _)| *last != outcome)
+        {
+            self.hold(ENTRY_BYTES)?;
+            self.settlements.push((outcome, Vec::new()));
+        }
+        match self.settlements.last_mut() {
+            Some((_, deliveries)) => take(deliveries),
+            None => Ok(()),
+        }
+    }
+
+    fn hold(&mut self, bytes: usize) -> Result<(), Exception> {
+        self.held_bytes += bytes;
+        if self.held_bytes <= MAX_BYTES {
+            return Ok(());
+        }
+        Err(Exception::new(
+            ReplyCode::ResourceError,
+            format!("transaction is larger than {MAX_BYTES} bytes"),
+        ))
+    }
+
+    /// The deliveries that it has acknowledged, which are unsettled again.
+    pub fn into_unsettled(self) -> impl Iterator<Item = Unsettled> {
+        self.settlements
+            .into_iter()
+            .flat_map(|(_, deliveries)| deliveries)
+    }
+}
+
+impl Channel {
+    pub(super) fn tx_select(&mut self) -> Result<(), Exception> {
+        if self.confirms.is_some() {
+            return Err(precondition_failed("cannot switch from confirm to tx mode"));
+        }
+        self.transaction.get_or_insert_default();
+        self.reply_unless(false, tx::SelectOk);
+        Ok(())
+    }
+
+    pub(super) fn tx_commit(&mut self, batch: &mut Gathering<'_>) -> Result<(), Exception> {
+        let transaction = self
+            .transaction
+            .replace(Transaction::default())
+            .ok_or_else(not_transactional)?;
+        let refused = self.deliver_all(&transaction.publishes, &mut batch.effects);
+        for (outcome, deliveries) in transaction.settlements {
+            let acknowledged = if outcome == Outcome::Acked {
+                deliveries.len() as u64
+            } else {
+                0
+            };
+            self.shared
+                .broker
+                .metrics()
+                .messages_acknowledged
+                .add(acknowledged);
+            let mut settling = Settling::new(outcome);
+            settling.deliveries = deliveries;
+            settling.settle(&self.deliveries, &mut batch.effects);
+        }
+        if refused > 0 {
+            return Err(precondition_failed("partial tx completion"));
+        }
+        self.reply_unless(false, tx::CommitOk);
+        Ok(())
+    }
+
+    pub(super) fn tx_rollback(&mut self) -> Result<(), Exception> {
+        let transaction = self
+            .transaction
+            .replace(Transaction::default())
+            .ok_or_else(not_transactional)?;
+        self.deliveries
+            .lock()
+            .unacked
+            .put_back(transaction.into_unsettled());
+        self.reply_unless(false, tx::RollbackOk);
+        Ok(())
+    }
+
+    /// Delivers a transaction's publishes and returns those that reach no queue (any more). Says
+    /// how many were refused.
+    fn deliver_all(&mut self, publishes: &[Publish], effects: &mut Effects) -> usize {
+        let mut refused = 0;
+        for slice in publishes.chunks(COMMIT_SLICE) {
+            let messages: Vec<Message<'_>> = slice.iter().map(Publish::message).collect();
+            let mut queues: Vec<(&Arc<Queue>, Vec<u32>)> = Vec::new();
+            for (index, publish) in slice.iter().enumerate() {
+                let mut is_routed = false;
+                for queue in publish.queues.iter().filter(|queue| !queue.is_deleted()) {
+                    is_routed = true;
+                    match queues.iter_mut().find(|(seen, _)| seen.id() == queue.id()) {
+                        Some((_, picks)) => picks.push(index as u32),
+                        None => queues.push((queue, vec![index as u32])),
+                    }
+                }
+                if !is_routed {
+                    self.unroutable(publish.mandatory, &publish.message());
+                }
+            }
+            for (queue, picks) in queues {
+                queue.publish(&messages, Some(&picks), effects);
+                refused += effects.refused.drain(..).count();
+            }
+        }
+        refused
+    }
+}
+
+fn not_transactional() -> Exception {
+    precondition_failed("channel is not transactional")
+}
+
+fn precondition_failed(text: &str) -> Exception {
+    Exception::new(ReplyCode::PreconditionFailed, text)
+}
