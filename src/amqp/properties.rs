@@ -243,10 +243,16 @@ pub struct Scan<'a> {
 }
 
 /// Checks property flags and values, all of them, and finds where the values lie.
+#[inline]
 pub fn scan(raw: &[u8]) -> Result<Scan<'_>, PropertyError> {
     if raw == NO_PROPERTIES {
-        return Ok(Scan::default());
+        Ok(Scan::default())
+    } else {
+        scan_values(raw)
     }
+}
+
+fn scan_values(raw: &[u8]) -> Result<Scan<'_>, PropertyError> {
     let mut input = Reader::new(raw);
     let flags = input.short()?;
     let has = |flag: u16| flags & flag != 0;

@@ -7,6 +7,7 @@ use warren::amqp::frame::{
 };
 use warren::amqp::method::Method;
 
+use crate::checks::publish_frame_by_frame;
 use crate::specimens::{damaged, encoded_properties, framed, publish_frames, publish_payload};
 
 const FRAME_MAX: u32 = 131_072;
@@ -59,70 +60,6 @@ fn stream() -> BoxedStrategy<(Vec<Owned>, Vec<u8>)> {
         .boxed()
 }
 
-/// A whole publish as the slow path reads it: frame by frame, method by method.
-fn publish_frame_by_frame(input: &[u8], frame_max: u32) -> Option<(Publish, usize)> {
-    let (method, first) = frame(input, frame_max).ok()??;
-    let (header, second) = frame(&input[first..], frame_max).ok()??;
-    if method.kind != FrameKind::Method || header.kind != FrameKind::Header || method.channel == 0 {
-        return None;
-    }
-    let Ok(Method::BasicPublish(arguments)) = Method::decode(method.payload) else {
-        return None;
-    };
-    let content = content_header(header.payload)?;
-    if header.channel != method.channel || content.class_id != 60 || content.weight != 0 {
-        return None;
-    }
-    let mut used = first + second;
-    let mut body = Vec::new();
-    if content.body_size > 0 {
-        let (piece, third) = frame(&input[used..], frame_max).ok()??;
-        if piece.kind != FrameKind::Body || piece.channel != method.channel {
-            return None;
-        }
-        if piece.payload.len() as u64 != content.body_size {
-            return None;
-        }
-        body.extend_from_slice(piece.payload);
-        used += third;
-    }
-    let publish = Publish {
-        channel: method.channel,
-        exchange: arguments.exchange.as_bytes().to_vec(),
-        routing_key: arguments.routing_key.as_bytes().to_vec(),
-        mandatory: arguments.mandatory,
-        immediate: arguments.immediate,
-        properties: content.properties.to_vec(),
-        body,
-    };
-    Some((publish, used))
-}
-
-#[derive(Debug, PartialEq, Eq)]
-struct Publish {
-    channel: u16,
-    exchange: Vec<u8>,
-    routing_key: Vec<u8>,
-    mandatory: bool,
-    immediate: bool,
-    properties: Vec<u8>,
-    body: Vec<u8>,
-}
-
-impl From<WholePublish<'_>> for Publish {
-    fn from(publish: WholePublish<'_>) -> Self {
-        Self {
-            channel: publish.channel,
-            exchange: publish.exchange.to_vec(),
-            routing_key: publish.routing_key.to_vec(),
-            mandatory: publish.mandatory,
-            immediate: publish.immediate,
-            properties: publish.properties.to_vec(),
-            body: publish.body.to_vec(),
-        }
-    }
-}
-
 fn publishes() -> BoxedStrategy<Vec<u8>> {
     (
         0..3_u16,
@@ -137,9 +74,10 @@ fn publishes() -> BoxedStrategy<Vec<u8>> {
 }
 
 fn agree(input: &[u8], frame_max: u32) -> Result<(), TestCaseError> {
-    let at_once =
-        whole_publish(input, frame_max).map(|(publish, used)| (Publish::from(publish), used));
-    prop_assert_eq!(at_once, publish_frame_by_frame(input, frame_max));
+    prop_assert_eq!(
+        whole_publish(input, frame_max),
+        publish_frame_by_frame(input, frame_max)
+    );
     Ok(())
 }
 

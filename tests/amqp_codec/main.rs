@@ -2,6 +2,9 @@
 //! against the specification's data (an interpreter of `spec/` that shares no code with the
 //! generated codec), and against the `amq-protocol` crate.
 
+#[path = "../../fuzz/checks.rs"]
+mod checks;
+mod corpus;
 mod differential;
 mod errors;
 mod frames;

@@ -1,0 +1,9 @@
+//! A stream of frames, whole publishes among them.
+
+#![no_main]
+
+#[path = "../checks.rs"]
+#[allow(dead_code)]
+mod checks;
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| checks::frames(input));

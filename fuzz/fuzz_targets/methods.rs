@@ -1,0 +1,9 @@
+//! The payload of a method frame.
+
+#![no_main]
+
+#[path = "../checks.rs"]
+#[allow(dead_code)]
+mod checks;
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| checks::methods(input));
