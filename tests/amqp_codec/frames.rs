@@ -5,7 +5,6 @@ use proptest::prelude::*;
 use warren::amqp::frame::{
     Frame, FrameError, FrameKind, WholePublish, content_header, frame, whole_publish,
 };
-use warren::amqp::method::Method;
 
 use crate::checks::publish_frame_by_frame;
 use crate::specimens::{damaged, encoded_properties, framed, publish_frames, publish_payload};
@@ -165,4 +164,120 @@ fn the_end_is_looked_at_before_the_type() {
             ..
         })
     ));
+}
+
+/// Each differs from a whole publish in one thing, and is left to the slow path.
+#[test]
+fn what_is_not_quite_a_whole_publish_goes_the_slow_way() {
+    let method = b"\x00\x3c\x00\x28\x00\x00\x01e\x02rk\x01";
+    let header = |class: u8, weight: u8, size: u8| {
+        [
+            &[0, class, 0, weight, 0, 0, 0, 0, 0, 0, 0, size],
+            &[0, 0][..],
+        ]
+        .concat()
+    };
+    let three = |method: &[u8], header: &[u8], body: &[u8]| {
+        [
+            framed(1, 1, method),
+            framed(2, 1, header),
+            framed(3, 1, body),
+        ]
+        .concat()
+    };
+    let good = three(method, &header(60, 0, 5), b"hello");
+    let (publish, used) = whole_publish(&good, 4096).expect("a whole publish");
+    assert_eq!(used, good.len());
+    assert_eq!(
+        (publish.channel, publish.exchange, publish.routing_key),
+        (1, &b"e"[..], &b"rk"[..])
+    );
+    assert_eq!((publish.mandatory, publish.immediate), (true, false));
+    assert_eq!(
+        (publish.properties, publish.body),
+        (&[0, 0][..], &b"hello"[..])
+    );
+
+    let head = framed(1, 1, method);
+    let content = framed(2, 1, &header(60, 0, 5));
+    let body = framed(3, 1, b"hello");
+    let halves = [framed(3, 1, b"hel"), framed(3, 1, b"lo")].concat();
+    let mut bad_end = good.clone();
+    *bad_end.last_mut().expect("not empty") = 0;
+    for (what, input) in [
+        (
+            "channel 0",
+            [
+                framed(1, 0, method),
+                framed(2, 0, &header(60, 0, 5)),
+                framed(3, 0, b"hello"),
+            ]
+            .concat(),
+        ),
+        (
+            "the header's channel",
+            [&head[..], &framed(2, 2, &header(60, 0, 5)), &body].concat(),
+        ),
+        (
+            "the body's channel",
+            [&head[..], &content, &framed(3, 2, b"hello")].concat(),
+        ),
+        (
+            "another method",
+            three(
+                b"\x00\x3c\x00\x29\x00\x00\x01e\x02rk\x01",
+                &header(60, 0, 5),
+                b"hello",
+            ),
+        ),
+        (
+            "arguments that end too early",
+            three(&method[..11], &header(60, 0, 5), b"hello"),
+        ),
+        (
+            "arguments that go on",
+            three(&[&method[..], &[0]].concat(), &header(60, 0, 5), b"hello"),
+        ),
+        ("another class", three(method, &header(50, 0, 5), b"hello")),
+        ("a weight", three(method, &header(60, 1, 5), b"hello")),
+        (
+            "a header that is too short",
+            three(method, &header(60, 0, 5)[..11], b"hello"),
+        ),
+        (
+            "a body that is shorter",
+            three(method, &header(60, 0, 6), b"hello"),
+        ),
+        (
+            "a body that is longer",
+            three(method, &header(60, 0, 4), b"hello"),
+        ),
+        (
+            "a body in two frames",
+            [&head[..], &content, &halves].concat(),
+        ),
+        (
+            "an empty body frame first",
+            [&head[..], &content, &framed(3, 1, b""), &body].concat(),
+        ),
+        (
+            "a heartbeat between",
+            [&head[..], &framed(8, 0, b""), &content, &body].concat(),
+        ),
+        ("a wrong end", bad_end),
+    ] {
+        assert_eq!(whole_publish(&input, 4096), None, "{what}");
+    }
+    let no_body = [&head[..], &framed(2, 1, &header(60, 0, 0))].concat();
+    let followed = [&no_body[..], &body].concat();
+    assert_eq!(
+        whole_publish(&followed, 4096).map(|(publish, used)| (publish.body, used)),
+        Some((&b""[..], no_body.len()))
+    );
+    assert_eq!(
+        whole_publish(&good, 15),
+        Some((publish, used)),
+        "a payload may have frame-max bytes"
+    );
+    assert_eq!(whole_publish(&good, 13), None, "a frame that is too large");
 }
