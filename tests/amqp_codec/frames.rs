@@ -2,9 +2,7 @@
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use warren::amqp::frame::{
-    Frame, FrameError, FrameKind, WholePublish, content_header, frame, whole_publish,
-};
+use warren::amqp::frame::{Frame, FrameError, FrameKind, frame, whole_publish};
 
 use crate::checks::publish_frame_by_frame;
 use crate::specimens::{damaged, encoded_properties, framed, publish_frames, publish_payload};
