@@ -23,5 +23,5 @@ mod reply_code;
 mod short_str;
 pub mod table;
 mod table_codec;
-mod terms;
+pub(crate) mod terms;
 mod wire;

@@ -1,6 +1,6 @@
 //! How RabbitMQ prints bytes in its error texts: as Erlang terms.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 /// More bytes than fit into a reply text, however they are printed.
 const SHOWN_MAX_BYTES: usize = 256;
@@ -35,19 +35,25 @@ const LAST_COLUMN: usize = 79;
 
 impl PrettyBinary<'_> {
     fn text(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // RabbitMQ sends the bytes as they are, so that what is UTF-8 arrives as that.
+        let shown = &self.bytes[..self.bytes.len().min(SHOWN_MAX_BYTES)];
+        let text = match std::str::from_utf8(shown) {
+            Ok(text) => text.to_owned(),
+            Err(_) => shown.iter().copied().map(char::from).collect(),
+        };
         f.write_str("<<\"")?;
-        for &byte in self.bytes.iter().take(SHOWN_MAX_BYTES) {
-            match byte {
-                8 => f.write_str("\\b")?,
-                9 => f.write_str("\\t")?,
-                10 => f.write_str("\\n")?,
-                11 => f.write_str("\\v")?,
-                12 => f.write_str("\\f")?,
-                13 => f.write_str("\\r")?,
-                27 => f.write_str("\\e")?,
-                b'"' => f.write_str("\\\"")?,
-                b'\\' => f.write_str("\\\\")?,
-                _ => write!(f, "{}", char::from(byte))?,
+        for char in text.chars() {
+            match char {
+                '\x08' => f.write_str("\\b")?,
+                '\t' => f.write_str("\\t")?,
+                '\n' => f.write_str("\\n")?,
+                '\x0b' => f.write_str("\\v")?,
+                '\x0c' => f.write_str("\\f")?,
+                '\r' => f.write_str("\\r")?,
+                '\x1b' => f.write_str("\\e")?,
+                '"' => f.write_str("\\\"")?,
+                '\\' => f.write_str("\\\\")?,
+                _ => f.write_char(char)?,
             }
         }
         f.write_str("\">>")

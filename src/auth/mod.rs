@@ -1,62 +1,20 @@
-//! Users, password hashes, permissions (skeleton).
+//! Who may log in, and what they may do then.
+//!
+//! ```text
+//! configuration ─▶ UserSpec ─▶ Users ── login ─▶ User ── may, may_enter, has_tag
+//!                                │                 │
+//!                            password          permissions
+//! ```
+//!
+//! Users live in memory, as configuration names them. A [`User`] who logged in is a snapshot: it
+//! holds for its connection's life, as what RabbitMQ's channels have looked up holds for theirs.
 
-use std::net::IpAddr;
-use std::sync::Arc;
+mod password;
+mod permissions;
+mod user;
+mod users;
 
-/// What a permission is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Permission {
-    /// Declare and delete.
-    Configure,
-    /// Publish to, bind to.
-    Write,
-    /// Consume, get, purge, bind from.
-    Read,
-}
-
-/// Why a login was refused. The text is for the log; clients are told RabbitMQ's one text.
-#[derive(Debug)]
-pub struct LoginRefused(pub String);
-
-/// Users by name.
-pub struct Users {}
-
-/// A user who logged in.
-pub struct User {}
-
-#[allow(unused_variables, missing_docs)]
-impl Users {
-    /// `guest`/`guest`, loopback only, all permissions on `/`, tag administrator.
-    pub fn with_guest() -> Self {
-        todo!()
-    }
-    /// Checks name and password; a user that is loopback-only is refused from elsewhere.
-    pub fn login(
-        &self,
-        name: &str,
-        password: &[u8],
-        peer: Option<IpAddr>,
-    ) -> Result<Arc<User>, LoginRefused> {
-        todo!()
-    }
-}
-
-#[allow(unused_variables, missing_docs)]
-impl User {
-    pub fn name(&self) -> &Arc<str> {
-        todo!()
-    }
-    /// Whether the user has any permissions in the vhost.
-    pub fn may_enter(&self, vhost: &str) -> bool {
-        todo!()
-    }
-    /// Whether the user's regular expression for that permission matches the resource's name
-    /// (the default exchange's name is `amq.default` here, as in RabbitMQ).
-    pub fn may(&self, vhost: &str, permission: Permission, resource: &str) -> bool {
-        todo!()
-    }
-    /// Whether the user has a tag, as `administrator` or `impersonator`.
-    pub fn has_tag(&self, tag: &str) -> bool {
-        todo!()
-    }
-}
+pub use password::{PasswordHash, PasswordHashError};
+pub use permissions::{Permission, PermissionError, Permissions};
+pub use user::User;
+pub use users::{LoginRefused, Password, UserError, UserSpec, Users, VhostPermissions};

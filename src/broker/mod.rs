@@ -2,42 +2,62 @@
 //!
 //! ```text
 //! publish ─▶ vhost ─▶ exchange ─▶ bindings ─▶ queue ─▶ sink (a consumer's channel)
-//!                                               │
-//!                                               └─▶ effects: what is left to do after the lock
+//!              │                                │
+//!              └─▶ catalog                      └─▶ effects: what is left to do after the lock
+//!
+//! names, ids, declared, term   how topology is named, numbered, checked and printed
 //! ```
 //!
 //! The engine knows no socket and no channel number. It reaches a consumer through [`Sink`].
 
+pub mod binding;
+pub mod catalog;
 pub mod dead_letter;
+mod declared;
 pub mod effects;
 pub mod engine;
+pub mod exchange;
+pub mod ids;
 pub mod message;
-pub mod queue;
-pub mod sink;
-
-pub use effects::Effects;
-pub use engine::{Alarms, Engine};
-pub use message::{Body, Facts, Message};
-pub use queue::{Queue, QueueId};
-pub use sink::{Delivery, Sink, SinkRef, Taken};
-
-/// Names a connection for as long as the broker runs; never used again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ConnectionId(pub u64);
-
 pub mod metrics;
+pub mod names;
+pub mod queue;
+mod routing;
+pub mod sink;
+pub(crate) mod term;
 pub mod vhost;
-
-pub use metrics::Metrics;
-pub use vhost::Vhost;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use dashmap::DashMap;
+use dashmap::mapref::entry::Entry;
 
+pub use catalog::Catalog;
+pub use effects::Effects;
+pub use engine::{Alarms, Engine};
+pub use exchange::{Exchange, ExchangeKind};
+pub use message::{Body, Facts, Message};
+pub use metrics::Metrics;
+pub use queue::{Queue, QueueId};
+pub use sink::{Delivery, Sink, SinkRef, Taken};
+pub use vhost::{Route, Totals, Vhost};
+
+use self::catalog::{Change, Forgetful};
+use self::ids::Ids;
+use self::vhost::Surroundings;
 use crate::auth::Users;
+
+/// Names a connection for as long as the broker runs; never used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ConnectionId(pub u64);
+
+/// Messages may take this much memory before publishers are blocked, where nothing else is said.
+const DEFAULT_MEMORY_LIMIT_BYTES: u64 = 1 << 30;
+
+/// The vhost that every new broker has.
+const DEFAULT_VHOST: &str = "/";
 
 /// The broker: vhosts, users, counters. One per process; shared by every connection.
 pub struct Broker {
@@ -49,19 +69,50 @@ pub struct Broker {
     pub engine: Arc<Engine>,
     /// Direct reply-to: where `amq.rabbitmq.reply-to.<key>` leads.
     pub reply_to: DashMap<Bytes, (SinkRef, u32)>,
+    ids: Arc<Ids>,
+    catalog: Arc<dyn Catalog>,
     next_connection: AtomicU64,
 }
 
 impl Broker {
-    /// A new broker with the vhost `/`.
+    /// A new broker with the vhost `/`, which keeps nothing past its end.
     pub fn new(users: Users) -> Arc<Self> {
-        let _ = users;
-        todo!()
+        Self::with_engine(
+            users,
+            Engine::new(DEFAULT_MEMORY_LIMIT_BYTES),
+            Arc::new(Forgetful::default()),
+        )
+    }
+
+    /// A new broker with the vhost `/`, whose queues share that engine and whose durable topology
+    /// goes to that catalog.
+    pub fn with_engine(users: Users, engine: Arc<Engine>, catalog: Arc<dyn Catalog>) -> Arc<Self> {
+        let broker = Arc::new(Self {
+            vhosts: DashMap::new(),
+            users,
+            engine,
+            reply_to: DashMap::new(),
+            ids: Arc::new(Ids::starting_at(1)),
+            catalog,
+            next_connection: AtomicU64::new(1),
+        });
+        broker.add_vhost(DEFAULT_VHOST);
+        broker
     }
 
     /// Counters, for the metrics page.
     pub fn metrics(&self) -> &Metrics {
         &self.engine.metrics
+    }
+
+    /// How much all vhosts hold, counted now.
+    pub fn totals(&self) -> Totals {
+        let vhosts: Vec<Arc<Vhost>> = self.vhosts.iter().map(|vhost| Arc::clone(&vhost)).collect();
+        let mut totals = Totals::default();
+        for vhost in vhosts {
+            totals += vhost.totals();
+        }
+        totals
     }
 
     /// Alarms, to be watched.
@@ -77,5 +128,35 @@ impl Broker {
     /// The vhost of that name.
     pub fn vhost(&self, name: &str) -> Option<Arc<Vhost>> {
         self.vhosts.get(name).map(|vhost| Arc::clone(&vhost))
+    }
+
+    /// The vhost of that name, which is made if there is none.
+    pub fn add_vhost(&self, name: &str) -> Arc<Vhost> {
+        match self.vhosts.entry(name.into()) {
+            Entry::Occupied(there) => Arc::clone(there.get()),
+            Entry::Vacant(place) => {
+                let surroundings = Surroundings {
+                    engine: Arc::clone(&self.engine),
+                    ids: Arc::clone(&self.ids),
+                    catalog: Arc::clone(&self.catalog),
+                };
+                let vhost = Vhost::new(name, surroundings);
+                self.catalog
+                    .submit(vec![Change::PutVhost(Arc::clone(vhost.name()))]);
+                Arc::clone(&place.insert(vhost))
+            }
+        }
+    }
+
+    /// Removes a vhost and all that is in it; says whether there was one. Its connections are the
+    /// caller's business.
+    pub fn remove_vhost(&self, name: &str, effects: &mut Effects) -> bool {
+        let Some((_, vhost)) = self.vhosts.remove(name) else {
+            return false;
+        };
+        vhost.close(effects);
+        self.catalog
+            .submit(vec![Change::DeleteVhost(Arc::clone(vhost.name()))]);
+        true
     }
 }

@@ -1,0 +1,41 @@
+//! What exchanges found for one message, while it is being routed.
+
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use super::Exchange;
+use crate::broker::binding::Destination;
+use crate::broker::queue::Queue;
+
+/// So many queues and exchanges need no allocation.
+const USUAL: usize = 8;
+
+/// See the module.
+#[derive(Default)]
+pub(crate) struct Found {
+    /// The queues; the same one may be there more than once unless `sets` is at most 1.
+    pub queues: SmallVec<[Arc<Queue>; USUAL]>,
+    /// Exchanges to be asked next, maybe more than once.
+    pub exchanges: SmallVec<[Arc<Exchange>; USUAL]>,
+    /// How many sets of destinations, each without repetition, this was gathered from.
+    pub sets: usize,
+}
+
+impl Found {
+    /// Adds destinations, each of which comes once.
+    pub fn add_all<'a>(&mut self, destinations: impl Iterator<Item = &'a Destination>) {
+        self.sets += 1;
+        for destination in destinations {
+            match destination {
+                Destination::Queue(queue) => self.queues.push(Arc::clone(queue)),
+                Destination::Exchange(exchange) => self.exchanges.push(Arc::clone(exchange)),
+            }
+        }
+    }
+
+    /// How much there is.
+    pub fn len(&self) -> usize {
+        self.queues.len() + self.exchanges.len()
+    }
+}

@@ -1,0 +1,139 @@
+//! Where a message goes: from its exchange over bindings to queues, each once.
+//!
+//! In: an exchange's name, a routing key, and the message's properties, which only a headers
+//! exchange reads. Out: a [`Route`]. Exchanges that lead to each other are followed, each once;
+//! where an exchange finds nothing, its alternate exchange is asked. No lock is held from one
+//! exchange to the next.
+
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use super::exchange::{Exchange, Found, MessageHeaders};
+use super::names::Resource;
+use super::queue::Queue;
+use super::vhost::Vhost;
+use crate::amqp::reply::{Exception, ReplyCode};
+
+/// Where a message goes.
+#[derive(Clone)]
+pub struct Route {
+    /// Each queue once; empty if it is unroutable.
+    pub queues: Arc<[Arc<Queue>]>,
+    /// Whether the same exchange and routing key lead to the same queues, whatever the message's
+    /// headers, until the [`Vhost::epoch`] changes. Read the epoch before routing.
+    pub cacheable: bool,
+}
+
+impl Vhost {
+    /// Where a message goes. `publisher_may_use_internal` is false for clients (ACCESS_REFUSED on
+    /// an internal exchange) and true for dead-lettering. `properties` are the encoded property
+    /// flags and values, which were checked before; they are read only where a headers exchange
+    /// needs them. NOT_FOUND if there is no such exchange. Follows alternate exchanges. (CC and BCC
+    /// are the channel's business, which calls this once per key.)
+    pub fn route(
+        &self,
+        exchange: &str,
+        routing_key: &str,
+        properties: &[u8],
+        publisher_may_use_internal: bool,
+    ) -> Result<Route, Exception> {
+        if exchange.is_empty() {
+            return Ok(self.route_by_default(routing_key));
+        }
+        let resource = Resource::exchange(exchange, self.name());
+        let first = self
+            .exchange(exchange)
+            .ok_or_else(|| resource.not_found())?;
+        if first.is_internal() && !publisher_may_use_internal {
+            let text = format!("cannot publish to internal {resource}");
+            return Err(Exception::new(ReplyCode::AccessRefused, text));
+        }
+        let headers = MessageHeaders::new(properties);
+        let mut found = Found::default();
+        self.follow(first, routing_key, &headers, &mut found);
+        let mut queues = found.queues;
+        if found.sets > 1 {
+            queues.sort_unstable_by_key(|queue| queue.id());
+            queues.dedup_by_key(|queue| queue.id());
+        }
+        queues.retain(|queue| !queue.is_deleted());
+        Ok(Route {
+            queues: self.share(&queues),
+            cacheable: !headers.were_read(),
+        })
+    }
+
+    /// The default exchange leads to the queue of the key's name.
+    fn route_by_default(&self, routing_key: &str) -> Route {
+        match self.live_queue(routing_key) {
+            Some(queue) => Route {
+                queues: self.share(&[queue]),
+                cacheable: true,
+            },
+            // A queue that is declared changes nothing that was found before but this.
+            None => Route {
+                queues: self.share(&[]),
+                cacheable: false,
+            },
+        }
+    }
+
+    fn share(&self, queues: &[Arc<Queue>]) -> Arc<[Arc<Queue>]> {
+        if queues.is_empty() {
+            Arc::clone(self.nowhere())
+        } else {
+            queues.iter().cloned().collect()
+        }
+    }
+
+    /// Asks `first`, and every exchange that it leads to, once.
+    fn follow(
+        &self,
+        first: Arc<Exchange>,
+        routing_key: &str,
+        headers: &MessageHeaders<'_>,
+        found: &mut Found,
+    ) {
+        let mut asked = Asked::default();
+        asked.is_new(&first);
+        found.exchanges.push(first);
+        while let Some(exchange) = found.exchanges.pop() {
+            let before = found.len();
+            exchange.find(routing_key, headers, found);
+            if found.len() == before
+                && let Some(alternate) = exchange.alternate()
+            {
+                // The default exchange has no bindings that could be found this way.
+                let alternate = self
+                    .exchange(alternate)
+                    .filter(|found| !found.name().is_empty());
+                found.exchanges.extend(alternate);
+            }
+            while found
+                .exchanges
+                .last()
+                .is_some_and(|next| !asked.is_new(next))
+            {
+                found.exchanges.pop();
+            }
+        }
+    }
+}
+
+/// Exchanges that were asked, in the order of their numbers.
+#[derive(Default)]
+struct Asked(SmallVec<[u64; 8]>);
+
+impl Asked {
+    /// Whether it was not asked before; now it is.
+    fn is_new(&mut self, exchange: &Exchange) -> bool {
+        match self.0.binary_search(&exchange.id().0) {
+            Ok(_) => false,
+            Err(place) => {
+                self.0.insert(place, exchange.id().0);
+                true
+            }
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! Bindings of a vhost: bind and unbind, of queues and of exchanges.
+
+use std::sync::Arc;
+
+use super::Vhost;
+use super::queues::check_exclusive_access;
+use crate::amqp::reply::Exception;
+use crate::amqp::table::FieldTable;
+use crate::broker::ConnectionId;
+use crate::broker::binding::{BindingRequest, Destination};
+use crate::broker::catalog::Change;
+use crate::broker::exchange::Exchange;
+use crate::broker::ids::BindingId;
+use crate::broker::names::{self, Resource};
+
+/// What a binding's destination is called.
+#[derive(Clone, Copy)]
+enum End<'a> {
+    Queue(&'a str, ConnectionId),
+    Exchange(&'a str),
+}
+
+impl Vhost {
+    /// queue.bind. The same once more changes nothing.
+    pub fn bind_queue(
+        &self,
+        queue: &str,
+        exchange: &str,
+        routing_key: &str,
+        arguments: FieldTable,
+        connection: ConnectionId,
+    ) -> Result<(), Exception> {
+        let queue = names::without_line_ends(queue);
+        self.bind(
+            End::Queue(&queue, connection),
+            exchange,
+            routing_key,
+            arguments,
+        )
+    }
+
+    /// queue.unbind. A binding that is not there counts as removed.
+    pub fn unbind_queue(
+        &self,
+        queue: &str,
+        exchange: &str,
+        routing_key: &str,
+        arguments: FieldTable,
+        connection: ConnectionId,
+    ) -> Result<(), Exception> {
+        let queue = names::without_line_ends(queue);
+        self.unbind(
+            End::Queue(&queue, connection),
+            exchange,
+            routing_key,
+            arguments,
+        )
+    }
+
+    /// exchange.bind. The same once more changes nothing.
+    pub fn bind_exchange(
+        &self,
+        destination: &str,
+        source: &str,
+        routing_key: &str,
+        arguments: FieldTable,
+    ) -> Result<(), Exception> {
+        let destination = names::without_line_ends(destination);
+        names::check_not_default_exchange(&destination)?;
+        self.bind(End::Exchange(&destination), source, routing_key, arguments)
+    }
+
+    /// exchange.unbind. A binding that is not there counts as removed.
+    pub fn unbind_exchange(
+        &self,
+        destination: &str,
+        source: &str,
+        routing_key: &str,
+        arguments: FieldTable,
+    ) -> Result<(), Exception> {
+        let destination = names::without_line_ends(destination);
+        names::check_not_default_exchange(&destination)?;
+        self.unbind(End::Exchange(&destination), source, routing_key, arguments)
+    }
+
+    fn bind(
+        &self,
+        end: End<'_>,
+        source: &str,
+        routing_key: &str,
+        arguments: FieldTable,
+    ) -> Result<(), Exception> {
+        let source = names::without_line_ends(source);
+        names::check_not_default_exchange(&source)?;
+        let mut topology = self.topology.lock();
+        let (source, destination) = self.ends(&source, end)?;
+        source.check_binding_arguments(&arguments)?;
+        self.check_access(&destination, end)?;
+        let request = BindingRequest::new(source, destination, routing_key, arguments);
+        if topology.bindings.find(&request).is_some() {
+            return Ok(());
+        }
+        let binding = request.into_binding(BindingId(self.broker.ids.next()));
+        topology.bindings.insert(&binding);
+        binding.source.add(&binding);
+        self.bump_epoch();
+        if binding.is_durable() {
+            self.submit(vec![Change::PutBinding(binding)]);
+        }
+        Ok(())
+    }
+
+    fn unbind(
+        &self,
+        end: End<'_>,
+        source: &str,
+        routing_key: &str,
+        arguments: FieldTable,
+    ) -> Result<(), Exception> {
+        let source = names::without_line_ends(source);
+        names::check_not_default_exchange(&source)?;
+        let mut topology = self.topology.lock();
+        // What has no ends is not bound.
+        let Ok((source, destination)) = self.ends(&source, end) else {
+            return Ok(());
+        };
+        let request = BindingRequest::new(source, destination, routing_key, arguments);
+        let Some(binding) = topology.bindings.find(&request).map(Arc::clone) else {
+            return Ok(());
+        };
+        self.check_access(&binding.destination, end)?;
+        let mut changes = Vec::new();
+        topology.bindings.remove(&binding);
+        self.take_out_bindings(&mut topology, vec![binding], &mut changes);
+        self.submit(changes);
+        Ok(())
+    }
+
+    /// Both ends of a binding; NOT_FOUND for the first that is missing.
+    fn ends(&self, source: &str, end: End<'_>) -> Result<(Arc<Exchange>, Destination), Exception> {
+        let exchange = |name: &str| {
+            self.exchange(name)
+                .ok_or_else(|| Resource::exchange(name, self.name()).not_found())
+        };
+        let source = exchange(source)?;
+        let destination = match end {
+            End::Exchange(name) => Destination::Exchange(exchange(name)?),
+            End::Queue(name, _) => {
+                let not_found = || Resource::queue(name, self.name()).not_found();
+                Destination::Queue(self.live_queue(name).ok_or_else(not_found)?)
+            }
+        };
+        Ok((source, destination))
+    }
+
+    fn check_access(&self, destination: &Destination, end: End<'_>) -> Result<(), Exception> {
+        match (destination, end) {
+            (Destination::Queue(queue), End::Queue(_, connection)) => {
+                check_exclusive_access(self, queue, connection)
+            }
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! Exchanges of a vhost: declare, delete, look up.
+
+use std::sync::Arc;
+
+use super::Vhost;
+use crate::amqp::reply::{Exception, ReplyCode};
+use crate::amqp::table::FieldTable;
+use crate::broker::catalog::Change;
+use crate::broker::declared::{check_arguments, check_names_exchange, check_property};
+use crate::broker::exchange::{ALTERNATE_EXCHANGE, Exchange, ExchangeKind, ExchangeSpec};
+use crate::broker::ids::ExchangeId;
+use crate::broker::names::{self, Resource};
+
+/// The exchanges that every vhost has, and whether they are internal.
+const SYSTEM_EXCHANGES: [(&str, ExchangeKind, bool); 7] = [
+    ("", ExchangeKind::Direct, false),
+    ("amq.direct", ExchangeKind::Direct, false),
+    ("amq.fanout", ExchangeKind::Fanout, false),
+    ("amq.topic", ExchangeKind::Topic, false),
+    ("amq.headers", ExchangeKind::Headers, false),
+    ("amq.match", ExchangeKind::Headers, false),
+    ("amq.rabbitmq.trace", ExchangeKind::Topic, true),
+];
+
+/// The only arguments that have to be the same when an exchange is declared again.
+const COMPARED_ARGUMENTS: [&str; 1] = [ALTERNATE_EXCHANGE];
+
+/// An exchange.declare.
+pub struct ExchangeDeclare<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Its type, as the client wrote it.
+    pub kind: &'a str,
+    /// Only look it up.
+    pub passive: bool,
+    /// Survives a restart.
+    pub durable: bool,
+    /// Goes with its last binding.
+    pub auto_delete: bool,
+    /// Cannot be published to by clients.
+    pub internal: bool,
+    /// x-arguments.
+    pub arguments: FieldTable,
+}
+
+impl Vhost {
+    /// The exchange of that name; the default exchange is named by the empty string.
+    pub fn exchange(&self, name: &str) -> Option<Arc<Exchange>> {
+        self.exchanges
+            .get(name)
+            .map(|exchange| Arc::clone(&exchange))
+    }
+
+    /// Whether there is such an exchange (for the check that a publish's exchange exists).
+    pub fn has_exchange(&self, name: &str) -> bool {
+        self.exchanges.contains_key(name)
+    }
+
+    /// exchange.declare: makes it, or checks that it is as declared.
+    pub fn declare_exchange(
+        self: &Arc<Self>,
+        declare: ExchangeDeclare<'_>,
+    ) -> Result<(), Exception> {
+        let name = names::without_line_ends(declare.name);
+        let resource = Resource::exchange(&name, self.name());
+        if declare.passive {
+            names::check_not_default_exchange(&name)?;
+            return if self.has_exchange(&name) {
+                Ok(())
+            } else {
+                Err(resource.not_found())
+            };
+        }
+        let kind = ExchangeKind::from_name(declare.kind)?;
+        names::check_not_default_exchange(&name)?;
+        if let Some(current) = self.exchange(&name) {
+            return check_equivalent(resource, &current, kind, &declare);
+        }
+        names::check_not_reserved("exchange", &name)?;
+        check_names_exchange(resource, &declare.arguments, ALTERNATE_EXCHANGE)?;
+
+        let topology = self.topology.lock();
+        topology.check_open(self)?;
+        if let Some(current) = self.exchange(&name) {
+            drop(topology);
+            return check_equivalent(resource, &current, kind, &declare);
+        }
+        let exchange = Exchange::new(ExchangeSpec {
+            id: ExchangeId(self.broker.ids.next()),
+            name: (&*name).into(),
+            kind,
+            durable: declare.durable,
+            auto_delete: declare.auto_delete,
+            internal: declare.internal,
+            arguments: declare.arguments,
+        });
+        self.exchanges
+            .insert(Arc::clone(exchange.name()), Arc::clone(&exchange));
+        // It may be another exchange's alternate.
+        self.bump_epoch();
+        if exchange.is_durable() {
+            self.submit(vec![Change::PutExchange(Arc::clone(self.name()), exchange)]);
+        }
+        Ok(())
+    }
+
+    /// exchange.delete. An exchange that is not there counts as deleted.
+    pub fn delete_exchange(&self, name: &str, if_unused: bool) -> Result<(), Exception> {
+        let name = names::without_line_ends(name);
+        let resource = Resource::exchange(&name, self.name());
+        names::check_not_default_exchange(&name)?;
+        names::check_may_be_deleted(resource)?;
+        let mut topology = self.topology.lock();
+        let Some(exchange) = self.exchange(&name) else {
+            return Ok(());
+        };
+        if if_unused && topology.bindings.has_source(&exchange) {
+            let text = format!("{resource} in use");
+            return Err(Exception::new(ReplyCode::PreconditionFailed, text));
+        }
+        let mut changes = Vec::new();
+        self.take_out_exchange(&mut topology, &exchange, &mut changes);
+        self.submit(changes);
+        Ok(())
+    }
+
+    /// They are the same in every vhost, so the catalog need not know them.
+    pub(super) fn declare_system_exchanges(&self) {
+        for (name, kind, internal) in SYSTEM_EXCHANGES {
+            let exchange = Exchange::new(ExchangeSpec {
+                id: ExchangeId(self.broker.ids.next()),
+                name: name.into(),
+                kind,
+                durable: true,
+                auto_delete: false,
+                internal,
+                arguments: FieldTable::new(),
+            });
+            self.exchanges.insert(Arc::clone(exchange.name()), exchange);
+        }
+    }
+}
+
+fn check_equivalent(
+    resource: Resource<'_>,
+    current: &Exchange,
+    kind: ExchangeKind,
+    received: &ExchangeDeclare<'_>,
+) -> Result<(), Exception> {
+    check_property(resource, "type", current.kind(), kind)?;
+    check_property(resource, "durable", current.is_durable(), received.durable)?;
+    check_property(
+        resource,
+        "auto_delete",
+        current.is_auto_delete(),
+        received.auto_delete,
+    )?;
+    check_property(
+        resource,
+        "internal",
+        current.is_internal(),
+        received.internal,
+    )?;
+    check_arguments(
+        resource,
+        &COMPARED_ARGUMENTS,
+        current.arguments(),
+        &received.arguments,
+    )
+}
