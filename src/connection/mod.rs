@@ -1,8 +1,33 @@
-//! The sans-IO connection and channel machines (skeleton).
+//! The sans-IO connection and channel machines.
+//!
+//! ```text
+//! bytes ─▶ Connection ─┬─ handshake (sasl, tuning) ─▶ open ─▶ closing
+//!                      │                               │  └─ heartbeat, throttle
+//!                      │                               └─▶ channel/ ─▶ broker
+//!                      └─▶ Outgoing ─▶ socket            (exceptions: what is refused)
+//! ```
+//!
+//! No socket is read and no clock is looked at in here; `net` does both. Only [`Outgoing`] writes,
+//! when whoever has frames for a client finds its socket ready.
 
 pub mod channel;
+mod closing;
+#[allow(clippy::module_inception)]
+mod connection;
+mod exceptions;
+mod handshake;
+mod heartbeat;
+mod link;
+mod open;
 pub mod outgoing;
+mod sasl;
+pub mod settings;
 pub mod shared;
+mod throttle;
+mod tuning;
 
+pub use connection::{Connection, Received, State};
+pub use link::Ends;
 pub use outgoing::Outgoing;
+pub use settings::{Limits, Settings};
 pub use shared::Shared;

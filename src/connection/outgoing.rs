@@ -23,7 +23,7 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::net::tcp::OwnedWriteHalf;
 
 use crate::broker::queue::ConsumerId;
-use crate::broker::{Effects, Queue};
+use crate::broker::{Effects, Engine, Queue};
 use in_flight::{InFlight, Written};
 
 /// Past this many unsent bytes a connection's consumers count as full, unless configured otherwise.
@@ -39,6 +39,8 @@ const WRITE_ROUNDS: usize = 8;
 pub struct Outgoing {
     pending: Mutex<Pending>,
     route: Route,
+    /// Where sent bytes are counted.
+    engine: Option<Arc<Engine>>,
 }
 
 /// Who writes to the client.
@@ -59,8 +61,9 @@ pub struct Pending {
     writer: Writer,
     in_flight_bytes: usize,
     high_water_bytes: usize,
-    /// The task wants to be woken at the low-water mark, because it stopped reading.
-    reader_held: bool,
+    /// The task wants to be woken by the writer below the low-water mark: it stopped reading, or
+    /// waits for the end of the writing.
+    owner_waits: bool,
     owner: Option<Waker>,
     attention: bool,
     sent_bytes: u64,
@@ -125,7 +128,7 @@ impl Pending {
             writer: Writer::Nobody,
             in_flight_bytes: 0,
             high_water_bytes,
-            reader_held: false,
+            owner_waits: false,
             owner: None,
             attention: false,
             sent_bytes: 0,
@@ -180,7 +183,7 @@ impl Pending {
     /// Whether the connection's task has something to do now that a writer is done.
     fn needs_owner(&self) -> bool {
         self.appended_bytes() > 0
-            || (self.is_low() && (self.reader_held || !self.waiting.is_empty()))
+            || (self.is_low() && (self.owner_waits || !self.waiting.is_empty()))
     }
 
     /// Notes that the task is to look here, and gives its waker.
@@ -210,18 +213,30 @@ fn wake(owner: Option<Waker>) {
 
 impl Outgoing {
     /// For a plain socket: whoever flushes writes.
-    pub fn direct(socket: OwnedWriteHalf, high_water_bytes: usize) -> Arc<Self> {
-        Arc::new(Self {
-            pending: Mutex::new(Pending::new(high_water_bytes)),
-            route: Route::Direct(socket),
-        })
+    pub fn direct(
+        socket: OwnedWriteHalf,
+        high_water_bytes: usize,
+        engine: &Arc<Engine>,
+    ) -> Arc<Self> {
+        let engine = Some(Arc::clone(engine));
+        Self::new(Route::Direct(socket), high_water_bytes, engine)
     }
 
-    /// For a connection whose own task does the writing, or has none: see [`Outgoing::drain`].
+    /// For a connection whose own task does the writing.
+    pub fn owned(high_water_bytes: usize, engine: &Arc<Engine>) -> Arc<Self> {
+        Self::new(Route::Owner, high_water_bytes, Some(Arc::clone(engine)))
+    }
+
+    /// For nobody: whoever holds it drains it. See [`Outgoing::drain`].
     pub fn detached(high_water_bytes: usize) -> Arc<Self> {
+        Self::new(Route::Owner, high_water_bytes, None)
+    }
+
+    fn new(route: Route, high_water_bytes: usize, engine: Option<Arc<Engine>>) -> Arc<Self> {
         Arc::new(Self {
             pending: Mutex::new(Pending::new(high_water_bytes)),
-            route: Route::Owner,
+            route,
+            engine,
         })
     }
 
@@ -294,8 +309,12 @@ impl Outgoing {
         for round in 1.. {
             let before_bytes = batch.len();
             let written = batch.write(&mut write);
+            let sent_bytes = (before_bytes - batch.len()) as u64;
+            if let Some(engine) = &self.engine {
+                engine.metrics.bytes_sent.add(sent_bytes);
+            }
             let mut pending = self.pending.lock();
-            pending.sent_bytes += (before_bytes - batch.len()) as u64;
+            pending.sent_bytes += sent_bytes;
             if matches!(pending.writer, Writer::Closed) {
                 return WriteState::Closed;
             }
@@ -340,6 +359,7 @@ impl Outgoing {
     pub fn register(&self, waker: &Waker) {
         let mut pending = self.pending.lock();
         pending.attention = false;
+        pending.owner_waits = false;
         if !pending
             .owner
             .as_ref()
@@ -355,9 +375,14 @@ impl Outgoing {
         wake(owner);
     }
 
-    /// How writing stands.
+    /// How writing stands. If somebody else is writing, the task is woken when it is done.
     pub fn state(&self) -> WriteState {
-        self.pending.lock().state()
+        let mut pending = self.pending.lock();
+        let state = pending.state();
+        if state == WriteState::Busy {
+            pending.owner_waits = true;
+        }
+        state
     }
 
     /// Bytes sent so far.
@@ -382,7 +407,7 @@ impl Outgoing {
     pub fn hold_reader_until_low(&self) -> bool {
         let mut pending = self.pending.lock();
         let is_low = pending.is_low();
-        pending.reader_held = !is_low;
+        pending.owner_waits = !is_low;
         is_low
     }
 

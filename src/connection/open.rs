@@ -1,0 +1,596 @@
+//! An open connection: its channels, and the frames that go to them.
+//!
+//! In: the bytes of a read. Out: calls of the channels, replies, and in the end why the connection
+//! closes. Whole publishes, the hot path, are parsed in place and handed to their channel in runs;
+//! everything else goes frame by frame. What a channel gathered is handed on at the latest when
+//! another channel's frames follow or the input is used up.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use hashbrown::HashMap;
+
+use super::channel::{Channel, ReadBatch};
+use super::exceptions::{BASIC_ACK, BASIC_PUBLISH, CONNECTION_OPEN, CausedBy, Fault, NO_METHOD};
+use super::handshake::Entrance;
+use super::heartbeat::Heartbeat;
+use super::link::Link;
+use super::shared::Shared;
+use super::throttle::Throttle;
+use crate::amqp::frame::{self, Frame, FrameError, FrameKind, WholePublish};
+use crate::amqp::method::{Method, channel, connection, peek_ids};
+use crate::amqp::reply::{Exception, ReplyCode};
+use crate::broker::{Alarms, Effects};
+
+/// How often channels are asked whether a delivery has been unacked for too long.
+const CONSUMER_TIMEOUT_CHECK: Duration = Duration::from_secs(60);
+
+/// See the module.
+pub(super) struct Open {
+    pub shared: Arc<Shared>,
+    pub heartbeat: Option<Heartbeat>,
+    pub throttle: Throttle,
+    pub heartbeat_s: u16,
+    /// As negotiated: 0 is no limit.
+    pub frame_max: u32,
+    pub name: Option<String>,
+    channel_max: u16,
+    channels: HashMap<u16, Slot, foldhash::fast::FixedState>,
+    next_timeout_check: Option<Instant>,
+}
+
+/// A channel number in use.
+struct Slot {
+    channel: State,
+    awaits: Awaits,
+}
+
+enum State {
+    Open(Box<Channel>),
+    /// We sent channel.close: what comes is ignored until close-ok.
+    Closing,
+}
+
+/// What kind of frame a channel must send next.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Awaits {
+    Method,
+    Header,
+    Body { left_bytes: u64 },
+}
+
+/// What comes of some input.
+pub(super) enum Outcome {
+    /// Read more.
+    More,
+    /// What is left of the input must wait.
+    Held,
+    /// The client sent connection.close.
+    Closed,
+    /// The connection is to be closed.
+    Failed(Fault),
+    /// As `Failed`, and nothing more can be understood.
+    OutOfStep(Fault),
+}
+
+impl Open {
+    pub fn new(link: &Link, entrance: Entrance, alarms: Alarms, now: Instant) -> Self {
+        let limits = &link.settings.limits;
+        let Entrance {
+            user,
+            vhost,
+            tuned,
+            client,
+        } = entrance;
+        link.broker.metrics().connections_opened.add(1);
+        let shared = Arc::new(Shared {
+            id: link.id,
+            broker: Arc::clone(&link.broker),
+            vhost,
+            user,
+            outgoing: Arc::clone(&link.outgoing),
+            frame_max: match tuned.frame_max {
+                0 => u32::MAX,
+                frame_max => frame_max,
+            },
+            max_message_bytes: limits.max_message_bytes,
+            consumer_timeout_ms: limits.consumer_timeout_ms,
+            capabilities: client.capabilities,
+        });
+        let mut open = Self {
+            shared,
+            heartbeat: Heartbeat::start(tuned.heartbeat_s, now),
+            throttle: Throttle::new(alarms, client.capabilities.connection_blocked),
+            heartbeat_s: tuned.heartbeat_s,
+            frame_max: tuned.frame_max,
+            name: client.name,
+            channel_max: tuned.channel_max,
+            channels: HashMap::default(),
+            next_timeout_check: None,
+        };
+        open.schedule_timeout_check(now);
+        open
+    }
+
+    /// How many channels are in use.
+    pub fn channel_count(&self) -> usize {
+        self.channels.len()
+    }
+
+    /// Takes input. Says how much of it was used.
+    pub fn receive(&mut self, link: &Link, input: &[u8]) -> (usize, Outcome) {
+        let mut batch = ReadBatch::new();
+        let mut run = Run {
+            open: self,
+            link,
+            batch: &mut batch,
+            gathering: None,
+        };
+        let mut at = 0;
+        let outcome = loop {
+            let (used, outcome) = run.step(input.get(at..).unwrap_or_default());
+            at += used;
+            if let Some(outcome) = outcome {
+                break outcome;
+            }
+        };
+        // What was gathered before an error is handed on all the same.
+        let outcome = match (run.finish(), outcome) {
+            (Err(fault), Outcome::More | Outcome::Held | Outcome::Closed) => Outcome::Failed(fault),
+            (_, outcome) => outcome,
+        };
+        (at, outcome)
+    }
+
+    /// When to call [`Open::on_time`].
+    pub fn deadline(&self) -> Option<Instant> {
+        let heartbeat = self.heartbeat.as_ref().map(Heartbeat::deadline);
+        match (heartbeat, self.next_timeout_check) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        }
+    }
+
+    /// Closes channels whose consumers have not acked for too long.
+    pub fn check_consumer_timeouts(&mut self, link: &Link, now: Instant) {
+        if self.next_timeout_check.is_none_or(|at| now < at) {
+            return;
+        }
+        self.schedule_timeout_check(now);
+        let timeout_ms = self.shared.consumer_timeout_ms.unwrap_or_default();
+        for (number, slot) in &mut self.channels {
+            let State::Open(channel) = &slot.channel else {
+                continue;
+            };
+            if channel.next_timeout_ms() == Some(0) {
+                let text = format!(
+                    "delivery acknowledgement on channel {number} timed out. Timeout value used: \
+                     {timeout_ms} ms. This timeout value can be configured, see consumers doc guide \
+                     to learn more"
+                );
+                let fault = Fault::new(ReplyCode::PreconditionFailed, text, NO_METHOD);
+                slot.close(link, *number, &fault);
+            }
+        }
+    }
+
+    fn schedule_timeout_check(&mut self, now: Instant) {
+        let timeout = self.shared.consumer_timeout_ms.map(Duration::from_millis);
+        let wait = timeout.map(|timeout| timeout.min(CONSUMER_TIMEOUT_CHECK));
+        self.next_timeout_check = wait.map(|wait| now + wait);
+    }
+
+    /// Closes all channels and deletes what was exclusive to the connection.
+    pub fn tear_down(&mut self, link: &Link) {
+        for (_, mut slot) in self.channels.drain() {
+            if let State::Open(channel) = &mut slot.channel {
+                channel.close();
+            }
+        }
+        let mut effects = Effects::new();
+        self.shared.vhost.connection_closed(link.id, &mut effects);
+        effects.complete();
+        link.broker.metrics().connections_closed.add(1);
+    }
+}
+
+impl Slot {
+    /// Closes the channel because of an exception.
+    fn close(&mut self, link: &Link, number: u16, fault: &Fault) {
+        if let State::Open(channel) = &mut self.channel {
+            channel.close();
+        }
+        tracing::error!(ends = %link.ends, channel = number, error = %fault.exception, "closed a channel");
+        fault.close_channel(link, number);
+        self.channel = State::Closing;
+    }
+}
+
+/// How much input a step used, and why no step follows, if none does.
+type Stepped = (usize, Option<Outcome>);
+
+/// Going through the input of one read.
+struct Run<'a, 'r> {
+    open: &'r mut Open,
+    link: &'r Link,
+    batch: &'r mut ReadBatch<'a>,
+    /// The channel that may have gathered something.
+    gathering: Option<u16>,
+}
+
+impl<'a> Run<'a, '_> {
+    /// Deals with what is at the front of `input`: a run of publishes on one channel, or a frame.
+    fn step(&mut self, input: &'a [u8]) -> Stepped {
+        // During an alarm the header of a message already blocks its publisher.
+        if !self.open.throttle.is_alarmed()
+            && let Some((publish, used)) = frame::whole_publish(input, self.open.frame_max)
+            && let Some(stepped) = self.publishes(publish, used, input)
+        {
+            return stepped;
+        }
+        let (frame, used) = match frame::frame(input, self.open.frame_max) {
+            Ok(Some(found)) => found,
+            Ok(None) => return (0, Some(Outcome::More)),
+            Err(error) => return no_frame(&error),
+        };
+        let outcome = if frame.channel == 0 {
+            self.connection_frame(frame)
+        } else {
+            self.channel_frame(frame)
+        };
+        (
+            used,
+            outcome.unwrap_or_else(|fault| Some(Outcome::Failed(fault))),
+        )
+    }
+
+    /// As many publishes as follow each other on one channel. None if that channel is not open.
+    fn publishes(
+        &mut self,
+        first: WholePublish<'a>,
+        first_used: usize,
+        input: &'a [u8],
+    ) -> Option<Stepped> {
+        let number = first.channel;
+        if let Err(fault) = self.turn_to(number) {
+            return Some((0, Some(Outcome::Failed(fault))));
+        }
+        let frame_max = self.open.frame_max;
+        let Some(Slot {
+            channel: State::Open(channel),
+            awaits: Awaits::Method,
+        }) = self.open.channels.get_mut(&number)
+        else {
+            return None;
+        };
+        let (mut publish, mut at) = (first, first_used);
+        loop {
+            if let Err(exception) = channel.publish(publish, self.batch) {
+                let failed = self.fail(number, exception.caused_by(BASIC_PUBLISH));
+                return Some((at, failed.err().map(Outcome::Failed)));
+            }
+            match frame::whole_publish(input.get(at..).unwrap_or_default(), frame_max) {
+                Some((next, used)) if next.channel == number => {
+                    publish = next;
+                    at += used;
+                }
+                _ => return Some((at, None)),
+            }
+        }
+    }
+
+    /// Frames of that channel follow: hands on what another one gathered.
+    fn turn_to(&mut self, number: u16) -> Result<(), Fault> {
+        if self.gathering != Some(number) {
+            self.finish()?;
+            self.gathering = (number != 0).then_some(number);
+        }
+        Ok(())
+    }
+
+    /// Hands on what was gathered.
+    fn finish(&mut self) -> Result<(), Fault> {
+        let Some(number) = self.gathering.take() else {
+            return Ok(());
+        };
+        if let Some(Slot {
+            channel: State::Open(channel),
+            ..
+        }) = self.open.channels.get_mut(&number)
+            && let Err(exception) = channel.finish(self.batch)
+        {
+            return self.fail_channel(number, exception.caused_by(BASIC_PUBLISH));
+        }
+        Ok(())
+    }
+
+    /// A channel refused something: hands on what it had gathered, then closes the channel, or
+    /// gives the exception back if it closes the connection.
+    fn fail(&mut self, number: u16, fault: Fault) -> Result<(), Fault> {
+        // A further error behind the first one is of no interest.
+        if let Some(Slot {
+            channel: State::Open(channel),
+            ..
+        }) = self.open.channels.get_mut(&number)
+            && let Err(error) = channel.finish(self.batch)
+        {
+            tracing::debug!(%error, "also refused");
+        }
+        self.fail_channel(number, fault)
+    }
+
+    fn fail_channel(&mut self, number: u16, fault: Fault) -> Result<(), Fault> {
+        if fault.exception.code.is_hard() {
+            return Err(fault);
+        }
+        if let Some(slot) = self.open.channels.get_mut(&number) {
+            slot.close(self.link, number, &fault);
+        }
+        Ok(())
+    }
+
+    /// A frame of the connection itself.
+    fn connection_frame(&mut self, frame: Frame<'a>) -> Result<Option<Outcome>, Fault> {
+        match frame.kind {
+            FrameKind::Heartbeat if frame.payload.is_empty() => return Ok(None),
+            FrameKind::Body => return Err(frame.unexpected().caused_by(NO_METHOD)),
+            FrameKind::Header if frame::content_header(frame.payload).is_some() => {
+                return Err(frame.unexpected().caused_by(NO_METHOD));
+            }
+            FrameKind::Method if frame.payload.len() >= 4 => {}
+            _ => return Err(frame.unknown().caused_by(NO_METHOD)),
+        }
+        self.finish()?;
+        let method = Method::decode(frame.payload)
+            .map_err(|error| Fault::undecodable(&error, frame.payload))?;
+        match method {
+            Method::ConnectionClose(_) => Ok(Some(Outcome::Closed)),
+            Method::ConnectionUpdateSecret(update) => {
+                let reason = update.reason;
+                tracing::info!(ends = %self.link.ends, %reason, "secret updated");
+                // No login here expires, so there is nothing to extend.
+                let answer = Method::ConnectionUpdateSecretOk(connection::UpdateSecretOk);
+                self.link.send(0, &answer);
+                Ok(None)
+            }
+            other => Err(Fault::unexpected_method("running", other.ids())),
+        }
+    }
+
+    /// A frame of a channel.
+    fn channel_frame(&mut self, frame: Frame<'a>) -> Result<Option<Outcome>, Fault> {
+        match frame.kind {
+            FrameKind::Heartbeat if frame.payload.is_empty() => {
+                return Err(frame.unexpected().caused_by(NO_METHOD));
+            }
+            FrameKind::Body => {}
+            FrameKind::Header if frame::content_header(frame.payload).is_some() => {}
+            FrameKind::Method if frame.payload.len() >= 4 => {}
+            _ => return Err(frame.unknown().caused_by(NO_METHOD)),
+        }
+        let number = frame.channel;
+        self.turn_to(number)?;
+        if !self.open.channels.contains_key(&number) {
+            self.first_frame(frame)?;
+            return Ok(None);
+        }
+        match frame.kind {
+            FrameKind::Method => self.channel_method(number, frame.payload)?,
+            FrameKind::Header => self.content_header(number, frame.payload)?,
+            _ => self.content_body(number, frame.payload)?,
+        }
+        let is_content = frame.kind != FrameKind::Method;
+        if is_content && self.open.throttle.published(self.link) {
+            if let Some(heartbeat) = &mut self.open.heartbeat {
+                heartbeat.pause();
+            }
+            return Ok(Some(Outcome::Held));
+        }
+        let asks = !is_content && peek_ids(frame.payload) != Some(BASIC_ACK);
+        if asks && self.link.outgoing.is_past_mark() {
+            return Ok(Some(Outcome::Held));
+        }
+        Ok(None)
+    }
+
+    /// A frame on a channel number that is not in use: it must open the channel.
+    fn first_frame(&mut self, frame: Frame<'a>) -> Result<(), Fault> {
+        let (count, max) = (self.open.channels.len(), self.open.channel_max);
+        if max != 0 && count >= max.into() {
+            let text = format!(
+                "number of channels opened ({count}) has reached the negotiated channel_max ({max})"
+            );
+            return Err(Fault::new(ReplyCode::NotAllowed, text, NO_METHOD));
+        }
+        if frame.kind != FrameKind::Method {
+            return Err(no_method_frame());
+        }
+        match decode(frame.payload)? {
+            Method::ChannelOpen(_) => {
+                let channel = Channel::open(frame.channel, &self.open.shared);
+                let slot = Slot {
+                    channel: State::Open(Box::new(channel)),
+                    awaits: Awaits::Method,
+                };
+                self.open.channels.insert(frame.channel, slot);
+                let answer = Method::ChannelOpenOk(channel::OpenOk);
+                self.link.send(frame.channel, &answer);
+                Ok(())
+            }
+            other => {
+                let text = "expected 'channel.open'";
+                Err(Fault::new(ReplyCode::ChannelError, text, other.ids()))
+            }
+        }
+    }
+
+    fn channel_method(&mut self, number: u16, payload: &'a [u8]) -> Result<(), Fault> {
+        let Some(slot) = self.open.channels.get_mut(&number) else {
+            return Ok(());
+        };
+        slot.awaits.method()?;
+        let method = decode(payload)?;
+        let ids = method.ids();
+        match (&mut slot.channel, method) {
+            (_, Method::ChannelOpen(_)) => {
+                let text = "second 'channel.open' seen";
+                return Err(Fault::new(ReplyCode::ChannelError, text, ids));
+            }
+            (State::Closing, Method::ChannelCloseOk(_)) => {
+                self.open.channels.remove(&number);
+            }
+            (State::Closing, Method::ChannelClose(_)) => {
+                let answer = Method::ChannelCloseOk(channel::CloseOk);
+                self.link.send(number, &answer);
+            }
+            (State::Closing, method) => {
+                if method.has_content() {
+                    slot.awaits = Awaits::Header;
+                }
+            }
+            (State::Open(_), Method::ChannelClose(_)) => self.close_channel(number)?,
+            (State::Open(_), Method::ChannelCloseOk(_)) => return Err(Fault::unimplemented(ids)),
+            (State::Open(_), method) if ids.0 == CONNECTION_OPEN.0 => {
+                tracing::debug!(method = method.name(), "a connection's method on a channel");
+                return Err(Fault::unimplemented(ids));
+            }
+            (State::Open(channel), method) => {
+                if method.has_content() {
+                    slot.awaits = Awaits::Header;
+                }
+                if let Err(exception) = channel.method(method, self.batch) {
+                    self.fail(number, exception.caused_by(ids))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The client closes a channel.
+    fn close_channel(&mut self, number: u16) -> Result<(), Fault> {
+        self.finish()?;
+        // It may just have failed with what it had gathered.
+        if let Some(slot) = self.open.channels.get_mut(&number)
+            && let State::Open(channel) = &mut slot.channel
+        {
+            channel.close();
+            self.open.channels.remove(&number);
+        }
+        self.link
+            .send(number, &Method::ChannelCloseOk(channel::CloseOk));
+        Ok(())
+    }
+
+    fn content_header(&mut self, number: u16, payload: &'a [u8]) -> Result<(), Fault> {
+        let Some(slot) = self.open.channels.get_mut(&number) else {
+            return Ok(());
+        };
+        slot.awaits = slot.awaits.header(payload)?;
+        if let State::Open(channel) = &mut slot.channel
+            && let Err(exception) = channel.content_header(payload, self.batch)
+        {
+            self.fail(number, exception.caused_by(BASIC_PUBLISH))?;
+        }
+        Ok(())
+    }
+
+    fn content_body(&mut self, number: u16, payload: &'a [u8]) -> Result<(), Fault> {
+        let Some(slot) = self.open.channels.get_mut(&number) else {
+            return Ok(());
+        };
+        slot.awaits = slot.awaits.body(payload)?;
+        if let State::Open(channel) = &mut slot.channel
+            && let Err(exception) = channel.content_body(payload, self.batch)
+        {
+            self.fail(number, exception.caused_by(BASIC_PUBLISH))?;
+        }
+        Ok(())
+    }
+}
+
+fn decode(payload: &[u8]) -> Result<Method, Fault> {
+    Method::decode(payload).map_err(|error| Fault::undecodable_on_channel(&error, payload))
+}
+
+fn no_frame(error: &FrameError) -> Stepped {
+    let fault = error.exception().caused_by(NO_METHOD);
+    match error {
+        FrameError::UnknownKind { size, .. } => {
+            let used = *size as usize + frame::FRAME_OVERHEAD_BYTES;
+            (used, Some(Outcome::Failed(fault)))
+        }
+        FrameError::TooLarge { .. } | FrameError::BadEnd { .. } => {
+            (0, Some(Outcome::OutOfStep(fault)))
+        }
+    }
+}
+
+fn no_method_frame() -> Fault {
+    let text = "expected method frame, got non method frame instead";
+    Fault::new(ReplyCode::UnexpectedFrame, text, NO_METHOD)
+}
+
+/// The order of frames. All content that clients send is basic.publish's.
+impl Awaits {
+    /// A method comes.
+    fn method(self) -> Result<(), Fault> {
+        match self {
+            Self::Method => Ok(()),
+            Self::Header => Err(Self::no_header()),
+            Self::Body { .. } => Err(Self::no_body()),
+        }
+    }
+
+    /// A content header comes.
+    fn header(self, payload: &[u8]) -> Result<Self, Fault> {
+        match self {
+            Self::Method => return Err(no_method_frame()),
+            Self::Header => {}
+            Self::Body { .. } => return Err(Self::no_body()),
+        }
+        let class = BASIC_PUBLISH.0;
+        match frame::content_header(payload) {
+            Some(header) if header.weight != 0 => Err(Self::no_header()),
+            Some(header) if header.class_id != class => {
+                let text = format!(
+                    "expected content header for class {class}, got one for class {} instead",
+                    header.class_id
+                );
+                Err(Fault::new(ReplyCode::UnexpectedFrame, text, BASIC_PUBLISH))
+            }
+            Some(header) if header.body_size > 0 => Ok(Self::Body {
+                left_bytes: header.body_size,
+            }),
+            Some(_) => Ok(Self::Method),
+            None => Err(Self::no_header()),
+        }
+    }
+
+    /// A piece of a body comes.
+    fn body(self, payload: &[u8]) -> Result<Self, Fault> {
+        let left_bytes = match self {
+            Self::Method => return Err(no_method_frame()),
+            Self::Header => return Err(Self::no_header()),
+            Self::Body { left_bytes } => left_bytes,
+        };
+        match left_bytes.checked_sub(payload.len() as u64) {
+            Some(0) => Ok(Self::Method),
+            Some(left_bytes) => Ok(Self::Body { left_bytes }),
+            // RabbitMQ would wait for ever for the end of such a body.
+            None => {
+                let text = "content body longer than its header says";
+                Err(Exception::new(ReplyCode::FrameError, text).caused_by(BASIC_PUBLISH))
+            }
+        }
+    }
+
+    fn no_header() -> Fault {
+        let text = "expected content header for class 60, got non content header frame instead";
+        Fault::new(ReplyCode::UnexpectedFrame, text, BASIC_PUBLISH)
+    }
+
+    fn no_body() -> Fault {
+        let text = "expected content body, got non content body frame instead";
+        Fault::new(ReplyCode::UnexpectedFrame, text, BASIC_PUBLISH)
+    }
+}
