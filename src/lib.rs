@@ -11,3 +11,5 @@ pub mod amqp;
 pub mod auth;
 pub mod broker;
 pub mod connection;
+pub mod management;
+pub mod net;

@@ -1,0 +1,184 @@
+//! The broker's counters in Prometheus' text format.
+
+use std::fmt::Write;
+
+use crate::broker::Broker;
+use crate::broker::metrics::Counter;
+use crate::net::Connections;
+
+pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// The page.
+pub(super) fn page(broker: &Broker, connections: &Connections) -> String {
+    let metrics = broker.metrics();
+    let mut page = Page(String::with_capacity(8 << 10));
+
+    page.value(
+        "warren_build_info",
+        "gauge",
+        "The running version.",
+        &format!("{{version=\"{}\"}}", env!("CARGO_PKG_VERSION")),
+        1,
+    );
+    page.gauge(
+        "warren_sockets",
+        "Accepted sockets, whether or not their connections are open.",
+        connections.count() as u64,
+    );
+    page.difference(
+        "warren_connections",
+        "Open connections.",
+        &metrics.connections_opened,
+        &metrics.connections_closed,
+    );
+    page.difference(
+        "warren_channels",
+        "Open channels.",
+        &metrics.channels_opened,
+        &metrics.channels_closed,
+    );
+    page.difference(
+        "warren_consumers",
+        "Consumers.",
+        &metrics.consumers_added,
+        &metrics.consumers_removed,
+    );
+    page.difference(
+        "warren_queues",
+        "Queues.",
+        &metrics.queues_declared,
+        &metrics.queues_deleted,
+    );
+
+    let counters = [
+        (
+            "connections_opened",
+            "Connections opened.",
+            &metrics.connections_opened,
+        ),
+        (
+            "connections_closed",
+            "Connections closed.",
+            &metrics.connections_closed,
+        ),
+        (
+            "channels_opened",
+            "Channels opened.",
+            &metrics.channels_opened,
+        ),
+        (
+            "channels_closed",
+            "Channels closed.",
+            &metrics.channels_closed,
+        ),
+        (
+            "messages_published",
+            "Messages that clients published.",
+            &metrics.messages_published,
+        ),
+        (
+            "messages_confirmed",
+            "Messages confirmed to their publishers.",
+            &metrics.messages_confirmed,
+        ),
+        (
+            "messages_unroutable_returned",
+            "Messages returned to their publishers because they reached no queue.",
+            &metrics.messages_unroutable_returned,
+        ),
+        (
+            "messages_unroutable_dropped",
+            "Messages dropped because they reached no queue.",
+            &metrics.messages_unroutable_dropped,
+        ),
+        (
+            "messages_delivered",
+            "Messages delivered to consumers.",
+            &metrics.messages_delivered,
+        ),
+        (
+            "messages_redelivered",
+            "Messages delivered again.",
+            &metrics.messages_redelivered,
+        ),
+        (
+            "messages_acknowledged",
+            "Messages that consumers acknowledged.",
+            &metrics.messages_acknowledged,
+        ),
+        (
+            "messages_got",
+            "Messages taken with basic.get.",
+            &metrics.messages_got,
+        ),
+        (
+            "messages_dead_lettered",
+            "Messages dead-lettered.",
+            &metrics.messages_dead_lettered,
+        ),
+        ("auth_failures", "Logins refused.", &metrics.auth_failures),
+        (
+            "received_bytes",
+            "Bytes received from AMQP clients.",
+            &metrics.bytes_received,
+        ),
+        (
+            "sent_bytes",
+            "Bytes sent to AMQP clients.",
+            &metrics.bytes_sent,
+        ),
+    ];
+    for (name, help, counter) in counters {
+        page.counter(&format!("warren_{name}_total"), help, counter);
+    }
+
+    let memory = &broker.engine.memory;
+    page.gauge(
+        "warren_message_memory_bytes",
+        "Memory that messages take.",
+        memory.used_bytes(),
+    );
+    page.gauge(
+        "warren_message_memory_limit_bytes",
+        "Past this much memory publishers are blocked.",
+        memory.limit_bytes(),
+    );
+    let alarms = *broker.alarms().borrow();
+    page.gauge(
+        "warren_alarm_memory",
+        "1 while messages take too much memory.",
+        alarms.memory.into(),
+    );
+    page.gauge(
+        "warren_alarm_disk",
+        "1 while there is too little space on the disk.",
+        alarms.disk.into(),
+    );
+    page.0
+}
+
+struct Page(String);
+
+impl Page {
+    fn value(&mut self, name: &str, kind: &str, help: &str, labels: &str, value: u64) {
+        // Writing to a String does not fail.
+        let _ = write!(
+            self.0,
+            "# HELP {name} {help}\n# TYPE {name} {kind}\n{name}{labels} {value}\n"
+        );
+    }
+
+    fn gauge(&mut self, name: &str, help: &str, value: u64) {
+        self.value(name, "gauge", help, "", value);
+    }
+
+    fn counter(&mut self, name: &str, help: &str, counter: &Counter) {
+        self.value(name, "counter", help, "", counter.get());
+    }
+
+    fn difference(&mut self, name: &str, help: &str, more: &Counter, less: &Counter) {
+        // What went is read first, so that there are never fewer than none.
+        let gone = less.get();
+        self.gauge(name, help, more.get().saturating_sub(gone));
+    }
+}

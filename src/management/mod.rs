@@ -1,0 +1,137 @@
+//! The management pages: `/health` and `/metrics`.
+//!
+//! In: HTTP/1.1 requests, each with a bound on size and time. Out: whether the broker is well, and
+//! its counters in Prometheus' text format. One request per connection.
+
+mod metrics;
+mod request;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
+
+use crate::broker::Broker;
+use crate::net::Connections;
+use request::{Request, RequestError};
+
+/// A request must be read and answered in this time.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+/// So many requests are served at a time; more are turned away.
+const MAX_REQUESTS: usize = 64;
+
+/// See the module.
+pub struct Pages {
+    site: Arc<Site>,
+    permits: Arc<Semaphore>,
+}
+
+struct Site {
+    broker: Arc<Broker>,
+    connections: Arc<Connections>,
+}
+
+struct Answer {
+    status: &'static str,
+    content_type: &'static str,
+    body: String,
+}
+
+impl Pages {
+    /// Pages on that broker.
+    pub fn new(broker: Arc<Broker>, connections: Arc<Connections>) -> Self {
+        Self {
+            site: Arc::new(Site {
+                broker,
+                connections,
+            }),
+            permits: Arc::new(Semaphore::new(MAX_REQUESTS)),
+        }
+    }
+
+    /// Serves a client that was just accepted. Must be called within a tokio runtime.
+    pub fn welcome(&self, socket: TcpStream) {
+        let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() else {
+            return;
+        };
+        let site = Arc::clone(&self.site);
+        tokio::spawn(async move {
+            // A client that is too slow or gone is nobody's concern.
+            let _ = tokio::time::timeout(REQUEST_TIMEOUT, site.serve(socket)).await;
+            drop(permit);
+        });
+    }
+}
+
+impl Site {
+    async fn serve(&self, mut socket: TcpStream) -> std::io::Result<()> {
+        let (answer, with_body) = match request::read(&mut socket).await {
+            Ok(request) => (self.answer(&request), request.method != "HEAD"),
+            Err(RequestError::Malformed) => (Answer::text("400 Bad Request", "bad request\n"), true),
+            Err(RequestError::TooLarge) => {
+                let status = "431 Request Header Fields Too Large";
+                (Answer::text(status, "request too large\n"), true)
+            }
+            Err(RequestError::Gone) => return Ok(()),
+        };
+        let Answer {
+            status,
+            content_type,
+            body,
+        } = answer;
+        let length = body.len();
+        let mut response = format!(
+            "HTTP/1.1 {status}\r\ncontent-type: {content_type}\r\ncontent-length: {length}\r\n\
+             connection: close\r\n\r\n"
+        );
+        if with_body {
+            response.push_str(&body);
+        }
+        socket.write_all(response.as_bytes()).await?;
+        socket.shutdown().await
+    }
+
+    fn answer(&self, request: &Request) -> Answer {
+        if !matches!(request.method.as_str(), "GET" | "HEAD") {
+            return Answer::text("405 Method Not Allowed", "only GET and HEAD\n");
+        }
+        match request.path() {
+            "/health" => self.health(),
+            "/metrics" => Answer {
+                status: "200 OK",
+                content_type: metrics::CONTENT_TYPE,
+                body: metrics::page(&self.broker, &self.connections),
+            },
+            _ => Answer::text("404 Not Found", "there is /health and /metrics\n"),
+        }
+    }
+
+    /// Well is who can be reached; alarms are told, but stop only publishers.
+    fn health(&self) -> Answer {
+        let alarms = *self.broker.alarms().borrow();
+        let mut raised = Vec::new();
+        if alarms.memory {
+            raised.push("\"memory\"");
+        }
+        if alarms.disk {
+            raised.push("\"disk\"");
+        }
+        Answer {
+            status: "200 OK",
+            content_type: "application/json",
+            body: format!("{{\"status\":\"ok\",\"alarms\":[{}]}}\n", raised.join(",")),
+        }
+    }
+}
+
+impl Answer {
+    fn text(status: &'static str, text: &str) -> Self {
+        Self {
+            status,
+            content_type: "text/plain; charset=utf-8",
+            body: text.to_string(),
+        }
+    }
+}
