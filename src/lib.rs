@@ -10,6 +10,7 @@
 pub mod amqp;
 pub mod auth;
 pub mod broker;
+pub mod config;
 pub mod connection;
 pub mod management;
 pub mod net;

@@ -1,6 +1,142 @@
-//! The `warren` command.
+//! The `warren` command: configuration, log, data folder, broker, signals.
+
+use std::fs::{File, TryLockError};
+use std::io::IsTerminal;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Instant;
+
+use clap::Parser;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+use warren::broker::catalog::Forgetful;
+use warren::broker::{Broker, Effects, Engine};
+use warren::config::{CommandLine, Config, LogFormat, LogSettings, Sources};
+use warren::net::Server;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-fn main() {}
+/// Names the broker that uses a data folder, and keeps others out.
+const LOCK_FILE: &str = "warren.lock";
+
+/// A broker starts with it; configuration may do without.
+const DEFAULT_VHOST: &str = "/";
+
+type AnyError = Box<dyn std::error::Error>;
+
+fn main() -> ExitCode {
+    match run(CommandLine::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("warren: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command_line: CommandLine) -> Result<(), AnyError> {
+    let started = Instant::now();
+    let (config, unknown) = Sources::of_process(command_line.into_flags()).load()?;
+    start_log(&config.log)?;
+    for variable in unknown {
+        tracing::warn!(variable, "no such setting");
+    }
+    let _lock = lock_data_dir(&config.data_dir)?;
+
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    if config.worker_threads > 0 {
+        builder.worker_threads(config.worker_threads);
+    }
+    let runtime = builder.enable_all().thread_name("warren").build()?;
+    let served = runtime.block_on(serve(&config, started));
+    // Whoever did not go by now is not waited for.
+    runtime.shutdown_background();
+    served
+}
+
+fn start_log(log: &LogSettings) -> Result<(), AnyError> {
+    let filter = EnvFilter::try_new(&log.level).map_err(|error| format!("log.level: {error}"))?;
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
+    match log.format {
+        LogFormat::Human => builder.init(),
+        LogFormat::Json => builder.json().init(),
+    }
+    Ok(())
+}
+
+/// Makes the data folder if need be. It is ours as long as the file is open.
+fn lock_data_dir(data_dir: &Path) -> Result<File, AnyError> {
+    let failed = |error| format!("data folder {}: {error}", data_dir.display());
+    std::fs::create_dir_all(data_dir).map_err(failed)?;
+    let lock = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(data_dir.join(LOCK_FILE))
+        .map_err(failed)?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => {
+            let data_dir = data_dir.display();
+            Err(format!("data folder {data_dir}: another broker is using it").into())
+        }
+        Err(TryLockError::Error(error)) => Err(failed(error).into()),
+    }
+}
+
+async fn serve(config: &Config, started: Instant) -> Result<(), AnyError> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+
+    let engine = Engine::new(config.memory_limit_bytes());
+    let broker = Broker::with_engine(config.users()?, engine, Arc::new(Forgetful::default()));
+    for vhost in &config.vhosts {
+        broker.add_vhost(vhost);
+    }
+    if !config.vhosts.iter().any(|vhost| vhost == DEFAULT_VHOST) {
+        broker.remove_vhost(DEFAULT_VHOST, &mut Effects::new());
+    }
+    let server = Server::start(&broker, config.connection(), config.net())?;
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        data_dir = %config.data_dir.display(),
+        memory_limit_bytes = config.memory_limit_bytes(),
+        elapsed_ms = started.elapsed().as_millis() as u64,
+        "started"
+    );
+
+    let name = wait_for_end(&server, &mut terminate, &mut interrupt, &mut hangup).await;
+    tracing::info!(signal = name, "shutting down");
+    tokio::select! {
+        () = server.shut_down() => {}
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Reloads certificates whenever asked to, until asked to end.
+async fn wait_for_end(
+    server: &Server,
+    terminate: &mut Signal,
+    interrupt: &mut Signal,
+    hangup: &mut Signal,
+) -> &'static str {
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => return "SIGTERM",
+            _ = interrupt.recv() => return "SIGINT",
+            _ = hangup.recv() => match server.reload_tls() {
+                Ok(()) => tracing::info!("certificates reloaded"),
+                Err(error) => tracing::error!(%error, "certificates not reloaded; the old ones stay"),
+            },
+        }
+    }
+}

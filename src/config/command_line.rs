@@ -1,0 +1,60 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// A message broker that speaks AMQP 0-9-1 as RabbitMQ does.
+#[derive(Debug, Parser)]
+#[command(name = "warren", version, args_conflicts_with_subcommands = true)]
+pub struct CommandLine {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    flags: Flags,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs the broker (also what plain `warren` does)
+    Serve(Flags),
+}
+
+/// What the broker is started with. Each flag overrides the configuration file and the environment.
+#[derive(Clone, Debug, Default, PartialEq, Args)]
+pub struct Flags {
+    /// Reads settings from FILE; see warren.example.toml for what can be set
+    #[arg(long, value_name = "FILE", env = "WARREN_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// Keeps data in DIR [default: warren-data]
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Listens there for AMQP; may be repeated [default: 127.0.0.1:5672]
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub listen: Vec<String>,
+    /// Listens there for AMQP through TLS; may be repeated [default with a certificate: 127.0.0.1:5671]
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub listen_tls: Vec<String>,
+    /// The server's certificate, followed by those between it and a root, as PEM
+    #[arg(long, value_name = "FILE")]
+    pub tls_cert: Option<PathBuf>,
+    /// The certificate's private key, as PEM
+    #[arg(long, value_name = "FILE")]
+    pub tls_key: Option<PathBuf>,
+    /// The CA certificates that client certificates are checked against, as PEM
+    #[arg(long, value_name = "FILE")]
+    pub tls_ca: Option<PathBuf>,
+    /// Serves /health and /metrics there over HTTP; may be repeated [default: 127.0.0.1:15672]
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub management: Vec<String>,
+}
+
+impl CommandLine {
+    /// What the broker is to be started with.
+    pub fn into_flags(self) -> Flags {
+        match self.command {
+            Some(Command::Serve(flags)) => flags,
+            None => self.flags,
+        }
+    }
+}

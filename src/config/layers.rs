@@ -1,0 +1,229 @@
+//! Putting the layers of configuration on top of each other.
+//!
+//! In: the text of a file, environment variables, flags. Out: a [`Config`], or an error that names
+//! the key. Each key of the file has an environment variable: `limits.frame_max_bytes` is
+//! `WARREN_LIMITS_FRAME_MAX_BYTES`. Lists are given there separated by commas, or as in TOML.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use toml::{Table, Value};
+
+use super::{Config, DEFAULT_TLS_ADDRESS, Flags};
+
+const PREFIX: &str = "WARREN_";
+/// What has that prefix and is no setting.
+const OTHERS: [&str; 1] = ["WARREN_CONFIG"];
+
+/// Where settings come from.
+pub struct Sources {
+    /// The environment's variables.
+    pub environment: Vec<(String, String)>,
+    /// The command line.
+    pub flags: Flags,
+}
+
+/// Why there is no configuration.
+#[derive(Debug)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    Unreadable(PathBuf, std::io::Error),
+    /// The file is no TOML, or has a key that there is not, or a value of another type.
+    File(PathBuf, toml::de::Error),
+    /// A variable's value is of another type than the setting's.
+    Variable(String, String),
+    /// A value is out of the question: key and reason.
+    Value(String, String),
+    /// What came of all layers is no configuration.
+    Merged(toml::de::Error),
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreadable(path, error) => write!(f, "{}: {error}", path.display()),
+            Self::File(path, error) => write!(f, "{}: {error}", path.display()),
+            Self::Variable(name, why) | Self::Value(name, why) => write!(f, "{name}: {why}"),
+            Self::Merged(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+impl Sources {
+    /// The process's own environment, and these flags.
+    pub fn of_process(flags: Flags) -> Self {
+        // What is no text is none of ours.
+        let environment = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .collect();
+        Self { environment, flags }
+    }
+
+    /// Reads everything. Also gives the names of variables that look like settings and are none.
+    pub fn load(&self) -> Result<(Config, Vec<String>), ConfigError> {
+        let mut table = match &self.flags.config {
+            Some(path) => read_file(path)?,
+            None => Table::new(),
+        };
+        let unknown = self.add_environment(&mut table)?;
+        self.add_flags(&mut table);
+        let mut config: Config = Value::Table(table.clone())
+            .try_into()
+            .map_err(ConfigError::Merged)?;
+        let says_where = table
+            .get("listen")
+            .is_some_and(|listen| listen.get("tls").is_some());
+        if config.tls_files().is_some() && !says_where {
+            config.listen.tls = vec![DEFAULT_TLS_ADDRESS.to_string()];
+        }
+        config.check()?;
+        Ok((config, unknown))
+    }
+
+    fn add_environment(&self, table: &mut Table) -> Result<Vec<String>, ConfigError> {
+        let settings = settings();
+        let mut unknown = Vec::new();
+        for (name, text) in &self.environment {
+            if !name.starts_with(PREFIX) || OTHERS.contains(&name.as_str()) {
+                continue;
+            }
+            let Some((path, like)) = settings.iter().find(|(path, _)| variable(path) == *name)
+            else {
+                unknown.push(name.clone());
+                continue;
+            };
+            let value =
+                value(text, like).map_err(|why| ConfigError::Variable(name.clone(), why))?;
+            set(table, path, value);
+        }
+        Ok(unknown)
+    }
+
+    fn add_flags(&self, table: &mut Table) {
+        let flags = &self.flags;
+        let paths = [
+            ("data_dir", &flags.data_dir),
+            ("tls.cert", &flags.tls_cert),
+            ("tls.key", &flags.tls_key),
+            ("tls.ca", &flags.tls_ca),
+        ];
+        for (key, path) in paths {
+            if let Some(path) = path {
+                set(table, key, path.to_string_lossy().into_owned().into());
+            }
+        }
+        let lists = [
+            ("listen.plain", &flags.listen),
+            ("listen.tls", &flags.listen_tls),
+            ("listen.management", &flags.management),
+        ];
+        for (key, list) in lists {
+            if !list.is_empty() {
+                set(table, key, list.clone().into());
+            }
+        }
+    }
+}
+
+/// Read on its own first, since only then an error can tell the line.
+fn read_file(path: &Path) -> Result<Table, ConfigError> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| ConfigError::Unreadable(path.to_path_buf(), error))?;
+    let failed = |error| ConfigError::File(path.to_path_buf(), error);
+    toml::from_str::<Config>(&text).map_err(failed)?;
+    toml::from_str(&text).map_err(failed)
+}
+
+/// The environment variable of a key.
+fn variable(path: &str) -> String {
+    format!("{PREFIX}{}", path.replace('.', "_").to_uppercase())
+}
+
+/// All keys, sections and names joined by a dot, with their defaults.
+fn settings() -> Vec<(String, Value)> {
+    let mut settings = Vec::new();
+    let defaults = Table::try_from(Config::default()).unwrap_or_default();
+    for (key, value) in defaults {
+        match value {
+            Value::Table(section) => settings.extend(
+                section
+                    .into_iter()
+                    .map(|(name, value)| (format!("{key}.{name}"), value)),
+            ),
+            value => settings.push((key, value)),
+        }
+    }
+    settings
+}
+
+/// Reads a variable's text as a value of the same type as `like`.
+fn value(text: &str, like: &Value) -> Result<Value, String> {
+    match like {
+        Value::Integer(_) => match text.trim().parse::<i64>() {
+            Ok(number) => Ok(Value::Integer(number)),
+            Err(_) => Err(format!("`{text}` is no whole number")),
+        },
+        Value::Boolean(_) => match text.trim().parse::<bool>() {
+            Ok(switch) => Ok(Value::Boolean(switch)),
+            Err(_) => Err(format!("`{text}` is neither true nor false")),
+        },
+        Value::Array(_) if text.trim_start().starts_with('[') => {
+            let mut table: Table = format!("value = {text}")
+                .parse()
+                .map_err(|error: toml::de::Error| error.message().to_string())?;
+            table
+                .remove("value")
+                .ok_or_else(|| format!("`{text}` is no list"))
+        }
+        Value::Array(_) => {
+            let items = text
+                .split(',')
+                .map(str::trim)
+                .filter(|item| !item.is_empty());
+            Ok(Value::Array(items.map(Value::from).collect()))
+        }
+        _ => Ok(Value::String(text.to_string())),
+    }
+}
+
+fn set(table: &mut Table, path: &str, value: Value) {
+    match path.split_once('.') {
+        None => {
+            table.insert(path.to_string(), value);
+        }
+        Some((section, name)) => {
+            let section = table
+                .entry(section)
+                .or_insert_with(|| Value::Table(Table::new()));
+            // The file was checked: what is a section in the settings is one in it.
+            if let Value::Table(section) = section {
+                section.insert(name.to_string(), value);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_key_has_a_variable_of_its_own() {
+        let variables: Vec<String> = settings().iter().map(|(path, _)| variable(path)).collect();
+        for name in [
+            "WARREN_DATA_DIR",
+            "WARREN_LISTEN_PLAIN",
+            "WARREN_LIMITS_MAX_MESSAGE_BYTES",
+            "WARREN_TLS_CLIENT_CERTIFICATE",
+            "WARREN_USERS",
+        ] {
+            assert!(variables.iter().any(|variable| variable == name), "{name}");
+        }
+        let mut unique = variables.clone();
+        unique.sort();
+        unique.dedup();
+        assert_eq!(unique.len(), variables.len());
+    }
+}

@@ -1,0 +1,107 @@
+//! Users as they are configured.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::auth::{Password, UserError, UserSpec, Users, VhostPermissions};
+
+/// A user.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UserSettings {
+    /// The name.
+    pub name: String,
+    /// The password; empty: see `password_hash`.
+    #[serde(default)]
+    pub password: String,
+    /// The password's hash, as RabbitMQ writes it; empty: see `password`.
+    #[serde(default)]
+    pub password_hash: String,
+    /// Tags, such as `administrator`.
+    #[serde(default)]
+    pub tags: Vec<String>,
+    /// Whether the user may only come from this machine.
+    #[serde(default)]
+    pub loopback_only: bool,
+    /// What may be done where; a vhost that is not named may not be entered.
+    #[serde(default)]
+    pub permissions: Vec<PermissionSettings>,
+}
+
+/// What a user may do in a vhost, as regular expressions on names.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PermissionSettings {
+    /// The vhost.
+    pub vhost: String,
+    /// What may be declared and deleted.
+    pub configure: String,
+    /// What may be published and bound to.
+    pub write: String,
+    /// What may be consumed and bound from.
+    pub read: String,
+}
+
+/// Says nothing of passwords.
+impl fmt::Debug for UserSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UserSettings")
+            .field("name", &self.name)
+            .field("tags", &self.tags)
+            .field("loopback_only", &self.loopback_only)
+            .field("permissions", &self.permissions)
+            .finish_non_exhaustive()
+    }
+}
+
+impl UserSettings {
+    /// The user that there is if no others are configured: `guest`/`guest`, from this machine only.
+    pub fn guest() -> Self {
+        let all = ".*".to_string();
+        Self {
+            name: "guest".into(),
+            password: "guest".into(),
+            password_hash: String::new(),
+            tags: vec!["administrator".into()],
+            loopback_only: true,
+            permissions: vec![PermissionSettings {
+                vhost: "/".into(),
+                configure: all.clone(),
+                write: all.clone(),
+                read: all,
+            }],
+        }
+    }
+
+    fn spec(&self) -> UserSpec {
+        let permissions = self.permissions.iter().map(|permission| VhostPermissions {
+            vhost: permission.vhost.clone(),
+            configure: permission.configure.clone(),
+            write: permission.write.clone(),
+            read: permission.read.clone(),
+        });
+        UserSpec {
+            name: self.name.clone(),
+            password: match (self.password.as_str(), self.password_hash.as_str()) {
+                ("", "") => Password::None,
+                ("", hash) => Password::Hash(hash.to_string()),
+                (password, _) => Password::Plain(password.to_string()),
+            },
+            tags: self.tags.clone(),
+            permissions: permissions.collect(),
+            loopback_only: self.loopback_only,
+        }
+    }
+}
+
+impl super::Config {
+    /// The users, ready to log in.
+    pub fn users(&self) -> Result<Users, UserError> {
+        let users = Users::new();
+        for user in &self.users {
+            users.add(user.spec())?;
+        }
+        Ok(users)
+    }
+}
