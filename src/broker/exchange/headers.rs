@@ -132,8 +132,9 @@ impl Headers {
             key.into_boxed_slice()
         });
         let found_by: Vec<Box<[u8]>> = if want.wants_all {
-            let crowd = |key: &Box<[u8]>| self.by_header.get(key).map_or(0, HashSet::len);
-            keys.min_by_key(crowd).into_iter().collect()
+            // The one by which fewest others are found.
+            let found_by = keys.min_by_key(|key| self.by_header.get(key).map_or(0, HashSet::len));
+            found_by.into_iter().collect()
         } else {
             keys.collect()
         };
