@@ -14,3 +14,4 @@ pub mod config;
 pub mod connection;
 pub mod management;
 pub mod net;
+pub mod store;

@@ -1,0 +1,224 @@
+//! Where records gather until the storage thread takes them: one buffer under a short lock.
+//! Records go in encoded, only their checksums are missing, which depend on the file.
+
+use tokio::sync::watch;
+
+use super::layout::{BATCH_HEAD_BYTES, RECORD_HEADER_BYTES, RecordHeader};
+use super::record::{NewMessage, Place, encode_place, kind};
+use super::{AppendError, Limits};
+
+/// See the module.
+pub(super) struct Gather {
+    /// Room for a batch head, then records.
+    bytes: Vec<u8>,
+    records: u32,
+    next_index: u64,
+    /// What the storage thread took last ends before this index.
+    taken_end: u64,
+    /// Bytes that the storage thread is writing.
+    in_write_bytes: usize,
+    truncate_from: Option<u64>,
+    limits: Limits,
+    pressure: watch::Sender<bool>,
+    /// The storage thread sleeps and must be woken.
+    pub is_awaited: bool,
+    /// The journal is being closed.
+    pub is_closing: bool,
+}
+
+/// What the storage thread took.
+pub(super) struct Taken {
+    pub first_index: u64,
+    pub records: u32,
+    /// To be done before the records are written.
+    pub truncate_from: Option<u64>,
+}
+
+impl Gather {
+    pub fn new(next_index: u64, limits: Limits, pressure: watch::Sender<bool>) -> Self {
+        Self {
+            bytes: vec![0; BATCH_HEAD_BYTES],
+            records: 0,
+            next_index,
+            taken_end: next_index,
+            in_write_bytes: 0,
+            truncate_from: None,
+            limits,
+            pressure,
+            is_awaited: false,
+            is_closing: false,
+        }
+    }
+
+    pub fn next_index(&self) -> u64 {
+        self.next_index
+    }
+
+    pub fn has_work(&self) -> bool {
+        self.records > 0 || self.truncate_from.is_some()
+    }
+
+    /// Lets `encode` add records and says the last index.
+    pub fn append(&mut self, encode: impl FnOnce(&mut Batch<'_>)) -> Result<u64, AppendError> {
+        if self.pending_bytes() >= self.limits.full_bytes {
+            return Err(AppendError::Full);
+        }
+        encode(&mut Batch(self));
+        self.tell_pressure();
+        Ok(self.next_index - 1)
+    }
+
+    /// Takes back everything from `index` on. What is still here goes at once.
+    pub fn truncate_from(&mut self, index: u64) {
+        if index >= self.next_index {
+            return;
+        }
+        if index <= self.taken_end {
+            self.bytes.truncate(BATCH_HEAD_BYTES);
+            self.records = 0;
+            if index < self.taken_end {
+                self.truncate_from = Some(index);
+                self.taken_end = index;
+            }
+        } else {
+            let mut end = BATCH_HEAD_BYTES;
+            self.records = (index - self.taken_end) as u32;
+            for _ in 0..self.records {
+                let header = RecordHeader::decode(&self.bytes[end..]);
+                end += header.map_or(0, |header| header.total_bytes());
+            }
+            self.bytes.truncate(end);
+        }
+        self.next_index = index;
+    }
+
+    /// Takes what gathered, into `buffer`, whose allocation is used next.
+    pub fn take(&mut self, buffer: &mut Vec<u8>) -> Taken {
+        buffer.clear();
+        buffer.resize(BATCH_HEAD_BYTES, 0);
+        std::mem::swap(buffer, &mut self.bytes);
+        self.in_write_bytes = buffer.len();
+        let taken = Taken {
+            first_index: self.taken_end,
+            records: std::mem::take(&mut self.records),
+            truncate_from: self.truncate_from.take(),
+        };
+        self.taken_end = self.next_index;
+        taken
+    }
+
+    /// What was taken is written.
+    pub fn written(&mut self) {
+        self.in_write_bytes = 0;
+        self.tell_pressure();
+    }
+
+    /// Gives back what only a burst needs.
+    pub fn shrink(&mut self, keep_bytes: usize) {
+        self.bytes.shrink_to(keep_bytes);
+    }
+
+    fn pending_bytes(&self) -> usize {
+        self.bytes.len() + self.in_write_bytes
+    }
+
+    /// Rises at the mark, falls at half of it, so that it does not flicker.
+    fn tell_pressure(&self) {
+        let pending = self.pending_bytes();
+        let is_high = *self.pressure.borrow();
+        if !is_high && pending >= self.limits.pressure_bytes {
+            self.pressure.send_replace(true);
+        } else if is_high && pending <= self.limits.pressure_bytes / 2 {
+            self.pressure.send_replace(false);
+        }
+    }
+}
+
+/// Takes records, in order.
+pub struct Batch<'a>(&'a mut Gather);
+
+impl Batch<'_> {
+    /// A message with its places, and what it settles. Returns its index (the last one, for a
+    /// message with more places than one record can name; what it settles is in that one).
+    ///
+    /// # Errors
+    /// [`AppendError::TooLarge`] if a part is too long for its field; nothing is added then.
+    pub fn message(&mut self, message: &NewMessage<'_>) -> Result<u64, AppendError> {
+        const MOST: usize = u16::MAX as usize;
+        let mut rest = *message;
+        while rest.placements.len() > MOST {
+            let (now, later) = rest.placements.split_at(MOST);
+            let part = NewMessage {
+                placements: now,
+                settles: &[],
+                ..rest
+            };
+            if !part.fits() || rest.settles.len() > MOST {
+                return Err(AppendError::TooLarge);
+            }
+            self.one_message(&part);
+            rest.placements = later;
+        }
+        if !rest.fits() {
+            return Err(AppendError::TooLarge);
+        }
+        Ok(self.one_message(&rest))
+    }
+
+    fn one_message(&mut self, message: &NewMessage<'_>) -> u64 {
+        let index = self.begin(kind::MESSAGE, message.encoded_bytes());
+        message.encode(&mut self.0.bytes);
+        index
+    }
+
+    /// Messages of a queue are done with: first and last sequence of each range.
+    pub fn settle(&mut self, queue: u64, ranges: &[(u64, u64)]) -> u64 {
+        let index = self.begin(kind::SETTLE, 12 + ranges.len() * 16);
+        let bytes = &mut self.0.bytes;
+        bytes.extend_from_slice(&queue.to_le_bytes());
+        bytes.extend_from_slice(&(ranges.len() as u32).to_le_bytes());
+        for (first, last) in ranges {
+            bytes.extend_from_slice(&first.to_le_bytes());
+            bytes.extend_from_slice(&last.to_le_bytes());
+        }
+        index
+    }
+
+    /// Everything below `sequence`, in its band, was delivered at least once.
+    pub fn cursor(&mut self, queue: u64, sequence: u64) -> u64 {
+        let index = self.begin(kind::CURSOR, 16);
+        encode_place(&mut self.0.bytes, Place { queue, sequence });
+        index
+    }
+
+    /// A message was given back, `returns` times by now.
+    pub fn returned(&mut self, place: Place, returns: u32) -> u64 {
+        let index = self.begin(kind::RETURNED, 20);
+        encode_place(&mut self.0.bytes, place);
+        self.0.bytes.extend_from_slice(&returns.to_le_bytes());
+        index
+    }
+
+    /// A queue was deleted; nothing of it counts any more.
+    pub fn drop_queue(&mut self, queue: u64) -> u64 {
+        let index = self.begin(kind::DROP, 8);
+        self.0.bytes.extend_from_slice(&queue.to_le_bytes());
+        index
+    }
+
+    fn begin(&mut self, kind: u8, payload_bytes: usize) -> u64 {
+        let index = self.0.next_index;
+        let header = RecordHeader {
+            length: payload_bytes as u32,
+            group: 0,
+            term: 0,
+            index,
+            kind,
+        };
+        self.0.bytes.reserve(RECORD_HEADER_BYTES + payload_bytes);
+        self.0.bytes.extend_from_slice(&header.encode());
+        self.0.records += 1;
+        self.0.next_index += 1;
+        index
+    }
+}

@@ -1,0 +1,327 @@
+//! What can be written into the journal, and how it is encoded. Encoding borrows its inputs and
+//! allocates nothing; decoding yields views into what was read.
+
+use std::fmt;
+
+use crate::store::fields::Fields;
+
+/// Where a message lies: a queue, and its sequence there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The queue's id.
+    pub queue: u64,
+    /// Band in the top byte, number below.
+    pub sequence: u64,
+}
+
+/// A message's place in a queue that it went to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Placement {
+    /// Where it lies.
+    pub place: Place,
+    /// When it expires there, in milliseconds since 1970, or [`Placement::NEVER`].
+    pub expires_at_ms: u64,
+}
+
+impl Placement {
+    /// It does not expire.
+    pub const NEVER: u64 = u64::MAX;
+}
+
+/// A message to be written. One record even if it went to several queues; if it comes from
+/// another queue, it settles itself there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NewMessage<'a> {
+    /// delivery-mode 2.
+    pub persistent: bool,
+    /// The priority property.
+    pub priority: u8,
+    /// Where it went.
+    pub placements: &'a [Placement],
+    /// What this record settles.
+    pub settles: &'a [Place],
+    /// The exchange it was published to, at most 255 bytes.
+    pub exchange: &'a [u8],
+    /// The routing key it was published with, at most 255 bytes.
+    pub routing_key: &'a [u8],
+    /// Property flags and values, encoded.
+    pub properties: &'a [u8],
+    /// The body.
+    pub body: &'a [u8],
+}
+
+const PERSISTENT: u8 = 1;
+const EXPIRES: u8 = 2;
+
+/// Kinds of records; 0 is none, so that zeros are never one.
+pub(super) mod kind {
+    pub const MESSAGE: u8 = 1;
+    pub const SETTLE: u8 = 2;
+    pub const CURSOR: u8 = 3;
+    pub const RETURNED: u8 = 4;
+    pub const DROP: u8 = 5;
+}
+
+/// A record that was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Record<'a> {
+    /// A message entered queues, and maybe left others.
+    Message(MessageView<'a>),
+    /// Messages of a queue are done with.
+    Settle {
+        /// The queue's id.
+        queue: u64,
+        /// First and last sequence of each range.
+        ranges: RangeViews<'a>,
+    },
+    /// Everything below the sequence, in its band, was delivered at least once.
+    Cursor {
+        /// The queue's id.
+        queue: u64,
+        /// The first that was not.
+        sequence: u64,
+    },
+    /// A message was given back.
+    Returned {
+        /// Which.
+        place: Place,
+        /// How often it was given back in a way that counts.
+        returns: u32,
+    },
+    /// A queue was deleted.
+    Drop {
+        /// The queue's id.
+        queue: u64,
+    },
+}
+
+/// A message that was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MessageView<'a> {
+    /// delivery-mode 2.
+    pub persistent: bool,
+    /// The priority property.
+    pub priority: u8,
+    /// Where it went.
+    pub placements: PlacementViews<'a>,
+    /// What it settled.
+    pub settles: PlaceViews<'a>,
+    /// The exchange it was published to.
+    pub exchange: &'a [u8],
+    /// The routing key it was published with.
+    pub routing_key: &'a [u8],
+    /// Property flags and values, encoded.
+    pub properties: &'a [u8],
+    /// The body.
+    pub body: &'a [u8],
+}
+
+/// Placements, still encoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PlacementViews<'a> {
+    bytes: &'a [u8],
+    expires: bool,
+}
+
+impl Iterator for PlacementViews<'_> {
+    type Item = Placement;
+
+    fn next(&mut self) -> Option<Placement> {
+        let mut fields = Fields(self.bytes);
+        let place = Place {
+            queue: fields.u64()?,
+            sequence: fields.u64()?,
+        };
+        let expires_at_ms = if self.expires {
+            fields.u64()?
+        } else {
+            Placement::NEVER
+        };
+        self.bytes = fields.0;
+        Some(Placement {
+            place,
+            expires_at_ms,
+        })
+    }
+}
+
+/// Places, still encoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PlaceViews<'a>(&'a [u8]);
+
+impl Iterator for PlaceViews<'_> {
+    type Item = Place;
+
+    fn next(&mut self) -> Option<Place> {
+        let mut fields = Fields(self.0);
+        let place = Place {
+            queue: fields.u64()?,
+            sequence: fields.u64()?,
+        };
+        self.0 = fields.0;
+        Some(place)
+    }
+}
+
+/// Ranges, still encoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RangeViews<'a>(&'a [u8]);
+
+impl Iterator for RangeViews<'_> {
+    type Item = (u64, u64);
+
+    fn next(&mut self) -> Option<(u64, u64)> {
+        let mut fields = Fields(self.0);
+        let range = (fields.u64()?, fields.u64()?);
+        self.0 = fields.0;
+        Some(range)
+    }
+}
+
+/// A record whose checksum holds but which this format does not have: it was written by a newer
+/// program, or by a faulty one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnknownRecord {
+    /// Its kind.
+    pub kind: u8,
+}
+
+impl fmt::Display for UnknownRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a record of kind {} that can't be understood", self.kind)
+    }
+}
+
+impl std::error::Error for UnknownRecord {}
+
+impl NewMessage<'_> {
+    /// Whether all its lengths fit their fields.
+    pub(super) fn fits(&self) -> bool {
+        self.exchange.len() <= usize::from(u8::MAX)
+            && self.routing_key.len() <= usize::from(u8::MAX)
+            && self.placements.len() <= usize::from(u16::MAX)
+            && self.settles.len() <= usize::from(u16::MAX)
+            && self.properties.len() <= MAX_PART_BYTES
+            && self.body.len() <= MAX_PART_BYTES
+    }
+
+    fn expires(&self) -> bool {
+        self.placements
+            .iter()
+            .any(|placement| placement.expires_at_ms != Placement::NEVER)
+    }
+
+    /// Bytes of the payload.
+    pub(super) fn encoded_bytes(&self) -> usize {
+        MESSAGE_FIXED_BYTES
+            + self.placements.len() * if self.expires() { 24 } else { 16 }
+            + self.settles.len() * 16
+            + self.exchange.len()
+            + self.routing_key.len()
+            + self.properties.len()
+            + self.body.len()
+    }
+
+    /// Appends the payload.
+    pub(super) fn encode(&self, to: &mut Vec<u8>) {
+        let expires = self.expires();
+        let mut fixed = [0; MESSAGE_FIXED_BYTES];
+        fixed[0] = if self.persistent { PERSISTENT } else { 0 } | if expires { EXPIRES } else { 0 };
+        fixed[1] = self.priority;
+        fixed[2] = self.exchange.len() as u8;
+        fixed[3] = self.routing_key.len() as u8;
+        fixed[4..6].copy_from_slice(&(self.placements.len() as u16).to_le_bytes());
+        fixed[6..8].copy_from_slice(&(self.settles.len() as u16).to_le_bytes());
+        fixed[8..12].copy_from_slice(&(self.properties.len() as u32).to_le_bytes());
+        fixed[12..16].copy_from_slice(&(self.body.len() as u32).to_le_bytes());
+        to.extend_from_slice(&fixed);
+        for placement in self.placements {
+            encode_place(to, placement.place);
+            if expires {
+                to.extend_from_slice(&placement.expires_at_ms.to_le_bytes());
+            }
+        }
+        for place in self.settles {
+            encode_place(to, *place);
+        }
+        to.extend_from_slice(self.exchange);
+        to.extend_from_slice(self.routing_key);
+        to.extend_from_slice(self.properties);
+        to.extend_from_slice(self.body);
+    }
+}
+
+const MESSAGE_FIXED_BYTES: usize = 16;
+/// No part of a message is longer, so that a record's length fits its field.
+const MAX_PART_BYTES: usize = 1 << 30;
+
+pub(super) fn encode_place(to: &mut Vec<u8>, place: Place) {
+    to.extend_from_slice(&place.queue.to_le_bytes());
+    to.extend_from_slice(&place.sequence.to_le_bytes());
+}
+
+impl<'a> Record<'a> {
+    /// Reads a payload.
+    ///
+    /// # Errors
+    /// The kind is unknown, or the payload is not one of that kind.
+    pub(super) fn decode(kind: u8, payload: &'a [u8]) -> Result<Self, UnknownRecord> {
+        Self::decode_known(kind, Fields(payload)).ok_or(UnknownRecord { kind })
+    }
+
+    fn decode_known(kind: u8, mut fields: Fields<'a>) -> Option<Self> {
+        let record = match kind {
+            kind::MESSAGE => Record::Message(MessageView::decode(&mut fields)?),
+            kind::SETTLE => Record::Settle {
+                queue: fields.u64()?,
+                ranges: {
+                    let ranges = fields.u32()? as usize;
+                    RangeViews(fields.bytes(ranges.checked_mul(16)?)?)
+                },
+            },
+            kind::CURSOR => Record::Cursor {
+                queue: fields.u64()?,
+                sequence: fields.u64()?,
+            },
+            kind::RETURNED => Record::Returned {
+                place: Place {
+                    queue: fields.u64()?,
+                    sequence: fields.u64()?,
+                },
+                returns: fields.u32()?,
+            },
+            kind::DROP => Record::Drop {
+                queue: fields.u64()?,
+            },
+            _ => return None,
+        };
+        fields.0.is_empty().then_some(record)
+    }
+}
+
+impl<'a> MessageView<'a> {
+    fn decode(fields: &mut Fields<'a>) -> Option<Self> {
+        let flags = fields.u8()?;
+        let expires = flags & EXPIRES != 0;
+        let priority = fields.u8()?;
+        let exchange_bytes = usize::from(fields.u8()?);
+        let key_bytes = usize::from(fields.u8()?);
+        let placements = usize::from(fields.u16()?);
+        let settles = usize::from(fields.u16()?);
+        let properties_bytes = fields.u32()? as usize;
+        let body_bytes = fields.u32()? as usize;
+        Some(Self {
+            persistent: flags & PERSISTENT != 0,
+            priority,
+            placements: PlacementViews {
+                bytes: fields.bytes(placements * if expires { 24 } else { 16 })?,
+                expires,
+            },
+            settles: PlaceViews(fields.bytes(settles * 16)?),
+            exchange: fields.bytes(exchange_bytes)?,
+            routing_key: fields.bytes(key_bytes)?,
+            properties: fields.bytes(properties_bytes)?,
+            body: fields.bytes(body_bytes)?,
+        })
+    }
+}

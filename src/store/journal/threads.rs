@@ -1,0 +1,171 @@
+//! The storage thread: takes what gathered, writes it, syncs it once, says that it is safe. It
+//! waits for nothing but work: a lone record is written at once, and while a batch is being
+//! synced, the next one gathers.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use super::Fsync;
+use super::gather::Taken;
+use super::shared::Shared;
+use super::writer::Writer;
+
+/// When nothing was written for so long, what was synced last is promised in a mark.
+const IDLE: Duration = Duration::from_millis(20);
+/// An idle journal keeps buffers of at most so many bytes.
+const IDLE_BUFFER_BYTES: usize = 256 << 10;
+
+/// Starts the storage thread and the upkeep thread.
+pub(super) fn start(shared: &Arc<Shared>, mut writer: Writer) -> io::Result<Vec<JoinHandle<()>>> {
+    let (storing, keeping) = (Arc::clone(shared), Arc::clone(shared));
+    let storage = thread::Builder::new()
+        .name("journal".to_owned())
+        .spawn(move || {
+            let _guard = FailOnPanic(&storing);
+            if let Err(error) = run(&storing, &mut writer) {
+                storing.fail(&error.to_string());
+            }
+        })?;
+    let upkeep = thread::Builder::new()
+        .name("journal-upkeep".to_owned())
+        .spawn(move || {
+            let _guard = FailOnPanic(&keeping);
+            keeping.run_upkeep();
+        })?;
+    Ok(vec![storage, upkeep])
+}
+
+/// A bug must not leave publishers waiting for ever.
+struct FailOnPanic<'a>(&'a Shared);
+
+impl Drop for FailOnPanic<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.fail("a thread of the journal has panicked");
+        }
+    }
+}
+
+enum Work {
+    Write(Taken),
+    Sync,
+    Mark,
+    Close,
+}
+
+fn run(shared: &Shared, writer: &mut Writer) -> io::Result<()> {
+    let mut buffer = Vec::new();
+    let mut synced_at = Instant::now();
+    loop {
+        let due = match shared.options.fsync {
+            Fsync::Interval(interval) if writer.is_dirty() => Some(synced_at + interval),
+            _ => None,
+        };
+        match wait(shared, writer, &mut buffer, due) {
+            Work::Write(taken) => {
+                store(shared, writer, &mut buffer, &taken)?;
+                if due.is_some_and(|due| due <= Instant::now()) {
+                    sync(shared, writer)?;
+                    synced_at = Instant::now();
+                }
+            }
+            Work::Sync => {
+                sync(shared, writer)?;
+                synced_at = Instant::now();
+            }
+            Work::Mark => {
+                mark(shared, writer)?;
+                buffer.shrink_to(IDLE_BUFFER_BYTES);
+                shared.gather.lock().shrink(IDLE_BUFFER_BYTES);
+            }
+            Work::Close => return close(shared, writer),
+        }
+    }
+}
+
+/// Waits for what is to be done next. What gathered comes first.
+fn wait(shared: &Shared, writer: &Writer, buffer: &mut Vec<u8>, sync_due: Option<Instant>) -> Work {
+    let mut mark_due = writer.wants_mark().then(|| Instant::now() + IDLE);
+    let mut gather = shared.gather.lock();
+    loop {
+        if gather.has_work() {
+            return Work::Write(gather.take(buffer));
+        }
+        if gather.is_closing {
+            return Work::Close;
+        }
+        gather.is_awaited = true;
+        let due = [sync_due, mark_due].into_iter().flatten().min();
+        match due {
+            Some(due) => {
+                shared.work.wait_until(&mut gather, due);
+            }
+            None => shared.work.wait(&mut gather),
+        }
+        gather.is_awaited = false;
+        if gather.has_work() {
+            continue;
+        }
+        let now = Instant::now();
+        if sync_due.is_some_and(|due| due <= now) {
+            return Work::Sync;
+        }
+        if mark_due.take_if(|due| *due <= now).is_some() {
+            return Work::Mark;
+        }
+    }
+}
+
+/// Writes what was taken and makes it as safe as the options want.
+pub(super) fn store(
+    shared: &Shared,
+    writer: &mut Writer,
+    buffer: &mut Vec<u8>,
+    taken: &Taken,
+) -> io::Result<()> {
+    if let Some(index) = taken.truncate_from {
+        writer.truncate_from(index)?;
+        shared.synced.store(writer.synced(), Ordering::Release);
+        shared.safeties.truncate(index - 1);
+    }
+    writer.write(buffer, taken.first_index, taken.records)?;
+    shared.written.store(writer.written(), Ordering::Release);
+    if shared.options.fsync == Fsync::Always {
+        sync(shared, writer)?;
+    } else {
+        shared.synced.store(writer.synced(), Ordering::Release);
+        shared.safeties.advance(writer.written());
+    }
+    shared.gather.lock().written();
+    Ok(())
+}
+
+/// Syncs what was written.
+pub(super) fn sync(shared: &Shared, writer: &mut Writer) -> io::Result<()> {
+    writer.sync()?;
+    shared.synced.store(writer.synced(), Ordering::Release);
+    shared.safeties.advance(writer.written());
+    Ok(())
+}
+
+/// Promises what was synced last.
+pub(super) fn mark(shared: &Shared, writer: &mut Writer) -> io::Result<()> {
+    writer.write_mark()?;
+    if shared.options.fsync == Fsync::Always {
+        writer.sync()?;
+    }
+    Ok(())
+}
+
+/// Everything is synced and promised.
+pub(super) fn close(shared: &Shared, writer: &mut Writer) -> io::Result<()> {
+    sync(shared, writer)?;
+    if writer.wants_mark() {
+        writer.write_mark()?;
+        writer.sync()?;
+    }
+    Ok(())
+}

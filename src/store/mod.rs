@@ -1,0 +1,16 @@
+//! Durability: what must survive, and how it comes back. Knows no queue semantics.
+//!
+//! ```text
+//! journal/ ─▶ one log of records for all queues, written and synced in batches
+//! segment/ ─▶ a queue's chunks, where the journal can't keep them
+//! catalog/ ─▶ topology, users, permissions, lists of segments; transactional
+//! disk/    ─▶ files, real or simulated
+//! folder.rs: the data folder, its lock and format   check.rs: verifying a stopped one
+//! ```
+//!
+//! The layout is written down in `docs/storage.md`.
+
+pub mod disk;
+mod fields;
+pub mod journal;
+mod quarantine;

@@ -1,0 +1,54 @@
+//! Where damage is kept for people to look at: `quarantine/` in the data folder.
+
+use std::io;
+
+use super::disk::{Disk, DiskFile};
+
+const FOLDER: &str = "quarantine";
+const COPY_BYTES: u64 = 1 << 20;
+
+/// Copies a part of a file there, as far as it can be read, and says where to. What was copied
+/// before is not copied again.
+pub(super) fn copy(
+    disk: &dyn Disk,
+    file: &dyn DiskFile,
+    offset: u64,
+    bytes: u64,
+    name: &str,
+) -> io::Result<String> {
+    let path = format!("{FOLDER}/{name}");
+    if disk.list(FOLDER)?.iter().any(|known| known == name) {
+        return Ok(path);
+    }
+    disk.create_dir(FOLDER)?;
+    let copy = disk.create(&path)?;
+    let mut buffer = vec![0; COPY_BYTES.min(bytes) as usize];
+    let mut at = 0;
+    while at < bytes {
+        let step = COPY_BYTES.min(bytes - at) as usize;
+        if file.read_at(&mut buffer[..step], offset + at).is_err() {
+            buffer[..step].fill(0);
+        }
+        copy.write_at(&buffer[..step], at)?;
+        at += step as u64;
+    }
+    copy.sync_data()?;
+    disk.sync_dir(FOLDER)?;
+    Ok(path)
+}
+
+/// Moves a whole file there.
+pub(super) fn move_file(disk: &dyn Disk, path: &str, name: &str) -> io::Result<String> {
+    disk.create_dir(FOLDER)?;
+    let known = disk.list(FOLDER)?;
+    let mut free = name.to_owned();
+    let mut number = 1;
+    while known.contains(&free) {
+        number += 1;
+        free = format!("{name}.{number}");
+    }
+    let to = format!("{FOLDER}/{free}");
+    disk.rename(path, &to)?;
+    disk.sync_dir(FOLDER)?;
+    Ok(to)
+}
