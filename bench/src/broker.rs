@@ -16,6 +16,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 
 use crate::client::Client;
 use crate::process::ProcessGroup;
+use crate::tls::Certificates;
 use crate::url::BrokerUrl;
 
 /// A broker that does not answer after this time does not start.
@@ -55,6 +56,8 @@ pub struct BrokerUnderTest {
 pub struct RunningBroker {
     /// Where.
     pub url: BrokerUrl,
+    /// Where it listens for TLS.
+    pub tls_url: Option<BrokerUrl>,
     /// Its processes.
     pub process: Option<ProcessGroup>,
     /// From starting the process to the first open connection.
@@ -64,13 +67,14 @@ pub struct RunningBroker {
 }
 
 impl BrokerUnderTest {
-    /// Starts it and waits until a connection can be opened.
-    pub fn start(&self) -> io::Result<RunningBroker> {
+    /// Starts it, also listening for TLS if asked to, and waits until a connection can be opened.
+    pub fn start(&self, with_tls: bool) -> io::Result<RunningBroker> {
         if let BrokerKind::Foreign { url, process } = &self.kind {
             Client::open(url)?.close()?;
             let process = process.map(ProcessGroup::Single);
             return Ok(RunningBroker {
                 url: url.clone(),
+                tls_url: url.tls.then(|| url.clone()),
                 process,
                 start_seconds: None,
                 child: None,
@@ -83,10 +87,15 @@ impl BrokerUnderTest {
         let _ = fs::remove_dir_all(&folder);
         fs::create_dir_all(&folder)?;
         let port = free_port()?;
+        let tls = if with_tls {
+            Some(TlsListener::prepare(&folder)?)
+        } else {
+            None
+        };
         let log = fs::File::create(folder.join("bench-console.log"))?;
         let started_at = Instant::now();
         let child = self
-            .command(&folder, port)?
+            .command(&folder, port, tls.as_ref())?
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)
@@ -94,6 +103,7 @@ impl BrokerUnderTest {
             .spawn()?;
         let mut running = RunningBroker {
             url: BrokerUrl::local(port),
+            tls_url: tls.as_ref().map(TlsListener::url),
             process: Some(ProcessGroup::Group(child.id())),
             start_seconds: None,
             child: Some(child),
@@ -104,7 +114,7 @@ impl BrokerUnderTest {
         Ok(running)
     }
 
-    fn command(&self, folder: &Path, port: u16) -> io::Result<Command> {
+    fn command(&self, folder: &Path, port: u16, tls: Option<&TlsListener>) -> io::Result<Command> {
         let address = format!("127.0.0.1:{port}");
         let mut command;
         match &self.kind {
@@ -121,17 +131,65 @@ impl BrokerUnderTest {
                     .arg(folder.join("node"))
                     .arg(port.to_string())
                     .arg(free_port()?.to_string());
+                if let Some(tls) = tls {
+                    let extra = folder.join("tls.conf");
+                    fs::write(&extra, tls.rabbitmq_configuration())?;
+                    command.arg(extra);
+                }
             }
             BrokerKind::Warren(path) => {
                 command = Command::new(path);
                 command.args(["serve", "--listen", &address, "--management", "127.0.0.1:0"]);
                 command.arg("--data-dir").arg(folder.join("data"));
+                if let Some(tls) = tls {
+                    command
+                        .arg("--listen-tls")
+                        .arg(format!("127.0.0.1:{}", tls.port));
+                    command.arg("--tls-cert").arg(&tls.certificates.certificate);
+                    command.arg("--tls-key").arg(&tls.certificates.key);
+                }
             }
             BrokerKind::Foreign { .. } => {
                 return Err(io::Error::other("a foreign broker is not ours to start"));
             }
         }
         Ok(command)
+    }
+}
+
+/// Where a broker listens for TLS, and with what.
+struct TlsListener {
+    port: u16,
+    certificates: Certificates,
+}
+
+impl TlsListener {
+    fn prepare(folder: &Path) -> io::Result<TlsListener> {
+        Ok(TlsListener {
+            port: free_port()?,
+            certificates: Certificates::make(folder)?,
+        })
+    }
+
+    fn url(&self) -> BrokerUrl {
+        let ca = Some(self.certificates.certificate.clone());
+        BrokerUrl {
+            tls: true,
+            ca,
+            ..BrokerUrl::local(self.port)
+        }
+    }
+
+    fn rabbitmq_configuration(&self) -> String {
+        let Certificates { certificate, key } = &self.certificates;
+        format!(
+            "listeners.ssl.default = 127.0.0.1:{}\nssl_options.cacertfile = {}\n\
+             ssl_options.certfile = {}\nssl_options.keyfile = {}\nssl_options.verify = verify_none\n",
+            self.port,
+            certificate.display(),
+            certificate.display(),
+            key.display()
+        )
     }
 }
 

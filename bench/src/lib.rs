@@ -16,6 +16,7 @@ pub mod null;
 pub mod process;
 pub mod report;
 pub mod scenario;
+pub mod tls;
 pub mod transport;
 pub mod url;
 pub mod wire;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bench::broker::{BrokerKind, BrokerUnderTest};
 use bench::figures::{Figures, Results};
+use bench::load::Probe;
 use bench::null::NullBroker;
 use bench::report;
 use bench::scenario::{self, Bench, Scenario};
@@ -48,6 +49,9 @@ struct RunArguments {
     /// Its process on this machine, as NAME=PID, to measure CPU and memory.
     #[arg(long, value_name = "NAME=PID")]
     pid: Vec<String>,
+    /// A PEM file with the certificate that amqps:// brokers must come from.
+    #[arg(long, value_name = "PATH")]
+    tls_ca: Option<PathBuf>,
     /// Warren's binary; built from this checkout without.
     #[arg(long, value_name = "PATH")]
     warren: Option<PathBuf>,
@@ -60,6 +64,9 @@ struct RunArguments {
     /// Runs of each scenario; the best counts.
     #[arg(long, default_value_t = 1)]
     repeat: usize,
+    /// Count the broker's system calls with perf; costs it a little.
+    #[arg(long)]
+    system_calls: bool,
     /// Where results go.
     #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/results"))]
     out: PathBuf,
@@ -129,10 +136,15 @@ fn run(arguments: &RunArguments) -> io::Result<()> {
 fn measure(broker: &BrokerUnderTest, scenario: &Scenario, arguments: &RunArguments) -> Figures {
     let mut best = Figures::default();
     for _ in 0..arguments.repeat.max(1) {
-        let measured = broker.start().and_then(|running| {
+        let measured = broker.start(scenario.tls).and_then(|running| {
             (scenario.measure)(&Bench {
                 url: running.url.clone(),
-                process: running.process,
+                probe: Probe {
+                    process: running.process,
+                    system_calls: arguments.system_calls,
+                },
+                start_seconds: running.start_seconds,
+                tls_url: running.tls_url.clone(),
                 warm_up: Duration::from_secs_f64(arguments.warm_up),
                 measured: Duration::from_secs_f64(arguments.seconds),
             })
@@ -187,6 +199,10 @@ fn brokers(arguments: &RunArguments) -> io::Result<Vec<BrokerUnderTest>> {
     for named in &arguments.url {
         let (name, url) = split_name(named)?;
         let url: BrokerUrl = url.parse().map_err(io::Error::other)?;
+        let url = BrokerUrl {
+            ca: arguments.tls_ca.clone(),
+            ..url
+        };
         let mut process = None;
         for named in &arguments.pid {
             let (of, pid) = split_name(named)?;

@@ -4,6 +4,8 @@
 
 use std::fs;
 use std::io;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 /// A broker's processes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,4 +86,48 @@ fn resident_bytes(process: u32) -> Option<u64> {
         .find_map(|line| line.strip_prefix("VmRSS:"))?;
     let kib: u64 = line.trim().trim_end_matches("kB").trim().parse().ok()?;
     Some(kib * 1024)
+}
+
+/// Counts a broker's system calls for a while, by `perf stat` beside it.
+#[derive(Debug)]
+pub struct SystemCalls {
+    perf: Child,
+}
+
+impl SystemCalls {
+    /// Begins to count.
+    pub fn count(process: &ProcessGroup, duration: Duration) -> io::Result<SystemCalls> {
+        let processes: Vec<String> = process.processes()?.iter().map(u32::to_string).collect();
+        let perf = Command::new("perf")
+            .args([
+                "stat",
+                "-x",
+                ",",
+                "-e",
+                "raw_syscalls:sys_enter",
+                "-p",
+                &processes.join(","),
+            ])
+            .args(["--", "sleep", &duration.as_secs_f64().to_string()])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()?;
+        Ok(SystemCalls { perf })
+    }
+
+    /// Waits for the end of that time; returns calls per second.
+    pub fn per_second(self, duration: Duration) -> io::Result<f64> {
+        let output = self.perf.wait_with_output()?;
+        let text = String::from_utf8_lossy(&output.stderr);
+        let count = text
+            .lines()
+            .find(|line| line.contains("sys_enter"))
+            .and_then(|line| line.split(',').next())
+            .and_then(|count| count.parse::<f64>().ok())
+            .ok_or_else(|| {
+                io::Error::other(format!("perf does not count system calls: {}", text.trim()))
+            })?;
+        Ok(count / duration.as_secs_f64())
+    }
 }

@@ -1,11 +1,11 @@
 //! The byte stream under a connection.
 //!
-//! In comes a broker's URL; out comes something blocking to read and write. Plain TCP only so far:
-//! everything above speaks to `Transport`, so that TLS is one more variant here and nothing else.
+//! In comes a broker's URL; out comes something blocking to read and write, plain or encrypted.
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 
+use crate::tls::{self, TlsStream};
 use crate::url::BrokerUrl;
 
 /// A blocking stream to a broker.
@@ -13,26 +13,26 @@ use crate::url::BrokerUrl;
 pub enum Transport {
     /// TCP.
     Plain(TcpStream),
+    /// TLS over TCP.
+    Tls(Box<TlsStream>),
 }
 
 impl Transport {
     /// Connects, without delaying small writes.
     pub fn connect(url: &BrokerUrl) -> io::Result<Transport> {
+        let socket = TcpStream::connect((url.host.as_str(), url.port))?;
+        socket.set_nodelay(true)?;
         if url.tls {
-            return Err(io::Error::new(
-                io::ErrorKind::Unsupported,
-                "amqps:// is not supported yet",
-            ));
+            return Ok(Transport::Tls(Box::new(tls::wrap(socket, url)?)));
         }
-        let stream = TcpStream::connect((url.host.as_str(), url.port))?;
-        stream.set_nodelay(true)?;
-        Ok(Transport::Plain(stream))
+        Ok(Transport::Plain(socket))
     }
 
     /// The socket, to set options on it or to shut it down from another thread.
     pub fn socket(&self) -> &TcpStream {
         match self {
-            Transport::Plain(stream) => stream,
+            Transport::Plain(socket) => socket,
+            Transport::Tls(stream) => stream.get_ref(),
         }
     }
 }
@@ -40,7 +40,8 @@ impl Transport {
 impl Read for Transport {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
-            Transport::Plain(stream) => stream.read(buffer),
+            Transport::Plain(socket) => socket.read(buffer),
+            Transport::Tls(stream) => stream.read(buffer),
         }
     }
 }
@@ -48,13 +49,15 @@ impl Read for Transport {
 impl Write for Transport {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
-            Transport::Plain(stream) => stream.write(bytes),
+            Transport::Plain(socket) => socket.write(bytes),
+            Transport::Tls(stream) => stream.write(bytes),
         }
     }
 
     fn flush(&mut self) -> io::Result<()> {
         match self {
-            Transport::Plain(stream) => stream.flush(),
+            Transport::Plain(socket) => socket.flush(),
+            Transport::Tls(stream) => stream.flush(),
         }
     }
 }

@@ -3,6 +3,7 @@
 //! Missing parts get AMQP's defaults; percent-escapes in user, password and vhost are decoded.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::str::FromStr;
 
 /// Where a broker is and how to log in.
@@ -20,6 +21,8 @@ pub struct BrokerUrl {
     pub password: String,
     /// Virtual host.
     pub vhost: String,
+    /// A PEM file with the certificate that the broker's must come from; not part of the text.
+    pub ca: Option<PathBuf>,
 }
 
 impl BrokerUrl {
@@ -32,6 +35,7 @@ impl BrokerUrl {
             user: "guest".into(),
             password: "guest".into(),
             vhost: "/".into(),
+            ca: None,
         }
     }
 }
@@ -72,6 +76,7 @@ impl FromStr for BrokerUrl {
             user: percent_decode(user)?,
             password: percent_decode(password)?,
             vhost,
+            ca: None,
         })
     }
 }

@@ -4,7 +4,8 @@ use std::thread;
 
 use bench::client::{Client, QueueOptions};
 use bench::load::{
-    self, AckMode, ConsumerPlan, Load, LoadOutcome, MessageShape, Order, Pace, PublisherPlan, Until,
+    self, AckMode, ConsumerPlan, Load, LoadOutcome, MessageShape, Order, Pace, Probe,
+    PublisherPlan, Until,
 };
 use bench::null::NullBroker;
 use bench::url::BrokerUrl;
@@ -32,7 +33,7 @@ fn one_to_one(publisher: PublisherPlan, consumer: ConsumerPlan, count: u64) -> L
         until: Until::Consumed(count),
         sync_queue: None,
     };
-    load::run(&url, &load, None).unwrap()
+    load::run(&url, &load, Probe::default()).unwrap()
 }
 
 fn assert_complete(outcome: &LoadOutcome, count: u64) {
@@ -130,7 +131,7 @@ fn a_fanout_copies_and_a_topic_matches() {
             until: Until::Consumed(1_000 * copies),
             sync_queue: None,
         };
-        let outcome = load::run(&url, &load, None).unwrap();
+        let outcome = load::run(&url, &load, Probe::default()).unwrap();
         assert_eq!(outcome.consumed_in_all, 1_000 * copies, "{exchange} {key}");
         assert_eq!(outcome.misplaced, 0);
     }
@@ -153,6 +154,6 @@ fn two_publishers_keep_their_own_order() {
         until: Until::Consumed(10_000),
         sync_queue: None,
     };
-    let outcome = load::run(&url, &load, None).unwrap();
+    let outcome = load::run(&url, &load, Probe::default()).unwrap();
     assert_complete(&outcome, 10_000);
 }

@@ -77,7 +77,12 @@ impl<'s> Consumer<'s> {
             filled -= used;
             if self.walker.seen.delivered > before {
                 self.shared.consumed[self.index].add(self.walker.seen.delivered - before);
-                self.write_acks()?;
+                match self.write_acks() {
+                    Err(_) if self.shared.stop_consumers.load(Ordering::Relaxed) => {
+                        return Ok(self.walker.seen);
+                    }
+                    written => written?,
+                }
             }
             match self.stream.read(&mut self.input[filled..]) {
                 Ok(count) if count > 0 => filled += count,

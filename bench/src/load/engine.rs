@@ -11,7 +11,7 @@ use super::plan::{AckMode, ConsumerPlan, Load, Pace, PublisherPlan, Until};
 use super::publisher::{Publisher, PublisherEnd};
 use super::shared::{Latencies, Shared, total};
 use crate::client::Client;
-use crate::process::{ProcessGroup, Usage};
+use crate::process::{ProcessGroup, SystemCalls, Usage};
 use crate::url::BrokerUrl;
 
 /// How often the engine looks at the counters while it waits.
@@ -48,7 +48,21 @@ pub struct LoadOutcome {
     pub misplaced: u64,
     /// Nacked.
     pub refused: u64,
+    /// System calls of the broker per second, where they were asked for.
+    pub system_calls_per_second: Option<io::Result<f64>>,
 }
+
+/// What to look at beside the counters.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Probe {
+    /// The broker's processes.
+    pub process: Option<ProcessGroup>,
+    /// Count its system calls, which costs it a little.
+    pub system_calls: bool,
+}
+
+/// A broker may take this long to take in what was published.
+const SYNC_TIMEOUT: Duration = Duration::from_secs(1800);
 
 /// Counters and the broker's process at one moment.
 struct Sample {
@@ -60,20 +74,20 @@ struct Sample {
 }
 
 impl Sample {
-    fn take(shared: &Shared, broker: Option<&ProcessGroup>) -> Sample {
+    fn take(shared: &Shared, probe: Probe) -> Sample {
         Sample {
             at: Instant::now(),
             published: total(&shared.published),
             confirmed: total(&shared.confirmed),
             consumed: total(&shared.consumed),
-            usage: broker.and_then(|broker| broker.usage().ok()),
+            usage: probe.process.and_then(|process| process.usage().ok()),
         }
     }
 }
 
 /// Runs a load whose queues and exchanges exist already.
-pub fn run(url: &BrokerUrl, load: &Load, broker: Option<&ProcessGroup>) -> io::Result<LoadOutcome> {
-    let shared = Shared::new(load.publishers.len(), load.consumers.len());
+pub fn run(url: &BrokerUrl, load: &Load, probe: Probe) -> io::Result<LoadOutcome> {
+    let shared = Shared::new(load.publishers.len().max(1), load.consumers.len());
     let consumers = load
         .consumers
         .iter()
@@ -84,11 +98,15 @@ pub fn run(url: &BrokerUrl, load: &Load, broker: Option<&ProcessGroup>) -> io::R
         .iter()
         .map(|plan| open_publisher(url, plan))
         .collect::<io::Result<Vec<_>>>()?;
+    if let Until::Consumed(_) = load.until {
+        shared.measuring.store(true, Ordering::Relaxed);
+    }
+    let start = Sample::take(&shared, probe);
     thread::scope(|scope| {
         let mut threads = Threads::default();
         let result = threads
             .start(scope, load, &shared, consumers, publishers)
-            .and_then(|()| threads.measure(load, &shared, broker));
+            .and_then(|()| threads.measure(load, &shared, probe, start));
         if result.is_err() {
             threads.abort(&shared);
         }
@@ -153,28 +171,34 @@ impl<'scope> Threads<'scope> {
         &mut self,
         load: &Load,
         shared: &Shared,
-        broker: Option<&ProcessGroup>,
+        probe: Probe,
+        start: Sample,
     ) -> io::Result<LoadOutcome> {
         let mut outcome = LoadOutcome::default();
         match load.until {
             Until::Elapsed { warm_up, measured } => {
                 self.wait(warm_up)?;
                 shared.measuring.store(true, Ordering::Relaxed);
-                let first = Sample::take(shared, broker);
+                let first = Sample::take(shared, probe);
+                let calls = probe.process.filter(|_| probe.system_calls);
+                let calls = calls.map(|process| SystemCalls::count(&process, measured));
                 self.wait(measured)?;
-                let last = Sample::take(shared, broker);
+                let last = Sample::take(shared, probe);
                 shared.measuring.store(false, Ordering::Relaxed);
                 outcome.set(&first, &last);
-                self.end_publishers(load, shared, &mut outcome)?;
+                outcome.system_calls_per_second =
+                    calls.map(|calls| calls.and_then(|calls| calls.per_second(measured)));
+                // Their connections stay open: a broker may drop what it has not read when they close.
+                let _open = self.end_publishers(load, shared, &mut outcome)?;
                 let expected = outcome.published_in_all * load.copies;
                 self.wait_for_consumed(shared, expected, PATIENCE)?;
             }
             Until::Consumed(expected) => {
-                shared.measuring.store(true, Ordering::Relaxed);
-                let first = Sample::take(shared, broker);
-                let ends = self.end_publishers(load, shared, &mut outcome)?;
-                if let (Some(queue), Some(end)) = (&load.sync_queue, ends.into_iter().next()) {
-                    Client::from_parts(end.0, end.1).inspect_queue(queue)?;
+                let mut open = self.end_publishers(load, shared, &mut outcome)?;
+                let asking = open.pop().filter(|_| load.sync_queue.is_some());
+                if let (Some(queue), Some((stream, input))) = (&load.sync_queue, asking) {
+                    stream.socket().set_read_timeout(Some(SYNC_TIMEOUT))?;
+                    Client::from_parts(stream, input).inspect_queue(queue)?;
                 }
                 if !self.consumers.is_empty() && !self.wait_for_consumed(shared, expected, STUCK)? {
                     return Err(io::Error::new(
@@ -185,7 +209,7 @@ impl<'scope> Threads<'scope> {
                         ),
                     ));
                 }
-                outcome.set(&first, &Sample::take(shared, broker));
+                outcome.set(&start, &Sample::take(shared, probe));
             }
         }
         self.end_consumers(shared, &mut outcome)?;

@@ -18,7 +18,7 @@ mod shared;
 
 pub use clock::now_ns;
 pub use consumer::{Seen, Walker};
-pub use engine::{LoadOutcome, run};
+pub use engine::{LoadOutcome, Probe, run};
 pub use plan::{
     AckMode, BODY_HEAD_BYTES, ConsumerPlan, Load, MessageShape, Order, Pace, PublisherPlan,
     SEQUENCE_BITS, Until,

@@ -6,12 +6,11 @@
 
 use std::collections::HashMap;
 use std::io::{self, IoSlice, Write};
-use std::net::TcpStream;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::topology::{NullConsumer, NullQueue, Topology};
+use super::topology::{NullConsumer, NullQueue, Topology, Writing};
 use crate::wire::{
     self, Cursor, FRAME_BODY, FRAME_END, FRAME_HEAD_BYTES, FRAME_HEADER, FRAME_METHOD,
     FRAME_OVERHEAD_BYTES, Frame, MethodWriter, method,
@@ -314,7 +313,7 @@ fn set_channel(mut content: &mut [u8], channel: u16) {
     }
 }
 
-fn write_both(stream: &mut TcpStream, first: &[u8], second: &[u8]) -> io::Result<()> {
+fn write_both(stream: &mut Writing<'_>, first: &[u8], second: &[u8]) -> io::Result<()> {
     let mut pieces = [IoSlice::new(first), IoSlice::new(second)];
     let mut left = pieces.as_mut_slice();
     while !left.is_empty() {

@@ -3,7 +3,7 @@
 //! In come a client's bytes; methods are answered at once, publishes go to the handoff many at a
 //! time. A read buffer is small until a client proves to be busy, so that idle ones cost little.
 
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -20,7 +20,7 @@ const FRAME_MAX_BYTES: u32 = 131_072;
 
 /// A connection being served.
 pub struct Session {
-    stream: TcpStream,
+    stream: Arc<TcpStream>,
     outgoing: Arc<Outgoing>,
     topology: Arc<Topology>,
     handoff: Handoff,
@@ -33,7 +33,8 @@ impl Session {
     /// Takes a fresh connection.
     pub fn new(stream: TcpStream, topology: Arc<Topology>) -> io::Result<Session> {
         stream.set_nodelay(true)?;
-        let outgoing = Arc::new(Outgoing::new(stream.try_clone()?));
+        let stream = Arc::new(stream);
+        let outgoing = Arc::new(Outgoing::new(Arc::clone(&stream)));
         let handoff = Handoff::new(Arc::clone(&topology));
         Ok(Session {
             stream,
@@ -57,7 +58,7 @@ impl Session {
 
     fn serve(&mut self) -> io::Result<()> {
         let mut header = [0; 8];
-        self.stream.read_exact(&mut header)?;
+        (&*self.stream).read_exact(&mut header)?;
         if header != *wire::PROTOCOL_HEADER {
             return self.outgoing.write(wire::PROTOCOL_HEADER);
         }
@@ -72,7 +73,7 @@ impl Session {
         let mut buffer = vec![0; FIRST_READ_BYTES];
         let mut filled = 0;
         while !self.closing {
-            let count = self.stream.read(&mut buffer[filled..])?;
+            let count = (&*self.stream).read(&mut buffer[filled..])?;
             if count == 0 {
                 return Ok(());
             }
@@ -219,16 +220,19 @@ impl Session {
         MethodWriter::new(&mut self.replies, channel, method::BASIC_CONSUME_OK)
             .short_text(&tag)
             .end();
-        // The reply must be out before the first delivery.
-        self.send_replies()?;
         let outgoing = Arc::clone(&self.outgoing);
+        // A publisher may use the consumer as soon as its client has the reply, and no delivery may
+        // come before that: so it is added before the reply is out and held back until then.
+        let mut writing = outgoing.lock();
         queue.add_consumer(Arc::new(NullConsumer {
-            outgoing,
+            outgoing: Arc::clone(&outgoing),
             channel,
             tag,
             delivered: AtomicU64::new(0),
         }));
         self.consumes.push(queue);
+        writing.write_all(&self.replies)?;
+        self.replies.clear();
         Ok(())
     }
 }

@@ -4,7 +4,7 @@
 //! that it reaches. Routes may be cached until `epoch` moves.
 
 use std::collections::HashMap;
-use std::io::{self, Write};
+use std::io::{self, IoSlice, Write};
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,25 +17,50 @@ pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// The writing half of a connection, whole frames at a time.
 #[derive(Debug)]
 pub struct Outgoing {
-    stream: Mutex<TcpStream>,
+    stream: Arc<TcpStream>,
+    writing: Mutex<()>,
+}
+
+/// The right to write some frames.
+pub struct Writing<'o> {
+    stream: &'o TcpStream,
+    _alone: MutexGuard<'o, ()>,
 }
 
 impl Outgoing {
     /// Takes the writing half.
-    pub fn new(stream: TcpStream) -> Self {
+    pub fn new(stream: Arc<TcpStream>) -> Self {
         Outgoing {
-            stream: Mutex::new(stream),
+            stream,
+            writing: Mutex::new(()),
         }
     }
 
-    /// Locks it for some frames.
-    pub fn lock(&self) -> MutexGuard<'_, TcpStream> {
-        lock(&self.stream)
+    /// Waits for the right to write some frames.
+    pub fn lock(&self) -> Writing<'_> {
+        Writing {
+            _alone: lock(&self.writing),
+            stream: &self.stream,
+        }
     }
 
     /// Writes whole frames.
     pub fn write(&self, frames: &[u8]) -> io::Result<()> {
         self.lock().write_all(frames)
+    }
+}
+
+impl Write for Writing<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.stream.write(bytes)
+    }
+
+    fn write_vectored(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.stream.write_vectored(pieces)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

@@ -95,7 +95,7 @@ fn open_together(
 }
 
 fn settled_resident_bytes(bench: &Bench) -> Option<u64> {
-    let process = bench.process?;
+    let process = bench.probe.process?;
     let mut last = process.usage().ok()?.resident_bytes;
     let started_at = Instant::now();
     loop {
@@ -112,13 +112,16 @@ fn settled_resident_bytes(bench: &Bench) -> Option<u64> {
 pub fn scenarios() -> Vec<Scenario> {
     [1_000, 10_000]
         .map(|connections| {
-            let mut scenario = Scenario::new(
+            let scenario = Scenario::new(
                 &format!("idle-{connections}"),
                 &format!("{connections} idle connections with a channel each"),
                 move |bench| measure(bench, connections),
             );
-            scenario.long = connections > 1_000;
-            scenario
+            if connections > 1_000 {
+                scenario.long()
+            } else {
+                scenario
+            }
         })
         .into()
 }

@@ -33,9 +33,16 @@ fn measure(bench: &Bench, per_second: f64) -> io::Result<Figures> {
     Ok(figures)
 }
 
+/// A rate that the broker should bear: a share of what it does flat out.
+fn measure_share(bench: &Bench, share: f64) -> io::Result<Figures> {
+    let outcome = Traffic::transient(BODY_BYTES).run(bench)?;
+    let most_per_second = outcome.consumed as f64 / outcome.seconds;
+    measure(bench, most_per_second * share)
+}
+
 /// The table.
 pub fn scenarios() -> Vec<Scenario> {
-    [("1k", 1e3), ("100k", 1e5), ("500k", 5e5)]
+    let mut scenarios: Vec<Scenario> = [("1k", 1e3), ("10k", 1e4), ("100k", 1e5), ("500k", 5e5)]
         .map(|(name, per_second)| {
             Scenario::new(
                 &format!("latency-{name}"),
@@ -45,5 +52,13 @@ pub fn scenarios() -> Vec<Scenario> {
                 move |bench| measure(bench, per_second),
             )
         })
-        .into()
+        .into();
+    for percent in [50, 80] {
+        scenarios.push(Scenario::new(
+            &format!("latency-{percent}pct"),
+            &format!("latency at {percent}% of what the broker does flat out, {BODY_BYTES} B"),
+            move |bench| measure_share(bench, f64::from(percent) / 100.0),
+        ));
+    }
+    scenarios
 }

@@ -1,14 +1,19 @@
 //! The scenarios: what is measured, as a table of small functions over the load engine.
 //!
 //! ```text
-//! traffic, latency, backlog ─▶ load engine ─▶ figures
-//! idle, churn ───────────────▶ client ──────▶ figures
+//! flows ─▶ traffic ┐
+//! latency, backlog ┴────────▶ load engine ─▶ figures
+//! idle, churn, start ────────▶ client ──────▶ figures
 //! ```
 //!
 //! A scenario sets up what it needs, measures, and leaves the broker as it found it.
 
+mod backlog;
+mod churn;
+mod flows;
 mod idle;
 mod latency;
+mod start;
 mod topology;
 mod traffic;
 
@@ -16,7 +21,7 @@ use std::io;
 use std::time::Duration;
 
 use crate::figures::Figures;
-use crate::process::ProcessGroup;
+use crate::load::Probe;
 use crate::url::BrokerUrl;
 
 pub use topology::Topology;
@@ -27,7 +32,11 @@ pub struct Bench {
     /// Where the broker is.
     pub url: BrokerUrl,
     /// Its processes, where they can be looked at.
-    pub process: Option<ProcessGroup>,
+    pub probe: Probe,
+    /// How long it took to start.
+    pub start_seconds: Option<f64>,
+    /// Where it listens for TLS.
+    pub tls_url: Option<BrokerUrl>,
     /// Not measured.
     pub warm_up: Duration,
     /// Measured.
@@ -47,6 +56,8 @@ pub struct Scenario {
     pub long: bool,
     /// A null broker can do it: nothing has to be kept.
     pub null_can: bool,
+    /// The broker must listen for TLS.
+    pub tls: bool,
     /// Measures.
     pub measure: Measure,
 }
@@ -62,16 +73,40 @@ impl Scenario {
             about: about.to_owned(),
             long: false,
             null_can: true,
+            tls: false,
             measure: Box::new(measure),
         }
     }
 }
 
+impl Scenario {
+    /// Only when named.
+    fn long(mut self) -> Self {
+        self.long = true;
+        self
+    }
+
+    /// Over TLS, which the null broker does not speak.
+    fn encrypted(mut self) -> Self {
+        self.tls = true;
+        self.real_broker()
+    }
+
+    /// Needs a broker that keeps something, or does more than the null broker does.
+    fn real_broker(mut self) -> Self {
+        self.null_can = false;
+        self
+    }
+}
+
 /// Every scenario, in the order in which they run.
 pub fn all() -> Vec<Scenario> {
-    let mut scenarios = traffic::scenarios();
+    let mut scenarios = flows::scenarios();
     scenarios.extend(latency::scenarios());
+    scenarios.extend(backlog::scenarios());
     scenarios.extend(idle::scenarios());
+    scenarios.extend(churn::scenarios());
+    scenarios.extend(start::scenarios());
     scenarios
 }
 

@@ -2,8 +2,9 @@
 
 use std::io;
 
+use super::Bench;
+use super::backlog::fill;
 use super::topology::{Topology, queue_name};
-use super::{Bench, Scenario};
 use crate::client::QueueOptions;
 use crate::figures::{Figures, Unit};
 use crate::load::{self, ConsumerPlan, Load, LoadOutcome, Order, PublisherPlan, Until};
@@ -21,6 +22,10 @@ pub struct Traffic {
     pub copies: u64,
     /// What consumers must see.
     pub order: Order,
+    /// So many messages stand in the first queue before anything is measured.
+    pub prefill: u64,
+    /// Over TLS.
+    pub tls: bool,
 }
 
 impl Traffic {
@@ -36,6 +41,8 @@ impl Traffic {
             consumers: vec![consumer],
             copies: 1,
             order: Order::Complete,
+            prefill: 0,
+            tls: false,
         }
     }
 
@@ -52,7 +59,15 @@ impl Traffic {
 
     /// Runs it for the bench's time.
     pub fn run(&self, bench: &Bench) -> io::Result<LoadOutcome> {
+        let url = match &bench.tls_url {
+            Some(tls_url) if self.tls => tls_url,
+            None if self.tls => return Err(io::Error::other("nothing listens for TLS")),
+            _ => &bench.url,
+        };
         let declared = self.topology.declare(&bench.url)?;
+        if self.prefill > 0 {
+            fill(bench, &self.publishers[0], &queue_name(0), self.prefill)?;
+        }
         let load = Load {
             publishers: self.publishers.clone(),
             consumers: self.consumers.clone(),
@@ -64,7 +79,7 @@ impl Traffic {
             },
             sync_queue: None,
         };
-        let outcome = load::run(&bench.url, &load, bench.process.as_ref())?;
+        let outcome = load::run(url, &load, bench.probe)?;
         declared.remove()?;
         Ok(outcome)
     }
@@ -131,28 +146,16 @@ pub fn add_usage(figures: &mut Figures, outcome: &LoadOutcome, counted: u64) {
     if let Some(resident_bytes) = outcome.broker_resident_bytes {
         figures.add("resident", Unit::Bytes, resident_bytes as f64);
     }
-}
-
-fn scenario(name: &str, about: &str, traffic: Traffic) -> Scenario {
-    Scenario::new(name, about, move |bench| traffic.measure(bench))
-}
-
-/// The table.
-pub fn scenarios() -> Vec<Scenario> {
-    let mut scenarios = Vec::new();
-    for (size, body_bytes) in [
-        ("16B", 16),
-        ("100B", 100),
-        ("1KiB", 1 << 10),
-        ("16KiB", 16 << 10),
-        ("64KiB", 64 << 10),
-        ("1MiB", 1 << 20),
-    ] {
-        scenarios.push(scenario(
-            &format!("transient-{size}"),
-            &format!("{size} transient, one publisher, one auto-ack consumer"),
-            Traffic::transient(body_bytes),
-        ));
+    match &outcome.system_calls_per_second {
+        Some(Ok(per_second)) => {
+            let messages_per_second = counted.max(1) as f64 / outcome.seconds;
+            figures.add(
+                "system calls per message",
+                Unit::Count,
+                per_second / messages_per_second,
+            );
+        }
+        Some(Err(error)) => figures.problems.push(error.to_string()),
+        None => {}
     }
-    scenarios
 }

@@ -1,0 +1,136 @@
+//! Things that come and go: connections, channels, queues.
+//!
+//! A few threads each make and remove one after the other, waiting for every reply.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::{Bench, Scenario};
+use crate::client::{Client, QueueOptions};
+use crate::figures::{Figures, Unit};
+use crate::url::BrokerUrl;
+
+/// Enough to keep a broker busy while each waits for its replies.
+const THREADS: usize = 8;
+/// The channel that comes and goes.
+const CHURNED_CHANNEL: u16 = 2;
+
+/// What comes and goes.
+#[derive(Clone, Copy, Debug)]
+enum Churned {
+    Connections,
+    Channels,
+    Queues { durable: bool },
+}
+
+fn measure(bench: &Bench, churned: Churned) -> io::Result<Figures> {
+    let (stop, turns) = (AtomicBool::new(false), AtomicU64::new(0));
+    thread::scope(|scope| {
+        let churn = |index| {
+            let (url, stop, turns) = (&bench.url, &stop, &turns);
+            move || churn(url, churned, index, stop, turns)
+        };
+        let threads: Vec<_> = (0..THREADS)
+            .map(|index| scope.spawn(churn(index)))
+            .collect();
+        let usage = || bench.probe.process.and_then(|process| process.usage().ok());
+        wait(bench.warm_up, &threads);
+        let (from, first, before) = (Instant::now(), turns.load(Ordering::Relaxed), usage());
+        wait(bench.measured, &threads);
+        let (seconds, last) = (from.elapsed().as_secs_f64(), turns.load(Ordering::Relaxed));
+        let after = usage();
+        stop.store(true, Ordering::Relaxed);
+        for thread in threads {
+            thread
+                .join()
+                .unwrap_or_else(|_| Err(io::Error::other("a churning thread panicked")))?;
+        }
+        let mut figures = Figures::default();
+        figures.add(
+            "made and removed",
+            Unit::PerSecond,
+            (last - first) as f64 / seconds,
+        );
+        if let (Some(before), Some(after)) = (before, after) {
+            let cpu_seconds = after.cpu_seconds - before.cpu_seconds;
+            figures.add(
+                "CPU s per million",
+                Unit::Count,
+                cpu_seconds / ((last - first).max(1) as f64 / 1e6),
+            );
+            figures.add("resident", Unit::Bytes, after.resident_bytes as f64);
+        }
+        Ok(figures)
+    })
+}
+
+/// Waits, unless a thread has ended, which only an error makes it do.
+fn wait<T>(duration: Duration, threads: &[thread::ScopedJoinHandle<'_, T>]) {
+    let end = Instant::now() + duration;
+    while Instant::now() < end && threads.iter().all(|thread| !thread.is_finished()) {
+        thread::sleep(Duration::from_millis(10).min(end.saturating_duration_since(Instant::now())));
+    }
+}
+
+fn churn(
+    url: &BrokerUrl,
+    churned: Churned,
+    index: usize,
+    stop: &AtomicBool,
+    turns: &AtomicU64,
+) -> io::Result<()> {
+    let mut client = Client::open(url)?;
+    let queue = format!("churn{index}");
+    while !stop.load(Ordering::Relaxed) {
+        match churned {
+            Churned::Connections => Client::open(url)?.close()?,
+            Churned::Channels => {
+                client.open_channel(CHURNED_CHANNEL)?;
+                client.close_channel(CHURNED_CHANNEL)?;
+            }
+            Churned::Queues { durable } => {
+                client.declare_queue(
+                    &queue,
+                    &QueueOptions {
+                        durable,
+                        ..Default::default()
+                    },
+                )?;
+                client.delete_queue(&queue)?;
+            }
+        }
+        turns.fetch_add(1, Ordering::Relaxed);
+    }
+    client.close()
+}
+
+/// The table.
+pub fn scenarios() -> Vec<Scenario> {
+    [
+        (
+            "connections",
+            "connections opened with a channel and closed",
+            Churned::Connections,
+        ),
+        ("channels", "channels opened and closed", Churned::Channels),
+        (
+            "queues-transient",
+            "transient queues declared and deleted",
+            Churned::Queues { durable: false },
+        ),
+        (
+            "queues-durable",
+            "durable queues declared and deleted",
+            Churned::Queues { durable: true },
+        ),
+    ]
+    .map(|(name, about, churned)| {
+        let about = format!("{about}, {THREADS} connections at a time");
+        Scenario::new(&format!("churn-{name}"), &about, move |bench| {
+            measure(bench, churned)
+        })
+    })
+    .into()
+}
