@@ -195,8 +195,9 @@ impl<'scope> Threads<'scope> {
             }
             Until::Consumed(expected) => {
                 let mut open = self.end_publishers(load, shared, &mut outcome)?;
-                let asking = open.pop().filter(|_| load.sync_queue.is_some());
-                if let (Some(queue), Some((stream, input))) = (&load.sync_queue, asking) {
+                if let Some(queue) = &load.sync_queue
+                    && let Some((stream, input)) = open.pop()
+                {
                     stream.socket().set_read_timeout(Some(SYNC_TIMEOUT))?;
                     Client::from_parts(stream, input).inspect_queue(queue)?;
                 }
