@@ -69,7 +69,9 @@ impl Site {
     async fn serve(&self, mut socket: TcpStream) -> std::io::Result<()> {
         let (answer, with_body) = match request::read(&mut socket).await {
             Ok(request) => (self.answer(&request), request.method != "HEAD"),
-            Err(RequestError::Malformed) => (Answer::text("400 Bad Request", "bad request\n"), true),
+            Err(RequestError::Malformed) => {
+                (Answer::text("400 Bad Request", "bad request\n"), true)
+            }
             Err(RequestError::TooLarge) => {
                 let status = "431 Request Header Fields Too Large";
                 (Answer::text(status, "request too large\n"), true)

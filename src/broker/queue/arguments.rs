@@ -158,7 +158,7 @@ impl Check<'_> {
             None => Ok(None),
             Some(0) if least > 0 => Err(self.invalid(argument, "{value_zero,0}")),
             Some(number) if number > MAX_EXPIRY_MS => {
-                Err(self.invalid(argument, format_args!("{{value_too_big,{number}}}")))
+                Err(self.invalid(argument, format_args!("{{value_too_large,{number}}}")))
             }
             Some(number) => match u64::try_from(number) {
                 Ok(ms) => Ok(Some(ms)),

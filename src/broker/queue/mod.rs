@@ -249,14 +249,15 @@ impl Queue {
     /// Adds a consumer, which gets nothing until [`Queue::resume`] is called for it.
     ///
     /// # Errors
-    /// ACCESS_REFUSED if a consumer has the queue for itself or wants to have it while others are
-    /// there; NOT_FOUND if the queue was deleted meanwhile.
+    /// ACCESS_REFUSED if a consumer has the queue for itself, or wants to have it while others are
+    /// there or where only a single one is active anyway; NOT_FOUND if the queue was deleted meanwhile.
     pub fn add_consumer(self: &Arc<Self>, spec: ConsumerSpec) -> Result<ConsumerId, Exception> {
         let mut state = self.state.lock();
         if self.is_deleted() {
             return Err(self.not_found());
         }
-        if state.consumers.is_exclusive() || (spec.exclusive && !state.consumers.is_empty()) {
+        let is_alone = state.consumers.is_empty() && !self.wants.single_active_consumer;
+        if state.consumers.is_exclusive() || (spec.exclusive && !is_alone) {
             return Err(Exception::new(
                 ReplyCode::AccessRefused,
                 format!(

@@ -90,6 +90,9 @@ impl Channel {
                 self.nowhere(mandatory, &message, batch);
             }
             self.published(is_routed, batch);
+            if mandatory && !is_routed {
+                self.confirm_gathered(batch);
+            }
             return Ok(());
         }
         let kept = Kept {
@@ -240,9 +243,15 @@ impl Channel {
             let targets = self.number_queues(&queues, batch);
             batch.push_kept(message, kept, &targets);
         } else {
+            if mandatory {
+                self.confirm_gathered(batch);
+            }
             self.unroutable(mandatory, &whole);
         }
         self.published(is_routed, batch);
+        if mandatory && !is_routed {
+            self.confirm_gathered(batch);
+        }
         Ok(())
     }
 
@@ -331,7 +340,19 @@ impl Channel {
                 &mut batch.effects,
             );
         }
+        if mandatory {
+            self.confirm_gathered(batch);
+        }
         self.unroutable(mandatory, message);
+    }
+
+    /// Confirms at once what was published so far. Done before and after a return: clients take the
+    /// confirm that follows a return for the returned message's own, as it is with RabbitMQ.
+    fn confirm_gathered(&mut self, batch: &mut Gathering<'_>) {
+        if self.confirms.is_some() {
+            self.hand_over(batch);
+            self.send_confirms();
+        }
     }
 
     /// Returns a message that reaches no queue if it is mandatory, or drops it.
