@@ -60,6 +60,14 @@ impl Closing {
         }
     }
 
+    /// The same, but with little patience.
+    pub fn soon(self, now: Instant) -> Self {
+        Self {
+            deadline: self.deadline.min(now + SILENT_CLOSE_DELAY),
+            ..self
+        }
+    }
+
     /// close was sent to a client that was about to log in.
     pub fn refused(frame_max: u32, now: Instant) -> Self {
         Self {

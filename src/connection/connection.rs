@@ -121,7 +121,7 @@ impl Connection {
                     used
                 }
                 Stage::Open(open) => {
-                    let (used, outcome) = open.receive(&self.link, rest);
+                    let (used, outcome) = open.receive(&self.link, rest, now);
                     match outcome {
                         open::Outcome::More => {
                             consumed += used;
@@ -194,7 +194,11 @@ impl Connection {
         tracing::error!(ends = %self.link.ends, error = %fault.exception, method = ?fault.ids, "closing a connection");
         if let Some(closing) = self.leave(now) {
             fault.close_connection(&self.link);
-            self.stage = Stage::Closing(closing);
+            self.stage = Stage::Closing(if fault.is_fatal {
+                closing.soon(now)
+            } else {
+                closing
+            });
         }
     }
 
@@ -246,12 +250,11 @@ impl Connection {
         let Some(heartbeat) = &mut open.heartbeat else {
             return;
         };
-        let beat = heartbeat.beat(now, outgoing.sent_bytes(), self.received_bytes);
+        let beat = heartbeat.beat(now, outgoing.total_bytes(), self.received_bytes);
         // A client that does not take what it has been sent is not sent more.
         if beat.send && outgoing.unsent_bytes() == 0 {
             self.link.send_encoded(&HEARTBEAT_FRAME);
-            outgoing.flush();
-            heartbeat.sent(outgoing.sent_bytes());
+            heartbeat.sent(outgoing.total_bytes());
         }
         if beat.gone {
             let timeout_s = open.heartbeat_s;
@@ -261,14 +264,11 @@ impl Connection {
     }
 
     /// Alarms changed. Says whether the socket is to be read.
-    pub fn on_alarms(&mut self, alarms: Alarms, now: Instant) -> State {
+    pub fn on_alarms(&mut self, alarms: Alarms) -> State {
         self.alarms = alarms;
         if let Stage::Open(open) = &mut self.stage
             && open.throttle.alarms(alarms, &self.link)
         {
-            if let Some(heartbeat) = &mut open.heartbeat {
-                heartbeat.resume(now);
-            }
             self.link.outgoing.flush();
         }
         self.state()

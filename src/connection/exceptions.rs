@@ -25,6 +25,9 @@ const fn ids(facts: Facts) -> MethodIds {
 pub(super) struct Fault {
     pub exception: Exception,
     pub ids: MethodIds,
+    /// RabbitMQ's reader crashes over this and closes the socket at once. We say what was wrong,
+    /// but do not wait for long either.
+    pub is_fatal: bool,
 }
 
 impl Fault {
@@ -50,7 +53,8 @@ impl Fault {
             MethodError::Malformed(_) | MethodError::Table(..) => {
                 Self::new(ReplyCode::InternalError, "", NO_METHOD)
             }
-            MethodError::NoIds | MethodError::Unknown { .. } | MethodError::NotUtf8(_) => {
+            MethodError::Unknown { .. } => error.exception(payload).caused_by(error.ids()).fatal(),
+            MethodError::NoIds | MethodError::NotUtf8(_) => {
                 error.exception(payload).caused_by(error.ids())
             }
         }
@@ -58,11 +62,21 @@ impl Fault {
 
     /// What was sent on a channel as a method is none.
     pub fn undecodable_on_channel(error: &MethodError, payload: &[u8]) -> Self {
-        let ids = match error {
-            MethodError::NotUtf8(_) => NO_METHOD,
-            error => error.ids(),
-        };
-        error.exception(payload).caused_by(ids)
+        let exception = error.exception(payload);
+        match error {
+            MethodError::NotUtf8(_) => exception.caused_by(NO_METHOD),
+            MethodError::Unknown { .. } | MethodError::Table(..) => {
+                exception.caused_by(error.ids()).fatal()
+            }
+            MethodError::NoIds | MethodError::Malformed(_) => exception.caused_by(error.ids()),
+        }
+    }
+
+    fn fatal(self) -> Self {
+        Self {
+            is_fatal: true,
+            ..self
+        }
     }
 
     fn reply_text(&self) -> String {
@@ -106,6 +120,7 @@ impl CausedBy for Exception {
         Fault {
             exception: self,
             ids,
+            is_fatal: false,
         }
     }
 }

@@ -118,7 +118,10 @@ impl Open {
     }
 
     /// Takes input. Says how much of it was used.
-    pub fn receive(&mut self, link: &Link, input: &[u8]) -> (usize, Outcome) {
+    pub fn receive(&mut self, link: &Link, input: &[u8], now: Instant) -> (usize, Outcome) {
+        if let Some(heartbeat) = &mut self.heartbeat {
+            heartbeat.resume(now);
+        }
         let mut batch = ReadBatch::new();
         let mut run = Run {
             open: self,
@@ -134,6 +137,9 @@ impl Open {
                 break outcome;
             }
         };
+        if let (Outcome::Held, Some(heartbeat)) = (&outcome, &mut run.open.heartbeat) {
+            heartbeat.pause();
+        }
         // What was gathered before an error is handed on all the same.
         let outcome = match (run.finish(), outcome) {
             (Err(fault), Outcome::More | Outcome::Held | Outcome::Closed) => Outcome::Failed(fault),
@@ -380,17 +386,10 @@ impl<'a> Run<'a, '_> {
             _ => self.content_body(number, frame.payload)?,
         }
         let is_content = frame.kind != FrameKind::Method;
-        if is_content && self.open.throttle.published(self.link) {
-            if let Some(heartbeat) = &mut self.open.heartbeat {
-                heartbeat.pause();
-            }
-            return Ok(Some(Outcome::Held));
-        }
         let asks = !is_content && peek_ids(frame.payload) != Some(BASIC_ACK);
-        if asks && self.link.outgoing.is_past_mark() {
-            return Ok(Some(Outcome::Held));
-        }
-        Ok(None)
+        let held = (is_content && self.open.throttle.published(self.link))
+            || (asks && self.link.outgoing.is_past_mark());
+        Ok(held.then_some(Outcome::Held))
     }
 
     /// A frame on a channel number that is not in use: it must open the channel.

@@ -390,6 +390,12 @@ impl Outgoing {
         self.pending.lock().sent_bytes
     }
 
+    /// Bytes that were ever appended, sent or not.
+    pub fn total_bytes(&self) -> u64 {
+        let pending = self.pending.lock();
+        pending.sent_bytes + pending.unsent_bytes() as u64
+    }
+
     /// Bytes that the client has not been sent yet.
     pub fn unsent_bytes(&self) -> usize {
         self.pending.lock().unsent_bytes()

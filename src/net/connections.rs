@@ -73,10 +73,10 @@ impl Connections {
 
     /// Tells everybody of the alarms that there are now.
     pub(super) fn set_alarms(&self, alarms: Alarms) {
-        let bits = u8::from(alarms.memory) * MEMORY | u8::from(alarms.disk) * DISK;
+        let bits = (u8::from(alarms.memory) * MEMORY) | (u8::from(alarms.disk) * DISK);
         self.signals
             .update(Ordering::AcqRel, Ordering::Acquire, |signals| {
-                signals & SHUTDOWN | bits
+                (signals & SHUTDOWN) | bits
             });
         self.wake_all();
     }

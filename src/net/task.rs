@@ -144,7 +144,7 @@ impl<T: Transport> Task<T> {
             return;
         }
         if signals.alarms() != self.seen.alarms() {
-            self.connection.on_alarms(signals.alarms(), now);
+            self.connection.on_alarms(signals.alarms());
         }
         if signals.shutdown() && !self.seen.shutdown() {
             self.connection.on_shutdown("shutdown", now);
