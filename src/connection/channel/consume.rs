@@ -176,7 +176,7 @@ impl Channel {
                 state.channel_prefetch.set(0, unsettled);
             }
         }
-        let resumable = state.take_all_resumable();
+        let resumable = state.take_waiting_for_channel();
         drop(state);
         self.reply_unless(false, basic::QosOk);
         for (queue, consumer) in resumable {

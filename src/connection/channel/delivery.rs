@@ -46,6 +46,8 @@ pub(super) struct State {
     pub reply_consumer: Option<ReplyConsumer>,
     /// Some consumer waits for the channel's prefetch.
     has_waiting_for_channel: bool,
+    /// Which of them is resumed first.
+    turn: usize,
     is_open: bool,
     next_tag: u64,
     /// What a delivery took of late in the outgoing buffer.
@@ -64,6 +66,7 @@ impl Deliveries {
                 channel_prefetch: ChannelPrefetch::default(),
                 reply_consumer: None,
                 has_waiting_for_channel: false,
+                turn: 0,
                 is_open: true,
                 next_tag: 1,
                 typical_bytes: SMALLEST_BYTES,
@@ -254,36 +257,33 @@ impl State {
         self.is_open = false;
     }
 
-    /// The consumer's prefetch or the channel's may have room again: if that was what it waited
-    /// for, it waits no longer and is to be resumed.
+    /// If the consumer waited for its own prefetch and that has room now, it waits no longer and is
+    /// to be resumed.
     pub fn take_resumable(&mut self, slot: u32) -> Option<ConsumerId> {
-        let channel_has_room = self.channel_prefetch.credit() > 0;
         let slot = self.slots.get_mut(slot)?;
         let has_room = slot.credit() > 0;
         let consumer = slot.consumer.as_mut()?;
-        let resumes = match consumer.waits {
-            Waits::ForPrefetch => has_room,
-            Waits::ForChannelPrefetch => channel_has_room,
-            Waits::Not | Waits::ForRoom => false,
-        };
-        if !resumes || consumer.state != ConsumerState::Running {
+        if consumer.waits != Waits::ForPrefetch || !has_room {
             return None;
         }
         consumer.waits = Waits::Not;
         consumer.id
     }
 
-    /// As [`State::take_resumable`], for all consumers that wait for the channel's prefetch.
-    pub fn take_all_resumable(&mut self) -> Vec<(Arc<Queue>, ConsumerId)> {
+    /// The consumers that waited for the channel's prefetch, if that has room now: they wait no
+    /// longer and are to be resumed, in that order. It starts with another one each time, because
+    /// the first may take all there is.
+    pub fn take_waiting_for_channel(&mut self) -> Vec<(Arc<Queue>, ConsumerId)> {
         if !self.has_waiting_for_channel || self.channel_prefetch.credit() == 0 {
             return Vec::new();
         }
         self.has_waiting_for_channel = false;
-        let waiting: Vec<_> = self.slots.waiting_for_channel_prefetch().collect();
+        let mut waiting = self.slots.take_waiting_for_channel_prefetch();
+        if !waiting.is_empty() {
+            self.turn = (self.turn + 1) % waiting.len();
+            waiting.rotate_left(self.turn);
+        }
         waiting
-            .into_iter()
-            .filter_map(|(slot, queue)| Some((queue, self.take_resumable(slot)?)))
-            .collect()
     }
 
     /// Deliveries of a slot were settled: they count against the limits no more.
@@ -310,10 +310,17 @@ impl State {
         tag
     }
 
-    /// How many deliveries the limits allow.
+    /// How many deliveries the limits allow. Those without acknowledgements do not use up the
+    /// channel's prefetch, but wait while it is used up.
     fn credit(&mut self, slot: u32) -> usize {
-        let own = self.slots.get_mut(slot).map_or(0, |slot| slot.credit());
-        own.min(self.channel_prefetch.credit())
+        let channel = self.channel_prefetch.credit();
+        let Some(slot) = self.slots.get_mut(slot) else {
+            return 0;
+        };
+        match &slot.consumer {
+            Some(consumer) if consumer.no_ack && channel > 0 => usize::MAX,
+            _ => slot.credit().min(channel),
+        }
     }
 
     /// Deliveries count against the limits.

@@ -295,3 +295,199 @@ pub(super) fn body_of(body: &Bytes) -> Body<'_> {
         Body::Slice(body)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Weak;
+
+    use parking_lot::Mutex;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::amqp::table::FieldTable;
+    use crate::broker::queue::{ConsumerSpec, QueueSpec};
+    use crate::broker::{Delivery, Engine, Facts, QueueId, Sink, Taken};
+
+    /// What was seen of a message: names, properties, body.
+    type Seen = (String, String, Vec<u8>, Vec<u8>);
+
+    /// Takes everything.
+    #[derive(Default)]
+    struct Collector(Mutex<Vec<Seen>>);
+
+    impl Sink for Collector {
+        fn offer(&self, _: u32, deliveries: &[Delivery<'_>]) -> Taken {
+            self.deliver(0, deliveries);
+            Taken {
+                count: deliveries.len(),
+                full: false,
+            }
+        }
+
+        fn reserve(&self, _: u32, wanted: usize) -> usize {
+            wanted
+        }
+
+        fn deliver(&self, _: u32, deliveries: &[Delivery<'_>]) {
+            self.0.lock().extend(deliveries.iter().map(|delivery| {
+                let Message {
+                    exchange,
+                    routing_key,
+                    properties,
+                    body,
+                    ..
+                } = delivery.message;
+                let text = |name: &[u8]| String::from_utf8_lossy(name).into_owned();
+                (
+                    text(exchange),
+                    text(routing_key),
+                    properties.to_vec(),
+                    body.as_slice().to_vec(),
+                )
+            }));
+        }
+
+        fn cancel(&self, _: u32) {}
+
+        fn flush(&self) {}
+    }
+
+    fn queue(engine: &Arc<Engine>, number: u64, arguments: FieldTable) -> Arc<Queue> {
+        Queue::new(QueueSpec {
+            id: QueueId(number),
+            engine: Arc::clone(engine),
+            vhost: Weak::new(),
+            vhost_name: "/".into(),
+            name: format!("queue {number}").into(),
+            durable: false,
+            auto_delete: false,
+            exclusive_owner: None,
+            arguments,
+        })
+        .expect("a queue")
+    }
+
+    fn collect(queue: &Arc<Queue>) -> Arc<Collector> {
+        let collector = Arc::new(Collector::default());
+        let consumer = ConsumerSpec {
+            tag: "tag".into(),
+            sink: collector.clone(),
+            slot: 0,
+            no_ack: true,
+            exclusive: false,
+            priority: 0,
+        };
+        let consumer = queue.add_consumer(consumer).expect("a consumer");
+        queue.resume(consumer, &mut Effects::new());
+        collector
+    }
+
+    fn message<'a>(routing_key: &'a str, body: &'a [u8]) -> Message<'a> {
+        Message {
+            exchange: b"exchange",
+            routing_key: routing_key.as_bytes(),
+            properties: &[0, 0],
+            body: Body::Slice(body),
+            facts: Facts::PLAIN,
+        }
+    }
+
+    const QUEUES: u32 = 4;
+
+    proptest! {
+        /// Whatever goes where, and whatever of it is kept: each queue gets its messages, whole
+        /// and in order.
+        #[test]
+        fn every_queue_gets_its_messages_in_order(
+            publishes in prop::collection::vec(
+                (prop::collection::btree_set(0..QUEUES, 1..3), any::<bool>(), 0..2usize),
+                0..60,
+            ),
+            same_queue_until in 0..60usize,
+            rounds in 1..3usize,
+        ) {
+            let engine = Engine::new(u64::MAX);
+            let queues: Vec<_> =
+                (0..QUEUES.into()).map(|number| queue(&engine, number, FieldTable::new())).collect();
+            let collectors: Vec<_> = queues.iter().map(collect).collect();
+            let mut expected: Vec<Vec<Seen>> = vec![Vec::new(); queues.len()];
+            let keys: Vec<String> = (0..publishes.len()).map(|index| format!("key {index}")).collect();
+            for _ in 0..rounds {
+                let mut batch = ReadBatch::new();
+                for (index, (targets, is_kept, large)) in publishes.iter().enumerate() {
+                    let key = &keys[index];
+                    let targets: Vec<u32> = match index < same_queue_until {
+                        true => vec![0],
+                        false => targets.iter().copied().collect(),
+                    };
+                    let body = vec![index as u8; 1 + large * SHARED_BODY_BYTES];
+                    if *is_kept {
+                        let kept = Kept {
+                            names: Some(("kept".into(), key.as_str().into())),
+                            properties: None,
+                            body: Some(body.clone().into()),
+                        };
+                        batch.0.push_kept(message("", &[]), kept, &targets);
+                    } else {
+                        batch.0.push(message(key, b"short"), &targets);
+                    }
+                    let exchange = if *is_kept { "kept" } else { "exchange" };
+                    let body = if *is_kept { body } else { b"short".to_vec() };
+                    for target in targets {
+                        expected[target as usize].push((exchange.into(), key.clone(), vec![0, 0], body.clone()));
+                    }
+                }
+                prop_assert!(batch.0.hand_over(&queues).is_empty());
+                prop_assert!(batch.0.is_empty());
+                prop_assert!(batch.0.hand_over(&queues).is_empty());
+            }
+            for (collector, expected) in collectors.iter().zip(expected) {
+                prop_assert_eq!(&*collector.0.lock(), &expected);
+            }
+        }
+    }
+
+    #[test]
+    fn refused_messages_are_named_by_their_tags() {
+        let engine = Engine::new(u64::MAX);
+        let short = [("x-max-length", 1)].into_iter().collect::<FieldTable>();
+        let mut short: FieldTable = short;
+        short.push("x-overflow", "reject-publish");
+        let queues = [
+            queue(&engine, 0, short),
+            queue(&engine, 1, FieldTable::new()),
+        ];
+        let mut batch = ReadBatch::new();
+        for (tag, targets) in [(5, &[1][..]), (6, &[]), (7, &[0]), (8, &[0, 1]), (9, &[0])] {
+            if !targets.is_empty() {
+                batch.0.push(message("key", b"body"), targets);
+            }
+            batch.0.used_tag(tag, !targets.is_empty());
+        }
+        assert_eq!(batch.0.confirms, Some((5, 9)));
+        assert_eq!(batch.0.hand_over(&queues), [8, 9]);
+        assert_eq!(queues[1].counts().ready, 2);
+    }
+
+    #[test]
+    fn asks_to_be_handed_over_before_it_grows_without_bound() {
+        let mut batch = ReadBatch::new();
+        for _ in 0..MAX_MESSAGES {
+            assert!(!batch.0.is_full());
+            batch.0.push(message("key", b""), &[0]);
+        }
+        assert!(batch.0.is_full());
+        drop(batch);
+
+        let body = vec![0; MAX_BYTES];
+        let mut batch = ReadBatch::new();
+        batch.0.push(message("key", &body), &[0]);
+        assert!(batch.0.is_full());
+        drop(batch);
+
+        let mut batch = ReadBatch::new();
+        let everybody: Vec<u32> = (0..MAX_PICKS as u32).collect();
+        batch.0.push(message("key", b""), &everybody);
+        assert!(batch.0.is_full());
+    }
+}

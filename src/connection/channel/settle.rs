@@ -234,7 +234,7 @@ impl Settling {
         let portions = portions.collect();
         Freed {
             portions,
-            others: state.take_all_resumable(),
+            others: state.take_waiting_for_channel(),
         }
     }
 

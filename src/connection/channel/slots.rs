@@ -182,14 +182,19 @@ impl Slots {
         }
     }
 
-    /// The consumers that wait for the channel's prefetch.
-    pub fn waiting_for_channel_prefetch(&self) -> impl Iterator<Item = (u32, Arc<Queue>)> {
-        let waits = |slot: &Slot| slot.consumer.as_ref().map(|consumer| consumer.waits);
-        let waiting = self
-            .slots
-            .iter()
-            .filter(move |(_, slot)| waits(slot) == Some(Waits::ForChannelPrefetch));
-        waiting.map(|(slot, entry)| (slot as u32, Arc::clone(&entry.queue)))
+    /// The consumers that wait for the channel's prefetch; they do so no longer.
+    pub fn take_waiting_for_channel_prefetch(&mut self) -> Vec<(Arc<Queue>, ConsumerId)> {
+        let mut waiting = Vec::new();
+        for (_, slot) in &mut self.slots {
+            if let Some(consumer) = slot.consumer.as_mut()
+                && consumer.waits == Waits::ForChannelPrefetch
+                && let Some(id) = consumer.id
+            {
+                consumer.waits = Waits::Not;
+                waiting.push((Arc::clone(&slot.queue), id));
+            }
+        }
+        waiting
     }
 
     /// Ends everything: the consumers that are still in their queues.
