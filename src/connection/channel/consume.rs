@@ -6,8 +6,6 @@
 use std::sync::Arc;
 
 use super::Channel;
-use super::names::random_name;
-use super::permissions::{self, Resource};
 use super::read_batch::Gathering;
 use super::reply_to::REPLY_TO;
 use super::slots::{Consumer, ConsumerState, Waits};
@@ -17,6 +15,7 @@ use crate::amqp::reply::{Exception, ReplyCode};
 use crate::amqp::table::{FieldTable, FieldValue, ShortStr};
 use crate::auth::Permission;
 use crate::broker::SinkRef;
+use crate::broker::names::{Resource, made_up};
 use crate::broker::queue::ConsumerSpec;
 
 /// A channel has no more consumers than this. (RabbitMQ has a setting for it since 4.0.)
@@ -50,11 +49,7 @@ impl Channel {
             let text = format!("reached maximum ({MAX_CONSUMERS}) of consumers per channel");
             return Err(Exception::new(ReplyCode::NotAllowed, text));
         }
-        permissions::check(
-            &self.shared,
-            Permission::Read,
-            Resource::Queue(&consume.queue),
-        )?;
+        self.check_permission(Permission::Read, self.queue(&consume.queue))?;
         let queue = self.shared.vhost.queue(&consume.queue, self.shared.id)?;
         let priority = check_arguments(&consume, self.shared.vhost.name())?;
         let tag = match consume.consumer_tag.is_empty() {
@@ -188,13 +183,13 @@ impl Channel {
 
 /// A consumer tag where the client named none.
 pub(super) fn made_up_tag() -> ShortStr {
-    ShortStr::from(random_name("amq.ctag-"))
+    ShortStr::from(made_up("amq.ctag"))
 }
 
 /// Checks the arguments that classic queues know, and says the consumer's priority. Others are
 /// let pass, as in RabbitMQ, except those that only other queue types have.
 fn check_arguments(consume: &basic::Consume, vhost: &str) -> Result<i32, Exception> {
-    let queue = Resource::Queue(&consume.queue).describe(vhost);
+    let queue = Resource::queue(&consume.queue, vhost);
     let invalid = |name: &str, reason: String| {
         Err(Exception::new(
             ReplyCode::PreconditionFailed,

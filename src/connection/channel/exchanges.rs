@@ -2,17 +2,20 @@
 //! order, before the vhost does the work.
 
 use super::Channel;
-use super::names::{check_not_default_exchange, check_not_reserved, without_line_ends};
-use super::permissions::{self, Resource};
 use crate::amqp::method::exchange;
 use crate::amqp::reply::{Exception, ReplyCode};
 use crate::amqp::table::FieldValue;
 use crate::auth::Permission;
+use crate::broker::ExchangeKind;
+use crate::broker::names::{self, Resource, check_not_default_exchange, without_line_ends};
 use crate::broker::vhost::ExchangeDeclare;
 
 impl Channel {
     pub(super) fn declare_exchange(&mut self, declare: exchange::Declare) -> Result<(), Exception> {
         let name = without_line_ends(&declare.exchange);
+        if !declare.passive {
+            ExchangeKind::from_name(&declare.kind)?;
+        }
         check_not_default_exchange(&name)?;
         if !declare.passive {
             self.check_may_declare(&name, &declare)?;
@@ -31,17 +34,13 @@ impl Channel {
     }
 
     fn check_may_declare(&self, name: &str, declare: &exchange::Declare) -> Result<(), Exception> {
-        permissions::check(
-            &self.shared,
-            Permission::Configure,
-            Resource::Exchange(name),
-        )?;
+        self.check_permission(Permission::Configure, self.exchange(name))?;
         if self.shared.vhost.has_exchange(name) {
             return Ok(());
         }
-        check_not_reserved("exchange", name)?;
+        names::check_not_reserved("exchange", name)?;
         self.check_may_route_on(
-            Resource::Exchange(name),
+            self.exchange(name),
             "alternate-exchange",
             declare.arguments.get("alternate-exchange"),
         )
@@ -58,12 +57,12 @@ impl Channel {
         match to {
             None => Ok(()),
             Some(FieldValue::LongStr(to)) => {
-                permissions::check(&self.shared, Permission::Read, from)?;
+                self.check_permission(Permission::Read, from)?;
                 let to = String::from_utf8_lossy(to);
-                permissions::check(&self.shared, Permission::Write, Resource::Exchange(&to))
+                self.check_permission(Permission::Write, self.exchange(&to))
             }
             Some(other) => {
-                let (kind, from) = (other.type_name(), from.describe(self.shared.vhost.name()));
+                let kind = other.type_name();
                 let text = format!("invalid type '{kind}' for arg '{argument}' in {from}");
                 Err(Exception::new(ReplyCode::PreconditionFailed, text))
             }
@@ -72,16 +71,10 @@ impl Channel {
 
     pub(super) fn delete_exchange(&mut self, delete: exchange::Delete) -> Result<(), Exception> {
         let name = without_line_ends(&delete.exchange);
-        let exchange = Resource::Exchange(&name);
+        let exchange = self.exchange(&name);
         check_not_default_exchange(&name)?;
-        if name.starts_with("amq.") {
-            let text = format!(
-                "deletion of system {} not allowed",
-                exchange.describe(self.shared.vhost.name())
-            );
-            return Err(Exception::new(ReplyCode::AccessRefused, text));
-        }
-        permissions::check(&self.shared, Permission::Configure, exchange)?;
+        names::check_may_be_deleted(exchange)?;
+        self.check_permission(Permission::Configure, exchange)?;
         self.shared.vhost.delete_exchange(&name, delete.if_unused)?;
         self.reply_unless(delete.no_wait, exchange::DeleteOk);
         Ok(())
@@ -118,14 +111,10 @@ impl Channel {
         source: &str,
     ) -> Result<(String, String), Exception> {
         let (destination, source) = (without_line_ends(destination), without_line_ends(source));
-        permissions::check(
-            &self.shared,
-            Permission::Write,
-            Resource::Exchange(&destination),
-        )?;
+        self.check_permission(Permission::Write, self.exchange(&destination))?;
         check_not_default_exchange(&destination)?;
         check_not_default_exchange(&source)?;
-        permissions::check(&self.shared, Permission::Read, Resource::Exchange(&source))?;
+        self.check_permission(Permission::Read, self.exchange(&source))?;
         Ok((destination.into_owned(), source.into_owned()))
     }
 }

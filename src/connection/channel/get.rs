@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use super::Channel;
-use super::permissions::{self, Resource};
 use super::read_batch::Gathering;
 use crate::amqp::method::basic;
 use crate::amqp::reply::Exception;
@@ -16,7 +15,7 @@ impl Channel {
         batch: &mut Gathering<'_>,
     ) -> Result<(), Exception> {
         let name = self.or_last_declared(get.queue)?;
-        permissions::check(&self.shared, Permission::Read, Resource::Queue(&name))?;
+        self.check_permission(Permission::Read, self.queue(&name))?;
         let queue = self.shared.vhost.queue(&name, self.shared.id)?;
         let deliveries = Arc::clone(&self.deliveries);
         let got = queue.get(

@@ -9,7 +9,7 @@
 //!                                 │
 //!                                 └─▶ content_frames.rs ──▶ client
 //! acks ──▶ settle.rs ──▶ unacked.rs ──▶ queues
-//! exchanges.rs, queues.rs: declare, bind, delete   names.rs, permissions.rs: what they check
+//! exchanges.rs, queues.rs: declare, bind, delete   permissions.rs: what they check
 //! ```
 //!
 //! In: methods and contents, in the order in which the client sent them. Out: calls of the engine
@@ -25,7 +25,6 @@ mod delivery;
 mod exchanges;
 mod get;
 mod message_checks;
-mod names;
 mod permissions;
 mod publish;
 mod queues;

@@ -2,46 +2,40 @@
 //!
 //! Publishing is the hot case and is asked once per route: the answer lives in the route cache.
 
+use super::Channel;
 use crate::amqp::reply::{Exception, ReplyCode};
 use crate::auth::Permission;
-use crate::connection::Shared;
+use crate::broker::names::Resource;
 
-/// What a permission is asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Resource<'a> {
-    Exchange(&'a str),
-    Queue(&'a str),
-}
+/// What the default exchange is called where permissions are asked for.
+const DEFAULT_EXCHANGE: &str = "amq.default";
 
-impl Resource<'_> {
-    /// As RabbitMQ prints it: `queue 'x' in vhost '/'`.
-    pub fn describe(self, vhost: &str) -> String {
-        match self {
-            Self::Exchange(name) => format!("exchange '{name}' in vhost '{vhost}'"),
-            Self::Queue(name) => format!("queue '{name}' in vhost '{vhost}'"),
+impl Channel {
+    /// A queue of this channel's vhost, by name.
+    pub(super) fn queue<'a>(&'a self, name: &'a str) -> Resource<'a> {
+        Resource::queue(name, self.shared.vhost.name())
+    }
+
+    /// An exchange of this channel's vhost, by name.
+    pub(super) fn exchange<'a>(&'a self, name: &'a str) -> Resource<'a> {
+        Resource::exchange(name, self.shared.vhost.name())
+    }
+
+    /// ACCESS_REFUSED unless the user has the permission.
+    pub(super) fn check_permission(
+        &self,
+        permission: Permission,
+        mut resource: Resource<'_>,
+    ) -> Result<(), Exception> {
+        if resource.name.is_empty() && resource.kind == "exchange" {
+            resource.name = DEFAULT_EXCHANGE;
         }
+        let user = &self.shared.user;
+        if user.may(resource.vhost, permission, resource.name) {
+            return Ok(());
+        }
+        let user = user.name();
+        let text = format!("access to {resource} refused for user '{user}'");
+        Err(Exception::new(ReplyCode::AccessRefused, text))
     }
-}
-
-/// ACCESS_REFUSED unless the user has the permission. The default exchange goes by the name of
-/// `amq.default` here.
-pub(super) fn check(
-    shared: &Shared,
-    permission: Permission,
-    resource: Resource<'_>,
-) -> Result<(), Exception> {
-    let resource = match resource {
-        Resource::Exchange("") => Resource::Exchange("amq.default"),
-        other => other,
-    };
-    let (Resource::Exchange(name) | Resource::Queue(name)) = resource;
-    let vhost = shared.vhost.name();
-    if shared.user.may(vhost, permission, name) {
-        return Ok(());
-    }
-    let (resource, user) = (resource.describe(vhost), shared.user.name());
-    Err(Exception::new(
-        ReplyCode::AccessRefused,
-        format!("access to {resource} refused for user '{user}'"),
-    ))
 }

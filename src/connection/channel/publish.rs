@@ -20,7 +20,6 @@ use super::confirms::{Confirm, SafePoint};
 use super::content::{Assembled, check_size};
 use super::content_frames::{self, short_str};
 use super::message_checks::{self, Checked};
-use super::permissions::{self, Resource};
 use super::read_batch::{Gathering, Kept, ReadBatch};
 use super::reply_to::{self, ReplyConsumer};
 use super::route_cache::Targets;
@@ -183,7 +182,7 @@ impl Channel {
             String::from_utf8_lossy(exchange),
             String::from_utf8_lossy(routing_key),
         );
-        permissions::check(&self.shared, Permission::Write, Resource::Exchange(&name))?;
+        self.check_permission(Permission::Write, self.exchange(&name))?;
         let found = self.shared.vhost.route(&name, &key, properties, false)?;
         let targets = self.number_queues(&found.queues, batch);
         Ok(match found.cacheable {

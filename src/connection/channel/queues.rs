@@ -2,16 +2,13 @@
 //! order, before the vhost does the work.
 
 use super::Channel;
-use super::names::{
-    check_not_default_exchange, check_not_reserved, random_name, without_line_ends,
-};
-use super::permissions::{self, Resource};
 use super::read_batch::Gathering;
 use super::reply_to;
 use crate::amqp::method::queue;
 use crate::amqp::reply::{Exception, ReplyCode};
 use crate::amqp::table::ShortStr;
 use crate::auth::Permission;
+use crate::broker::names::{self, check_not_default_exchange, without_line_ends};
 use crate::broker::vhost::QueueDeclare;
 
 /// A message count as methods carry it.
@@ -25,21 +22,30 @@ impl Channel {
         if name.starts_with(reply_to::REPLY_TO) {
             return self.declare_reply_queue(&name, declare.no_wait);
         }
+        let is_server_named = name.is_empty() && !declare.passive;
+        let name = match is_server_named {
+            true => names::made_up("amq.gen"),
+            false => name.into_owned(),
+        };
         if !declare.passive {
+            if !is_server_named {
+                names::check_not_reserved("queue", &name)?;
+            }
             self.check_may_declare_queue(&name, &declare)?;
         }
-        let queue = self.shared.vhost.declare_queue(
-            QueueDeclare {
-                name: &name,
-                passive: declare.passive,
-                // To RabbitMQ, what goes with its connection cannot survive a restart.
-                durable: declare.durable && !declare.exclusive,
-                exclusive: declare.exclusive,
-                auto_delete: declare.auto_delete,
-                arguments: declare.arguments,
-            },
-            self.shared.id,
-        )?;
+        let (vhost, connection) = (&self.shared.vhost, self.shared.id);
+        let declaration = QueueDeclare {
+            name: &name,
+            passive: declare.passive,
+            durable: declare.durable,
+            exclusive: declare.exclusive,
+            auto_delete: declare.auto_delete,
+            arguments: declare.arguments,
+        };
+        let queue = match is_server_named {
+            true => vhost.declare_server_named_queue(&name, declaration, connection),
+            false => vhost.declare_queue(declaration, connection),
+        }?;
         let counts = queue.counts();
         self.declared(
             queue::DeclareOk {
@@ -57,29 +63,11 @@ impl Channel {
         name: &str,
         declare: &queue::Declare,
     ) -> Result<(), Exception> {
-        if name.is_empty() {
-            // The vhost will make up a name; what matters for permissions is how those look.
-            let example = random_name("amq.gen-");
-            let queue = Resource::Queue(&example);
-            permissions::check(&self.shared, Permission::Configure, queue)?;
-            return self.check_may_dead_letter(queue, declare);
+        let queue = self.queue(name);
+        self.check_permission(Permission::Configure, queue)?;
+        if self.shared.vhost.has_queue(name) {
+            return Ok(());
         }
-        check_not_reserved("queue", name)?;
-        let queue = Resource::Queue(name);
-        permissions::check(&self.shared, Permission::Configure, queue)?;
-        match self.shared.vhost.queue(name, self.shared.id) {
-            Err(error) if error.code == ReplyCode::NotFound => {
-                self.check_may_dead_letter(queue, declare)
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn check_may_dead_letter(
-        &self,
-        queue: Resource<'_>,
-        declare: &queue::Declare,
-    ) -> Result<(), Exception> {
         let argument = "x-dead-letter-exchange";
         self.check_may_route_on(queue, argument, declare.arguments.get(argument))
     }
@@ -87,8 +75,7 @@ impl Channel {
     /// Direct reply-to's pseudo-queue, or an address of it: there or not, whatever is declared.
     fn declare_reply_queue(&mut self, name: &str, no_wait: bool) -> Result<(), Exception> {
         if !reply_to::exists(&self.shared.broker, name) {
-            let queue = Resource::Queue(name).describe(self.shared.vhost.name());
-            return Err(Exception::new(ReplyCode::NotFound, format!("no {queue}")));
+            return Err(self.queue(name).not_found());
         }
         self.declared(
             queue::DeclareOk {
@@ -170,13 +157,9 @@ impl Channel {
         };
         let queue = without_line_ends(&self.or_last_declared(queue)?).into_owned();
         let exchange = without_line_ends(exchange).into_owned();
-        permissions::check(&self.shared, Permission::Write, Resource::Queue(&queue))?;
+        self.check_permission(Permission::Write, self.queue(&queue))?;
         check_not_default_exchange(&exchange)?;
-        permissions::check(
-            &self.shared,
-            Permission::Read,
-            Resource::Exchange(&exchange),
-        )?;
+        self.check_permission(Permission::Read, self.exchange(&exchange))?;
         Ok(QueueBinding {
             queue,
             exchange,
@@ -190,7 +173,7 @@ impl Channel {
         batch: &mut Gathering<'_>,
     ) -> Result<(), Exception> {
         let name = self.or_last_declared(purge.queue)?;
-        permissions::check(&self.shared, Permission::Read, Resource::Queue(&name))?;
+        self.check_permission(Permission::Read, self.queue(&name))?;
         let queue = self.shared.vhost.queue(&name, self.shared.id)?;
         let purged = queue.purge(&mut batch.effects);
         self.reply_unless(
@@ -209,7 +192,7 @@ impl Channel {
     ) -> Result<(), Exception> {
         let name = self.or_last_declared(delete.queue)?;
         let name = without_line_ends(&name);
-        permissions::check(&self.shared, Permission::Configure, Resource::Queue(&name))?;
+        self.check_permission(Permission::Configure, self.queue(&name))?;
         let (if_unused, if_empty) = (delete.if_unused, delete.if_empty);
         let vhost = &self.shared.vhost;
         let deleted = vhost.delete_queue(

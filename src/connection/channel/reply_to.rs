@@ -8,11 +8,11 @@
 use bytes::Bytes;
 
 use super::Channel;
-use super::names::random_name;
 use crate::amqp::encode::DeliverTemplate;
 use crate::amqp::method::basic;
 use crate::amqp::reply::{Exception, ReplyCode};
 use crate::amqp::table::ShortStr;
+use crate::broker::names::made_up;
 use crate::broker::{Broker, Delivery, Effects, Message, SinkRef};
 
 /// The pseudo-queue.
@@ -96,7 +96,7 @@ impl Channel {
             true => super::consume::made_up_tag(),
             false => consume.consumer_tag,
         };
-        let key = Bytes::from(random_name("").into_bytes());
+        let key = Bytes::from(made_up("key").into_bytes());
         self.reply_consumers = self.reply_consumers.wrapping_add(1);
         let slot = REPLY_SLOT | (self.reply_consumers & !REPLY_SLOT);
         let template = DeliverTemplate::new(self.number, tag.as_bytes(), self.shared.frame_max);
