@@ -61,6 +61,8 @@ fn start_log(log: &LogSettings) -> Result<(), AnyError> {
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        // Whoever reads the log may go away; the broker stays.
+        .log_internal_errors(false)
         .with_ansi(std::io::stderr().is_terminal());
     match log.format {
         LogFormat::Human => builder.init(),

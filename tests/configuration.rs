@@ -1,0 +1,404 @@
+//! Configuration: its layers, its errors, the example file; and the command that reads it.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use warren::config::{Config, ConfigError, Flags, LogFormat, Sources};
+use warren::net::ClientCertificate;
+
+fn load(
+    file: Option<&str>,
+    environment: &[(&str, &str)],
+    flags: Flags,
+) -> Result<(Config, Vec<String>), ConfigError> {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("warren.toml");
+    let config = file.map(|text| {
+        std::fs::write(&path, text).expect("written");
+        path.clone()
+    });
+    let environment = environment
+        .iter()
+        .map(|(name, value)| (name.to_string(), value.to_string()));
+    let sources = Sources {
+        environment: environment.collect(),
+        flags: Flags { config, ..flags },
+    };
+    sources.load()
+}
+
+#[track_caller]
+fn refused(file: Option<&str>, environment: &[(&str, &str)], names: &[&str]) {
+    let error = load(file, environment, Flags::default())
+        .expect_err("it is wrong")
+        .to_string();
+    for name in names {
+        assert!(error.contains(name), "{error:?} does not name {name}");
+    }
+}
+
+#[test]
+fn nothing_said_is_the_defaults() {
+    let (config, unknown) = load(None, &[], Flags::default()).expect("it is right");
+    assert_eq!(config, Config::default());
+    assert_eq!(unknown, Vec::<String>::new());
+    let net = config.net();
+    assert_eq!(net.listen, ["127.0.0.1:5672"]);
+    assert_eq!(net.management, ["127.0.0.1:15672"]);
+    assert!(net.listen_tls.is_empty());
+    let users = config.users().expect("guest is right");
+    let home = "127.0.0.1".parse().ok();
+    assert!(users.login("guest", b"guest", home).is_ok());
+    assert!(
+        users
+            .login("guest", b"guest", "10.0.0.1".parse().ok())
+            .is_err()
+    );
+}
+
+#[test]
+fn flags_override_the_environment_which_overrides_the_file() {
+    let file = r#"
+        data_dir = "of-file"
+        vhosts = ["of", "file"]
+        [listen]
+        plain = ["127.0.0.1:1"]
+        management = ["127.0.0.1:2"]
+        [limits]
+        channel_max = 7
+        heartbeat_s = 8
+        [log]
+        format = "json"
+    "#;
+    let environment = [
+        ("WARREN_DATA_DIR", "of-environment"),
+        ("WARREN_LISTEN_PLAIN", "127.0.0.1:3, 127.0.0.1:4"),
+        ("WARREN_LIMITS_HEARTBEAT_S", "9"),
+        ("PATH", "/bin"),
+    ];
+    let flags = Flags {
+        data_dir: Some("of-flags".into()),
+        management: vec!["127.0.0.1:5".into()],
+        ..Flags::default()
+    };
+    let (config, unknown) = load(Some(file), &environment, flags).expect("it is right");
+    assert_eq!(config.data_dir, Path::new("of-flags"));
+    assert_eq!(config.listen.plain, ["127.0.0.1:3", "127.0.0.1:4"]);
+    assert_eq!(config.listen.management, ["127.0.0.1:5"]);
+    assert_eq!(config.vhosts, ["of", "file"]);
+    assert_eq!(
+        (config.limits.channel_max, config.limits.heartbeat_s),
+        (7, 9)
+    );
+    assert_eq!(config.limits.frame_max_bytes, 131_072);
+    assert_eq!(config.log.format, LogFormat::Json);
+    assert_eq!(unknown, Vec::<String>::new());
+}
+
+#[test]
+fn users_come_from_the_file_or_the_environment() {
+    let hash = "kI3GCqW5JLMJa4iX1lo7X4D6XbYqlLgxIs30+P6tENUV2POR";
+    let file = format!(
+        r#"
+        [[users]]
+        name = "app"
+        password_hash = "{hash}"
+        tags = ["monitoring"]
+        permissions = [{{ vhost = "v", configure = "", write = "^a", read = ".*" }}]
+        "#
+    );
+    let (config, _) = load(Some(&file), &[], Flags::default()).expect("it is right");
+    let users = config.users().expect("they are right");
+    let elsewhere = "10.0.0.1".parse().ok();
+    let app = users.login("app", b"test12", elsewhere).expect("welcome");
+    assert!(app.has_tag("monitoring") && app.may_enter("v") && !app.may_enter("/"));
+    assert!(
+        users.login("guest", b"guest", None).is_err(),
+        "only who is named"
+    );
+
+    let list = r#"[{ name = "env", password = "secret", permissions = [] }]"#;
+    let environment = [("WARREN_USERS", list)];
+    let (config, _) = load(Some(&file), &environment, Flags::default()).expect("it is right");
+    let users = config.users().expect("they are right");
+    assert!(users.login("env", b"secret", elsewhere).is_ok());
+    assert!(
+        !format!("{config:?}").contains("secret"),
+        "passwords are not shown"
+    );
+}
+
+#[test]
+fn tls_is_listened_for_once_there_is_a_certificate() {
+    let flags = Flags {
+        tls_cert: Some("a.pem".into()),
+        tls_key: Some("a.key".into()),
+        tls_ca: Some("ca.pem".into()),
+        ..Flags::default()
+    };
+    let (config, _) = load(None, &[], flags.clone()).expect("it is right");
+    assert_eq!(config.net().listen_tls, ["127.0.0.1:5671"]);
+    let tls = config.net().tls.expect("there is");
+    assert_eq!(tls.client_certificate, ClientCertificate::Optional);
+    assert_eq!(tls.ca.as_deref(), Some(Path::new("ca.pem")));
+
+    let file = "[tls]\nclient_certificate = \"required\"\n[listen]\ntls = []\n";
+    let (config, _) = load(Some(file), &[], flags.clone()).expect("it is right");
+    assert!(config.net().listen_tls.is_empty());
+    let tls = config.net().tls.expect("there is");
+    assert_eq!(tls.client_certificate, ClientCertificate::Required);
+
+    let flags = Flags {
+        listen_tls: vec!["127.0.0.1:1".into()],
+        ..flags
+    };
+    let (config, _) = load(Some(file), &[], flags).expect("it is right");
+    assert_eq!(config.net().listen_tls, ["127.0.0.1:1"]);
+}
+
+#[test]
+fn what_is_wrong_is_refused_by_name() {
+    refused(Some("colour = 1"), &[], &["warren.toml", "colour"]);
+    refused(
+        Some("[limits]\nchanel_max = 1"),
+        &[],
+        &["chanel_max", "channel_max", "2"],
+    );
+    refused(Some("[limit]\nchannel_max = 1"), &[], &["limit"]);
+    refused(
+        Some("[[users]]\nname = \"a\"\nrole = \"b\""),
+        &[],
+        &["role"],
+    );
+    refused(
+        Some("[limits]\nchannel_max = \"many\""),
+        &[],
+        &["channel_max"],
+    );
+    refused(Some("[limits]\nchannel_max = 70000"), &[], &["channel_max"]);
+    refused(
+        Some("[limits]\nframe_max_bytes = 100"),
+        &[],
+        &["limits.frame_max_bytes", "4096"],
+    );
+    refused(
+        Some("[limits]\nframe_max_bytes = 0"),
+        &[],
+        &["limits.frame_max_bytes"],
+    );
+    refused(
+        Some("[limits]\nwrite_timeout_ms = 0"),
+        &[],
+        &["limits.write_timeout_ms"],
+    );
+    refused(Some("[tls]\ncert = \"a\""), &[], &["tls.key"]);
+    refused(
+        Some("[listen]\ntls = [\"127.0.0.1:0\"]"),
+        &[],
+        &["listen.tls", "tls.cert"],
+    );
+    refused(Some("[log]\nformat = \"xml\""), &[], &["xml", "json"]);
+    refused(Some("= 1"), &[], &["warren.toml"]);
+    let variable = "WARREN_LIMITS_CHANNEL_MAX";
+    refused(None, &[(variable, "many")], &[variable, "many"]);
+    refused(
+        None,
+        &[("WARREN_USERS", "[{ name = \"a\", role = 1 }]")],
+        &["role"],
+    );
+    refused(
+        None,
+        &[("WARREN_TLS_CLIENT_CERTIFICATE", "maybe")],
+        &["maybe", "optional"],
+    );
+    let flags = Flags {
+        config: None,
+        ..Flags::default()
+    };
+    let sources = Sources {
+        environment: Vec::new(),
+        flags: Flags {
+            config: Some("/nowhere/warren.toml".into()),
+            ..flags
+        },
+    };
+    let error = sources.load().expect_err("there is none").to_string();
+    assert!(error.contains("/nowhere/warren.toml"), "{error}");
+}
+
+#[test]
+fn a_variable_that_is_no_setting_is_pointed_out() {
+    // An orchestrator may set such for a service called warren, so it is no error.
+    let environment = [
+        ("WARREN_PORT", "tcp://10.0.0.1:5672"),
+        ("WARREN_CONFIG", "x"),
+    ];
+    let (config, unknown) = load(None, &environment, Flags::default()).expect("it is right");
+    assert_eq!(config, Config::default());
+    assert_eq!(unknown, ["WARREN_PORT"]);
+}
+
+#[test]
+fn the_example_names_every_setting_and_is_the_defaults() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("warren.example.toml");
+    let text = std::fs::read_to_string(path).expect("it is there");
+    // What is left out where it is not needed, and there for its documentation.
+    let (config, _) = load(Some(&text), &[], Flags::default()).expect("it is right");
+    assert_eq!(config, Config::default());
+
+    let example: toml::Table = toml::from_str(&text).expect("it is TOML");
+    let defaults = toml::Table::try_from(Config::default()).expect("they are");
+    fn compare(path: &str, expected: &toml::Value, found: &toml::Value) {
+        match (expected, found) {
+            (toml::Value::Table(expected), toml::Value::Table(found)) => {
+                for (key, value) in expected {
+                    let path = format!("{path}.{key}");
+                    let found = found
+                        .get(key)
+                        .unwrap_or_else(|| panic!("{path} is missing"));
+                    compare(&path, value, found);
+                }
+            }
+            (toml::Value::Array(expected), toml::Value::Array(found)) => {
+                for (expected, found) in expected.iter().zip(found) {
+                    compare(path, expected, found);
+                }
+            }
+            _ => {}
+        }
+    }
+    compare(
+        "",
+        &toml::Value::Table(defaults),
+        &toml::Value::Table(example),
+    );
+}
+
+/// The command, stopped when it is dropped.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn warren(data_dir: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_warren"));
+    command
+        .args([
+            "--listen",
+            "127.0.0.1:0",
+            "--management",
+            "127.0.0.1:0",
+            "--data-dir",
+        ])
+        .arg(data_dir)
+        .stdin(Stdio::null())
+        .stderr(Stdio::piped());
+    command
+}
+
+/// Starts it and reads its log until it listens.
+fn start(mut command: Command) -> (Running, Vec<String>, impl Iterator<Item = String>) {
+    let mut child = command.spawn().expect("it starts");
+    let mut lines = BufReader::new(child.stderr.take().expect("piped"))
+        .lines()
+        .map_while(Result::ok);
+    let mut log = Vec::new();
+    for line in lines.by_ref() {
+        let is_up = line.contains("started");
+        log.push(line);
+        if is_up {
+            return (Running(child), log, lines);
+        }
+    }
+    panic!("it did not start: {log:#?}");
+}
+
+fn signal(child: &Child, name: &str) {
+    let status = Command::new("kill")
+        .args(["-s", name, &child.id().to_string()])
+        .status();
+    assert!(status.expect("kill runs").success());
+}
+
+#[test]
+fn the_command_says_where_it_listens_and_ends_in_order_when_told() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let data_dir = folder.path().join("made/if/need/be");
+    for name in ["TERM", "INT"] {
+        let (mut running, log, _lines) = start(warren(&data_dir));
+        for protocol in ["amqp", "http"] {
+            let lines = log.iter().filter(|line| {
+                line.contains("listening")
+                    && line.contains("address=127.0.0.1:")
+                    && line.ends_with(&format!("protocol={protocol}"))
+            });
+            assert_eq!(lines.count(), 1, "{log:#?}");
+        }
+        signal(&running.0, name);
+        let status = running.0.wait().expect("a child of ours");
+        assert_eq!(status.code(), Some(0), "SIG{name}");
+    }
+}
+
+#[test]
+fn a_data_folder_has_one_broker_at_a_time() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (first, _, _lines) = start(warren(folder.path()));
+    let output = warren(folder.path()).output().expect("it runs");
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("another broker is using it"), "{said}");
+    drop(first);
+    let _third = start(warren(folder.path()));
+}
+
+#[test]
+fn the_log_is_json_if_wanted() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut command = warren(folder.path());
+    command.env("WARREN_LOG_FORMAT", "json");
+    let (_running, log, _lines) = start(command);
+    let line = log
+        .iter()
+        .find(|line| line.contains("listening"))
+        .expect("it says so");
+    assert!(line.starts_with('{') && line.ends_with('}'), "{line}");
+    assert!(line.contains(r#""protocol":"amqp""#), "{line}");
+}
+
+#[test]
+fn the_command_refuses_what_it_does_not_know() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = folder.path().join("warren.toml");
+    std::fs::write(&config, "[limits]\nmax_conections = 1\n").expect("written");
+    let mut command = warren(&folder.path().join("data"));
+    let output = command
+        .arg("--config")
+        .arg(&config)
+        .output()
+        .expect("it runs");
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("max_conections"), "{said}");
+
+    let mut command = Command::new(env!("CARGO_BIN_EXE_warren"));
+    let output = command
+        .args(["serve", "--nonsense"])
+        .output()
+        .expect("it runs");
+    assert_eq!(output.status.code(), Some(2));
+
+    let mut command = warren(&folder.path().join("data"));
+    let output = command
+        .env("WARREN_LOG_LEVEL", "loud,=")
+        .output()
+        .expect("it runs");
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("log.level"), "{said}");
+}
