@@ -16,7 +16,7 @@ pub mod methods;
 pub mod random;
 pub mod value;
 
-pub use broker::{Broker, skip, unique};
+pub use broker::{Broker, Setup, skip, unique};
 pub use client::{Channel, Client, Login, Talk};
 pub use methods::{Arg, Method, Properties};
 pub use random::Random;
