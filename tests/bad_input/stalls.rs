@@ -10,8 +10,8 @@ use crate::support::*;
 /// A broker with little patience: handshakes and stuck writes end after a second.
 fn hasty() -> Option<Broker> {
     Setup::default()
-        .env("WARREN_HANDSHAKE_TIMEOUT_MS", 1000)
-        .env("WARREN_WRITE_TIMEOUT_MS", 1000)
+        .env("WARREN_LIMITS_HANDSHAKE_TIMEOUT_MS", 1000)
+        .env("WARREN_LIMITS_WRITE_TIMEOUT_MS", 1000)
         .start()
 }
 

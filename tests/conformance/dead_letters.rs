@@ -259,30 +259,23 @@ fn deaths_are_counted_by_queue_and_reason_the_latest_first() {
 #[test]
 fn another_reason_is_another_entry() {
     let mut client = Broker::shared().client();
-    let exchange = client.exchange("direct");
-    let queue = client.queue_with(table! {
-        "x-dead-letter-exchange" => &exchange, "x-dead-letter-routing-key" => "back", "x-message-ttl" => 30_000,
-    });
-    client.bind(&queue, &exchange, "back");
-    client.publish_with(&exchange, "back", &properties!(expiration: "20"), "x");
-    // It expires once and comes back without its expiration, which would be a cycle without
-    // a reject; RabbitMQ drops such a message.
-    client.counts(&queue);
-    client.publish_with(&exchange, "back", &properties!(), "y");
-    client.call(method!("basic.consume", queue: &queue, consumer_tag: "c"));
-    loop {
-        let message = client.delivery();
-        if message.text() == "y" {
-            client.nack(message.tag(), false, false);
-            let again = client.delivery();
-            assert_eq!(
-                deaths(&again),
-                [death("rejected", &queue, &exchange, "back", 1)]
-            );
-            break;
-        }
-        client.ack(message.tag());
-    }
+    let (queue, dead) = with_dead_letters(&mut client, table! {});
+    client.publish_with("", &queue, &properties!(expiration: "20"), "x");
+    let expired = await_message(&mut client, &dead);
+    // The client sends it on as it came.
+    client.publish_with("", &queue, &expired.properties, "x");
+    client.await_ready(&queue, 1);
+    let tag = client.get(&queue, false).expect("a message").tag();
+    client.nack(tag, false, false);
+    let rejected = await_message(&mut client, &dead);
+    let mut came = deaths(&rejected);
+    came[1].0.retain(|(key, _)| key != "original-expiration");
+    let entry = |reason| death(reason, &queue, "", &queue, 1);
+    assert_eq!(came, [entry("rejected"), entry("expired")]);
+    assert_eq!(
+        rejected.headers().at("x-first-death-reason"),
+        &Value::from("expired")
+    );
 }
 
 #[test]

@@ -168,7 +168,13 @@ impl Broker {
 
     fn spawn(setup: Setup) -> Self {
         let data = tempfile::tempdir().expect("a temporary folder");
-        let mut child = Command::new(env!("CARGO_BIN_EXE_warren"))
+        let mut command = Command::new(env!("CARGO_BIN_EXE_warren"));
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("WARREN_") {
+                command.env_remove(name);
+            }
+        }
+        let mut child = command
             .args([
                 "--listen",
                 "127.0.0.1:0",
