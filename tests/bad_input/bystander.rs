@@ -1,9 +1,7 @@
 //! Somebody who works while others misbehave, and who must not notice.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
 
-use crate::support::client::Silence;
 use crate::support::*;
 
 /// Does `mischief` while a well-behaved client publishes, confirms, consumes and acks; says what
@@ -61,29 +59,6 @@ impl Bystander {
         assert_eq!((message.text(), message.tag()), (body, self.published));
         self.client.on(2).ack(self.published);
     }
-}
-
-/// The broker closes the connection with a hard error, whichever, or just ends it. Where RabbitMQ
-/// crashes over its input, what it then says is no model.
-pub fn expect_hard_close(client: &mut Client) {
-    let deadline = Instant::now() + client.patience;
-    let frame = match client.raw_frame(deadline) {
-        Ok(frame) => frame,
-        Err(Silence::Closed) => return,
-        Err(Silence::Deadline) => panic!("the connection stays open"),
-    };
-    let close = Method::decode(&frame.payload);
-    assert_eq!(
-        (close.name, frame.channel),
-        ("connection.close", 0),
-        "{close:?}"
-    );
-    assert!(
-        (500..=541).contains(&close.number("reply-code")),
-        "{close:?}"
-    );
-    client.on(0).send(method!("connection.close-ok"));
-    client.expect_end();
 }
 
 /// The broker still takes a fresh client in, and serves it.

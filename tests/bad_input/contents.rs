@@ -1,6 +1,6 @@
 //! Contents that lie: about their size, their class, their properties.
 
-use crate::bystander::{assert_serves, expect_hard_close, undisturbed};
+use crate::bystander::{assert_serves, undisturbed};
 use crate::support::client::{CONTENT_HEADER, Frame, METHOD};
 use crate::support::*;
 
@@ -94,7 +94,7 @@ fn unreadable_properties_are_refused() {
         frame.payload.truncate(12);
         frame.payload.extend(properties);
         client.send_frame(&frame);
-        expect_hard_close(&mut client);
+        client.expect_hard_close();
     }
     assert_serves(Broker::shared());
 }
@@ -107,7 +107,7 @@ fn headers_that_are_cut_short_are_refused() {
         let mut frame = Frame::content_header(1, 0, &Properties::default());
         frame.payload.truncate(length);
         client.send_frame(&frame);
-        expect_hard_close(&mut client);
+        client.expect_hard_close();
     }
 }
 

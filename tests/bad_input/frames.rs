@@ -1,6 +1,6 @@
 //! Frames that are cut short, end wrongly, or lie about their length.
 
-use crate::bystander::{assert_serves, expect_hard_close, undisturbed};
+use crate::bystander::{assert_serves, undisturbed};
 use crate::support::client::{BODY, CONTENT_HEADER, Frame, HEADER, HEARTBEAT, METHOD};
 use crate::support::*;
 
@@ -142,6 +142,6 @@ fn long_strings_that_say_they_are_longer_than_their_frame_end_the_connection() {
     payload.extend(b"secret");
     let mut client = Broker::shared().client();
     client.send_frame(&Frame::new(METHOD, 0, payload));
-    expect_hard_close(&mut client);
+    client.expect_hard_close();
     assert_serves(Broker::shared());
 }

@@ -1,6 +1,6 @@
 //! Field tables that are nested too deep, or lie about their lengths.
 
-use crate::bystander::{assert_serves, expect_hard_close, undisturbed};
+use crate::bystander::{assert_serves, undisturbed};
 use crate::support::client::{Frame, HEADER, METHOD};
 use crate::support::*;
 
@@ -82,7 +82,7 @@ fn tables_nested_1000_deep_are_refused() {
             for bytes in uses(&queue, &with_length(&table)) {
                 let mut client = broker.client();
                 client.send_bytes(&bytes);
-                expect_hard_close(&mut client);
+                client.expect_hard_close();
             }
         }
     });
@@ -138,7 +138,7 @@ fn tables_that_lie_are_refused() {
         for bytes in [declare_with(table).encode(), publish_with("nowhere", table)] {
             let mut client = Broker::shared().client();
             client.send_bytes(&bytes);
-            expect_hard_close(&mut client);
+            client.expect_hard_close();
         }
     }
     assert_serves(Broker::shared());

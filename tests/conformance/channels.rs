@@ -137,7 +137,7 @@ fn methods_that_do_not_exist_end_the_connection() {
     for payload in [[0, 50, 0, 99], [0, 99, 0, 10], [0, 0, 0, 0]] {
         let mut client = Broker::shared().client();
         client.send_frame(&Frame::new(METHOD, 1, payload));
-        client.drain_to_end();
+        client.expect_hard_close();
     }
 }
 

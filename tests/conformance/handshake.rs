@@ -292,7 +292,7 @@ fn connection_methods_on_other_channels_are_refused() {
 fn an_unknown_method_on_channel_0_is_the_end() {
     let mut client = Broker::shared().client();
     client.send_frame(&Frame::new(METHOD, 0, [0, 10, 0, 99]));
-    client.drain_to_end();
+    client.expect_hard_close();
 }
 
 #[test]

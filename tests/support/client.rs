@@ -435,6 +435,28 @@ impl Client {
         self.expect_end();
     }
 
+    /// The broker closes the connection with a hard error, whichever, or just ends it. Where
+    /// RabbitMQ crashes over its input, what it then says is no model.
+    #[track_caller]
+    pub fn expect_hard_close(&mut self) {
+        let deadline = Instant::now() + self.patience;
+        let frame = match self.raw_frame(deadline) {
+            Ok(frame) => frame,
+            Err(Silence::Closed) => return,
+            Err(Silence::Deadline) => panic!("the connection stays open"),
+        };
+        let close = Method::decode(&frame.payload);
+        assert_eq!(
+            (close.name, frame.channel),
+            ("connection.close", 0),
+            "{close:?}"
+        );
+        let code = close.number("reply-code");
+        assert!((500..=541).contains(&code), "{close:?}");
+        self.on(0).send(method!("connection.close-ok"));
+        self.expect_end();
+    }
+
     /// Closes the connection in good order.
     #[track_caller]
     pub fn close(mut self) {
