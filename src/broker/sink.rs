@@ -38,12 +38,12 @@ pub trait Sink: Send + Sync {
 
     /// Promises to take up to `wanted` deliveries and says how many; less than `wanted` means that
     /// the consumer is then full, as in [`Taken::full`]. A promise above 0 is kept at once, by
-    /// [`Sink::deliver`] with exactly so many, before the queue's lock is released. (A queue with
+    /// [`Sink::deliver`] with exactly so many in all, before the queue's lock is released. (A queue with
     /// several consumers deals in turn, and must know beforehand who drops out when, or a
     /// consumer could see messages out of order.)
     fn reserve(&self, slot: u32, wanted: usize) -> usize;
 
-    /// Takes what was promised.
+    /// Takes what was promised, or a part of it.
     fn deliver(&self, slot: u32, deliveries: &[Delivery<'_>]);
 
     /// The broker cancelled the consumer, because its queue is gone.

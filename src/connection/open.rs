@@ -57,6 +57,8 @@ enum Awaits {
     Method,
     Header,
     Body { left_bytes: u64 },
+    /// What was announced is refused; whether it still comes or not does not matter.
+    RefusedBody,
 }
 
 /// What comes of some input.
@@ -488,6 +490,9 @@ impl<'a> Run<'a, '_> {
         if let State::Open(channel) = &mut slot.channel
             && let Err(exception) = channel.content_header(payload, self.batch)
         {
+            if slot.awaits != Awaits::Method {
+                slot.awaits = Awaits::RefusedBody;
+            }
             self.fail(number, exception.caused_by(BASIC_PUBLISH))?;
         }
         Ok(())
@@ -534,7 +539,7 @@ impl Awaits {
     /// A method comes.
     fn method(self) -> Result<(), Fault> {
         match self {
-            Self::Method => Ok(()),
+            Self::Method | Self::RefusedBody => Ok(()),
             Self::Header => Err(Self::no_header()),
             Self::Body { .. } => Err(Self::no_body()),
         }
@@ -543,7 +548,7 @@ impl Awaits {
     /// A content header comes.
     fn header(self, payload: &[u8]) -> Result<Self, Fault> {
         match self {
-            Self::Method => return Err(no_method_frame()),
+            Self::Method | Self::RefusedBody => return Err(no_method_frame()),
             Self::Header => {}
             Self::Body { .. } => return Err(Self::no_body()),
         }
@@ -570,14 +575,15 @@ impl Awaits {
         let left_bytes = match self {
             Self::Method => return Err(no_method_frame()),
             Self::Header => return Err(Self::no_header()),
+            Self::RefusedBody => return Ok(self),
             Self::Body { left_bytes } => left_bytes,
         };
         match left_bytes.checked_sub(payload.len() as u64) {
             Some(0) => Ok(Self::Method),
             Some(left_bytes) => Ok(Self::Body { left_bytes }),
-            // RabbitMQ would wait for ever for the end of such a body.
+            // RabbitMQ 3.10 waits for ever for the end of such a body; later ones have this error.
             None => {
-                let text = "content body longer than its header says";
+                let text = "content body frame exceeds remaining content size";
                 Err(Exception::new(ReplyCode::FrameError, text).caused_by(BASIC_PUBLISH))
             }
         }

@@ -127,18 +127,21 @@ fn consumers_take_turns() {
 }
 
 #[test]
-fn consumers_of_one_channel_take_turns_too() {
+fn consumers_of_one_channel_take_turns_too_and_the_order_is_kept() {
     let mut client = Broker::shared().client();
     let queue = client.queue();
     client.consume(&queue, "a");
     client.consume(&queue, "b");
-    for body in ["1", "2", "3"] {
+    let bodies: Vec<String> = (1..=50).map(|n| n.to_string()).collect();
+    for body in &bodies {
         client.publish("", &queue, body);
     }
-    let tags: Vec<String> = (0..3)
-        .map(|_| client.delivery().method.text("consumer-tag"))
-        .collect();
-    assert_eq!(tags, ["a", "b", "a"]);
+    for (n, body) in (1..).zip(&bodies) {
+        let message = client.delivery();
+        assert_eq!((&message.text(), message.tag()), (body, n));
+        let tag = if n % 2 == 1 { "a" } else { "b" };
+        assert_eq!(message.method.text("consumer-tag"), tag);
+    }
 }
 
 #[test]

@@ -56,7 +56,13 @@ impl ExchangeKind {
             "topic" => Ok(Self::Topic),
             "headers" => Ok(Self::Headers),
             _ => {
-                let text = format!("unknown exchange type '{name}'");
+                // RabbitMQ's type names are atoms it knows; the empty one is none at all.
+                let fault = if name.is_empty() {
+                    "invalid"
+                } else {
+                    "unknown"
+                };
+                let text = format!("{fault} exchange type '{name}'");
                 Err(Exception::new(ReplyCode::CommandInvalid, text))
             }
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use parking_lot::MutexGuard;
 use smallvec::SmallVec;
 
-use super::consumers::{ConsumerId, Consumers};
+use super::consumers::{Consumer, ConsumerId, Consumers};
 use super::{Queue, State, sequence_of};
 use crate::broker::{Delivery, Effects};
 
@@ -94,23 +94,52 @@ fn deal_to_many(
         next = (next + 1) % hands.len();
     }
     let mut settled = 0;
+    // Two consumers of one channel: what they get must reach it in the queue's order.
+    let mut shared: SmallVec<[(u8, &Consumer); SLICE]> = SmallVec::new();
+    let sharers = sharers(consumers, turn);
     for (id, hand) in turn.iter().zip(&hands) {
         let Some(consumer) = consumers.get(*id).filter(|_| !hand.is_empty()) else {
             continue;
         };
-        let dealt: SmallVec<[Delivery<'_>; SLICE]> =
-            hand.iter().map(|at| deliveries[usize::from(*at)]).collect();
-        consumer.sink.deliver(consumer.slot, &dealt);
+        if sharers.contains(&address(consumer)) {
+            shared.extend(hand.iter().map(|at| (*at, consumer)));
+        } else {
+            let dealt: SmallVec<[Delivery<'_>; SLICE]> =
+                hand.iter().map(|at| deliveries[usize::from(*at)]).collect();
+            consumer.sink.deliver(consumer.slot, &dealt);
+        }
         effects.touch(&consumer.sink);
         if consumer.no_ack {
             settled |= hand.iter().fold(0, |bits, at| bits | 1 << at);
         }
+    }
+    shared.sort_unstable_by_key(|(at, _)| *at);
+    for (at, consumer) in shared {
+        let at = usize::from(at);
+        consumer.sink.deliver(consumer.slot, &deliveries[at..=at]);
     }
     consumers.advance_turn(count);
     for id in full {
         consumers.is_full(id);
     }
     Dealt { count, settled }
+}
+
+/// The channels, by their addresses, that more than one of these consumers belongs to.
+fn sharers(consumers: &Consumers, turn: &[ConsumerId]) -> SmallVec<[usize; 4]> {
+    let mut sinks: SmallVec<[usize; SLICE]> = turn
+        .iter()
+        .filter_map(|id| consumers.get(*id))
+        .map(address)
+        .collect();
+    sinks.sort_unstable();
+    let twice = sinks.windows(2).filter(|pair| pair[0] == pair[1]);
+    twice.map(|pair| pair[0]).collect()
+}
+
+/// Where a consumer's channel lies; one channel's consumers have the same.
+fn address(consumer: &Consumer) -> usize {
+    Arc::as_ptr(&consumer.sink).cast::<()>().addr()
 }
 
 /// The lowest `count` bits.
