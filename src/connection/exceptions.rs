@@ -117,9 +117,11 @@ pub(super) trait CausedBy {
 
 impl CausedBy for Exception {
     fn caused_by(self, ids: MethodIds) -> Fault {
+        // RabbitMQ's process has crashed then, and nobody knows over what.
+        let is_known = self.code != ReplyCode::InternalError;
         Fault {
+            ids: if is_known { ids } else { NO_METHOD },
             exception: self,
-            ids,
             is_fatal: false,
         }
     }
