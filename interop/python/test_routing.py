@@ -213,6 +213,23 @@ def test_cc_and_bcc(channel, make_queue, make_exchange):
         assert message.method.routing_key == "key 0"
 
 
+def test_cc_asks_an_alternate_exchange_only_if_no_key_leads_anywhere(channel, make_queue, make_exchange):
+    alternate, routed, unrouted = make_exchange("fanout"), make_queue(), make_queue()
+    exchange = make_exchange("direct", arguments={"alternate-exchange": alternate})
+    channel.queue_bind(routed, exchange, "known")
+    channel.queue_bind(unrouted, alternate)
+    for number, (key, headers) in enumerate(
+        [
+            ("known", {"CC": ["unknown"]}),
+            ("unknown", {"BCC": ["known", "unknown too"]}),
+            ("unknown", {"CC": ["unknown too"]}),
+        ]
+    ):
+        channel.basic_publish(exchange, key, str(number).encode(), pika.BasicProperties(headers=headers))
+    assert bodies(channel, routed) == [b"0", b"1"]
+    assert bodies(channel, unrouted) == [b"2"]
+
+
 @pytest.mark.parametrize("header", ["CC", "BCC"])
 def test_cc_must_be_a_list(channel, queue, header):
     with channel_refused(

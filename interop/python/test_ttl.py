@@ -8,7 +8,7 @@ import pika
 import pika.exceptions
 import pytest
 from broker import DEADLINE_SECONDS
-from deliveries import Inbox, bodies, enqueue, get, take, wait_ready, wait_until
+from deliveries import Inbox, bodies, enqueue, get, ready, take, wait_ready, wait_until
 
 
 def expiring(milliseconds):
@@ -112,6 +112,26 @@ def test_a_message_expires_at_the_head(channel, make_queue, graveyard):
     # Now it is at the head.
     assert take(channel, dead, 1)[0].body == b"short"
     channel.basic_ack(held.tag)
+
+
+def test_what_has_expired_behind_a_message_does_not_count(channel, queue):
+    enqueue(channel, queue, b"long", expiration="60000")
+    enqueue(channel, queue, b"gone", b"gone too", expiration="0")
+    assert ready(channel, queue) == 3
+    got = get(channel, queue)
+    assert (got.body, got.method.message_count) == (b"long", 0)
+
+
+def test_what_has_expired_behind_a_message_is_not_delivered(channel, make_queue, graveyard):
+    dead, arguments = graveyard
+    queue = make_queue(**arguments)
+    enqueue(channel, queue, b"first", expiration="60000")
+    enqueue(channel, queue, b"gone", expiration="0")
+    enqueue(channel, queue, b"second")
+    inbox = Inbox(channel, queue, auto_ack=True)
+    inbox.wait(2)
+    assert inbox.bodies == [b"first", b"second"]
+    assert take(channel, dead, 1)[0].body == b"gone"
 
 
 def test_expired_is_not_delivered_to_a_late_consumer(channel, make_queue, graveyard):

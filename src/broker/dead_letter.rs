@@ -120,7 +120,7 @@ impl DeadLetter {
         } else {
             message
         };
-        for queue in route(&vhost, exchange, &keys, &encoded) {
+        for queue in route(&vhost, exchange, &keys, &encoded).iter() {
             if self.reason != Reason::Rejected && is_cycle(queue.name(), deaths.as_ref()) {
                 tracing::warn!(queue = %queue.name(), "message dropped: dead-letter queues form a cycle");
                 continue;
@@ -191,23 +191,16 @@ impl DeadLetter {
     }
 }
 
-/// The queues that any of the keys leads to, each once.
-fn route(vhost: &Vhost, exchange: &str, keys: &[Vec<u8>], properties: &[u8]) -> Vec<Arc<Queue>> {
-    let mut queues: Vec<Arc<Queue>> = Vec::new();
-    for key in keys {
-        let Ok(key) = std::str::from_utf8(key) else {
-            continue;
-        };
-        let Ok(route) = vhost.route(exchange, key, properties, true) else {
-            return queues;
-        };
-        for queue in route.queues.iter() {
-            if !queues.iter().any(|known| Arc::ptr_eq(known, queue)) {
-                queues.push(Arc::clone(queue));
-            }
-        }
+/// The queues that the keys lead to, each once.
+fn route(vhost: &Vhost, exchange: &str, keys: &[Vec<u8>], properties: &[u8]) -> Arc<[Arc<Queue>]> {
+    let keys: Vec<&str> = keys
+        .iter()
+        .filter_map(|key| std::str::from_utf8(key).ok())
+        .collect();
+    match vhost.route_by(exchange, &keys, properties, true) {
+        Ok(route) => route.queues,
+        Err(_) => Arc::default(),
     }
-    queues
 }
 
 /// Whether the message was in that queue before and nobody has rejected it since.

@@ -29,8 +29,7 @@ impl Vhost {
     /// Where a message goes. `publisher_may_use_internal` is false for clients (ACCESS_REFUSED on
     /// an internal exchange) and true for dead-lettering. `properties` are the encoded property
     /// flags and values, which were checked before; they are read only where a headers exchange
-    /// needs them. NOT_FOUND if there is no such exchange. Follows alternate exchanges. (CC and BCC
-    /// are the channel's business, which calls this once per key.)
+    /// needs them. NOT_FOUND if there is no such exchange. Follows alternate exchanges.
     pub fn route(
         &self,
         exchange: &str,
@@ -40,6 +39,35 @@ impl Vhost {
     ) -> Result<Route, Exception> {
         if exchange.is_empty() {
             return Ok(self.route_by_default(routing_key));
+        }
+        self.route_by(
+            exchange,
+            &[routing_key],
+            properties,
+            publisher_may_use_internal,
+        )
+    }
+
+    /// The same for a message with several routing keys (CC and BCC name more). They are one
+    /// question: an alternate exchange is asked where none of them leads anywhere.
+    pub fn route_by(
+        &self,
+        exchange: &str,
+        routing_keys: &[&str],
+        properties: &[u8],
+        publisher_may_use_internal: bool,
+    ) -> Result<Route, Exception> {
+        if exchange.is_empty() {
+            let mut queues: SmallVec<[Arc<Queue>; 8]> = routing_keys
+                .iter()
+                .filter_map(|key| self.live_queue(key))
+                .collect();
+            queues.sort_unstable_by_key(|queue| queue.id());
+            queues.dedup_by_key(|queue| queue.id());
+            return Ok(Route {
+                queues: self.share(&queues),
+                cacheable: false,
+            });
         }
         let resource = Resource::exchange(exchange, self.name());
         let first = self
@@ -51,7 +79,7 @@ impl Vhost {
         }
         let headers = MessageHeaders::new(properties);
         let mut found = Found::default();
-        self.follow(first, routing_key, &headers, &mut found);
+        self.follow(first, routing_keys, &headers, &mut found);
         let mut queues = found.queues;
         if found.sets > 1 {
             queues.sort_unstable_by_key(|queue| queue.id());
@@ -91,7 +119,7 @@ impl Vhost {
     fn follow(
         &self,
         first: Arc<Exchange>,
-        routing_key: &str,
+        routing_keys: &[&str],
         headers: &MessageHeaders<'_>,
         found: &mut Found,
     ) {
@@ -100,7 +128,9 @@ impl Vhost {
         found.exchanges.push(first);
         while let Some(exchange) = found.exchanges.pop() {
             let before = found.len();
-            exchange.find(routing_key, headers, found);
+            for routing_key in routing_keys {
+                exchange.find(routing_key, headers, found);
+            }
             if found.len() == before
                 && let Some(alternate) = exchange.alternate()
             {

@@ -244,7 +244,11 @@ impl Handshake {
                 tracing::error!(%ends, %user, state, error = %fault.exception, "refused a connection");
                 fault.close_connection(link);
                 let closing = Closing::after_close(tuned.heartbeat_s, tuned.frame_max, now);
-                if fault.is_fatal { closing.soon(now) } else { closing }
+                if fault.is_fatal {
+                    closing.soon(now)
+                } else {
+                    closing
+                }
             }
             (Refusal::Fault(fault), _) => {
                 tracing::error!(%ends, state, error = %fault.exception, "refused a connection");

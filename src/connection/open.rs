@@ -56,7 +56,9 @@ enum State {
 enum Awaits {
     Method,
     Header,
-    Body { left_bytes: u64 },
+    Body {
+        left_bytes: u64,
+    },
     /// What was announced is refused; whether it still comes or not does not matter.
     RefusedBody,
 }

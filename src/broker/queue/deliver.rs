@@ -158,28 +158,31 @@ impl Queue {
         state: &mut MutexGuard<'_, State>,
         effects: &mut Effects,
     ) {
-        let now_ms = if state.may_expire {
-            self.spec.engine.clock.now_ms()
+        // What expires at this very moment may still be delivered: a message with a time-to-live of
+        // 0 goes to a consumer that is ready for it, or nowhere.
+        let expired_by_ms = if state.may_expire {
+            self.spec.engine.clock.now_ms().saturating_sub(1)
         } else {
             0
         };
         while state.ready > 0 && state.consumers.any_with_room() {
             if state.may_expire {
-                // What expires at this very moment may still be delivered: a message with a
-                // time-to-live of 0 goes to a consumer that is ready for it, or nowhere.
-                self.drop_expired(state, now_ms.saturating_sub(1), effects);
+                self.drop_expired(state, expired_by_ms, effects);
             }
             let Some(band) = state.top_band() else { return };
-            state.deliver_from(band, effects);
+            state.deliver_from(band, expired_by_ms, effects);
         }
     }
 }
 
 impl State {
-    /// Deals out up to a slice of what is ready in one band.
-    fn deliver_from(&mut self, band: usize, effects: &mut Effects) {
+    /// Deals out up to a slice of what is ready in one band, as far as the first that has expired.
+    fn deliver_from(&mut self, band: usize, expired_by_ms: u64, effects: &mut Effects) {
         let mut deliveries: SmallVec<[Delivery<'_>; SLICE]> = SmallVec::new();
         self.bands[band].read_ready(|number, back, record| {
+            if record.expires_at_ms <= expired_by_ms {
+                return false;
+            }
             deliveries.push(Delivery {
                 message: record.message,
                 sequence: sequence_of(band, number),

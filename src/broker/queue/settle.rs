@@ -34,10 +34,18 @@ impl Queue {
             self.after(&mut state);
             return false;
         };
-        let remaining = state.ready - 1;
-        let mut body_bytes = 0;
+        let body_bytes = state.bands[band]
+            .record(number)
+            .map_or(0, |record| record.message.body.len() as u64);
+        state.ready -= 1;
+        state.bands[band].take_head(1, body_bytes);
+        if state.may_expire {
+            // What has expired behind it does not count as remaining.
+            let now_ms = self.spec.engine.clock.now_ms();
+            self.drop_expired(&mut state, now_ms, effects);
+        }
+        let remaining = state.ready;
         if let Some(record) = state.bands[band].record(number) {
-            body_bytes = record.message.body.len() as u64;
             let delivery = Delivery {
                 message: record.message,
                 sequence: sequence_of(band, number),
@@ -46,8 +54,6 @@ impl Queue {
             };
             take(&delivery, remaining);
         }
-        state.ready = remaining;
-        state.bands[band].take_head(1, body_bytes);
         if no_ack {
             state.bands[band].settle(number, number);
         } else {

@@ -293,20 +293,19 @@ impl Channel {
         {
             selected = SenderSelected::read(headers)?;
         }
-        for key in &selected.routing_keys {
-            let route = match self.routes.find(whole.exchange, key) {
-                Some(route) => Route::Remembered(route),
-                None => self.look_up(whole.exchange, key, whole.properties, batch)?,
-            };
-            let more = match &route {
-                Route::Remembered(route) => self.queues_of(self.routes.targets(*route)),
-                Route::Once(targets) => self.queues_of(targets),
-            };
-            for queue in more {
-                if !queues.iter().any(|seen| seen.id() == queue.id()) {
-                    queues.push(queue);
-                }
-            }
+        if !selected.routing_keys.is_empty() {
+            let exchange = String::from_utf8_lossy(whole.exchange);
+            let keys: Vec<_> = std::iter::once(whole.routing_key)
+                .chain(selected.routing_keys.iter().map(|key| key.as_ref()))
+                .map(String::from_utf8_lossy)
+                .collect();
+            let keys: Vec<&str> = keys.iter().map(AsRef::as_ref).collect();
+            let found = self
+                .shared
+                .vhost
+                .route_by(&exchange, &keys, whole.properties, false)?;
+            queues.clear();
+            queues.extend(found.queues.iter().cloned());
         }
         if selected.has_bcc {
             sender_selected::remove_bcc(&mut properties);
