@@ -416,19 +416,6 @@ impl Client {
 
     #[track_caller]
     pub fn expect_connection_close_ids(&mut self, code: u16, text: &str, ids: (u16, u16)) {
-        if text == "?" {
-            // LEARN
-            let at = std::panic::Location::caller();
-            let deadline = Instant::now() + self.patience;
-            let got = self
-                .frame_of(0, deadline)
-                .map(|f| Method::decode(&f.payload));
-            println!("LEARN {}:{} {:?}", at.file(), at.line(), got);
-            if got.is_ok() {
-                self.on(0).send(method!("connection.close-ok"));
-            }
-            return; // END
-        }
         self.on(0).expect(method!("connection.close",
             reply_code: code, reply_text: text, class_id: ids.0, method_id: ids.1));
         self.on(0).send(method!("connection.close-ok"));
@@ -716,34 +703,6 @@ pub trait Talk {
     /// The broker closes this channel for this reason, and takes our answer.
     #[track_caller]
     fn expect_close(&mut self, code: u16, text: &str, method: &str) {
-        if text == "?" {
-            // LEARN
-            let at = std::panic::Location::caller();
-            let number = self.number();
-            let got = loop {
-                let client = self.client();
-                let deadline = Instant::now() + client.patience;
-                if let Some(f) = client.inbox.get_mut(&number).and_then(VecDeque::pop_front) {
-                    break f;
-                }
-                break client.raw_frame(deadline).unwrap();
-            };
-            let m = Method::decode(&got.payload);
-            println!(
-                "LEARN {}:{} ch{} {:?}",
-                at.file(),
-                at.line(),
-                got.channel,
-                m
-            );
-            if m.name == "connection.close" {
-                panic!("hard");
-            }
-            if m.name == "channel.close" {
-                self.send(method!("channel.close-ok"));
-            }
-            return; // END
-        }
         let (class, id) = Method::ids(method);
         self.expect(method!("channel.close",
             reply_code: code, reply_text: text, class_id: class, method_id: id));
