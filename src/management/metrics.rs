@@ -132,6 +132,23 @@ pub(super) fn page(broker: &Broker, connections: &Connections) -> String {
         page.counter(&format!("warren_{name}_total"), help, counter);
     }
 
+    let totals = broker.totals();
+    page.gauge(
+        "warren_exchanges",
+        "Exchanges, those that every vhost has among them.",
+        totals.exchanges,
+    );
+    page.gauge(
+        "warren_messages_ready",
+        "Messages that wait in queues.",
+        totals.ready,
+    );
+    page.gauge(
+        "warren_messages_unacked",
+        "Messages that were delivered and are not settled yet.",
+        totals.unacked,
+    );
+
     let memory = &broker.engine.memory;
     page.gauge(
         "warren_message_memory_bytes",
