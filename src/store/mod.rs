@@ -10,7 +10,11 @@
 //!
 //! The layout is written down in `docs/storage.md`.
 
+pub mod catalog;
+pub mod check;
 pub mod disk;
 mod fields;
+pub mod folder;
 pub mod journal;
 mod quarantine;
+pub mod segment;

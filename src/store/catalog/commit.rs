@@ -1,0 +1,246 @@
+//! The catalog's thread: commits what gathered in one transaction, then tells who waits.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::task::{Context, Poll};
+use std::thread::{self, JoinHandle};
+
+use parking_lot::{Condvar, Mutex};
+use redb::{Database, ReadableTable};
+use tokio::sync::oneshot;
+
+use super::open::Opened;
+use super::tables::{META, apply};
+use super::{CatalogError, Change, Contents};
+
+/// Ids are reserved in blocks of so many.
+const ID_BLOCK: u64 = 1 << 16;
+/// At most so many changes go into one transaction.
+const MOST_AT_ONCE: usize = 1024;
+
+type Answer = Result<u64, CatalogError>;
+
+/// See the module `catalog`.
+#[derive(Debug)]
+pub struct Catalog {
+    requests: Mutex<Option<Sender<Request>>>,
+    ids: Arc<Ids>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+enum Request {
+    Apply(Change, oneshot::Sender<Answer>),
+    ReserveIds,
+}
+
+/// Ids that may be given out.
+#[derive(Debug)]
+struct Ids {
+    state: Mutex<IdState>,
+    more: Condvar,
+}
+
+#[derive(Debug)]
+struct IdState {
+    next: u64,
+    /// Reserved durably, up to before it.
+    end: u64,
+    is_reserving: bool,
+    failure: Option<CatalogError>,
+}
+
+/// Resolves when a change is stored, with the catalog's revision, or when it can't be.
+#[derive(Debug)]
+#[must_use]
+pub struct Stored(oneshot::Receiver<Answer>);
+
+impl Stored {
+    /// Waits for it. Not to be called from an asynchronous task.
+    ///
+    /// # Errors
+    /// The change was not stored.
+    pub fn wait(self) -> Answer {
+        self.0.blocking_recv().unwrap_or_else(|_| Err(closed()))
+    }
+}
+
+impl Future for Stored {
+    type Output = Answer;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Answer> {
+        Pin::new(&mut self.0)
+            .poll(context)
+            .map(|answer| answer.unwrap_or_else(|_| Err(closed())))
+    }
+}
+
+fn closed() -> CatalogError {
+    CatalogError::Failed("it is closed".to_owned())
+}
+
+/// Starts the thread, with a first block of ids.
+pub(super) fn start(opened: Opened) -> Result<(Catalog, Contents), CatalogError> {
+    let Opened {
+        database,
+        contents,
+        next_id,
+    } = opened;
+    let ids = Arc::new(Ids {
+        state: Mutex::new(IdState {
+            next: next_id,
+            end: next_id,
+            is_reserving: true,
+            failure: None,
+        }),
+        more: Condvar::new(),
+    });
+    let (requests, inbox) = channel();
+    let for_thread = Arc::clone(&ids);
+    let revision = contents.revision;
+    requests.send(Request::ReserveIds).map_err(|_| closed())?;
+    let thread = thread::Builder::new()
+        .name("catalog".to_owned())
+        .spawn(move || run(&database, &inbox, &for_thread, revision))?;
+    let catalog = Catalog {
+        requests: Mutex::new(Some(requests)),
+        ids,
+        thread: Mutex::new(Some(thread)),
+    };
+    Ok((catalog, contents))
+}
+
+impl Catalog {
+    /// Stores a change.
+    pub fn submit(&self, change: Change) -> Stored {
+        let (answer, stored) = oneshot::channel();
+        self.send(Request::Apply(change, answer));
+        Stored(stored)
+    }
+
+    /// An id that was never given out before and never will be again. Waits for the disk only if
+    /// tens of thousands were asked for within one transaction's time.
+    ///
+    /// # Errors
+    /// The catalog has failed.
+    pub fn next_id(&self) -> Result<u64, CatalogError> {
+        let mut state = self.ids.state.lock();
+        if state.end - state.next < ID_BLOCK / 2 && !state.is_reserving {
+            state.is_reserving = true;
+            self.send(Request::ReserveIds);
+        }
+        while state.next >= state.end {
+            if let Some(failure) = &state.failure {
+                return Err(failure.clone());
+            }
+            self.ids.more.wait(&mut state);
+        }
+        let id = state.next;
+        state.next += 1;
+        Ok(id)
+    }
+
+    /// Stores what was submitted, and ends the thread. Dropping does the same.
+    pub fn close(&self) {
+        drop(self.requests.lock().take());
+        if let Some(thread) = self.thread.lock().take() {
+            let _ = thread.join();
+        }
+    }
+
+    /// A request that can't be sent is dropped, which tells whoever waits.
+    fn send(&self, request: Request) {
+        if let Some(requests) = &*self.requests.lock() {
+            let _ = requests.send(request);
+        }
+    }
+}
+
+impl Drop for Catalog {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// Ends ids, however the thread does.
+struct FailIds<'a>(&'a Ids);
+
+impl Drop for FailIds<'_> {
+    fn drop(&mut self) {
+        self.0.state.lock().failure.get_or_insert_with(closed);
+        self.0.more.notify_all();
+    }
+}
+
+fn run(database: &Database, inbox: &Receiver<Request>, ids: &Ids, mut revision: u64) {
+    let _guard = FailIds(ids);
+    let mut failure: Option<CatalogError> = None;
+    while let Ok(first) = inbox.recv() {
+        let mut changes = Vec::new();
+        let mut answers = Vec::new();
+        let mut reserves = false;
+        for request in std::iter::once(first).chain(inbox.try_iter().take(MOST_AT_ONCE)) {
+            match request {
+                Request::Apply(change, answer) => {
+                    changes.push(change);
+                    answers.push(answer);
+                }
+                Request::ReserveIds => reserves = true,
+            }
+        }
+        let first_revision = revision + 1;
+        let outcome = match &failure {
+            // A failed commit may or may not be on the disk: what follows can't build on it.
+            Some(failure) => Err(failure.clone()),
+            None => commit(database, &changes, reserves, ids, revision),
+        };
+        match outcome {
+            Ok(()) => revision += changes.len() as u64,
+            Err(ref error) => {
+                if failure.is_none() {
+                    tracing::error!(%error, "nothing more is stored in the catalog");
+                    failure = Some(error.clone());
+                    ids.state.lock().failure = Some(error.clone());
+                    ids.more.notify_all();
+                }
+            }
+        }
+        for (answer, revision) in answers.into_iter().zip(first_revision..) {
+            // Who no longer waits need not be told.
+            let _ = answer.send(outcome.clone().map(|()| revision));
+        }
+    }
+}
+
+/// One transaction.
+fn commit(
+    database: &Database,
+    changes: &[Change],
+    reserves: bool,
+    ids: &Ids,
+    revision: u64,
+) -> Result<(), CatalogError> {
+    let transaction = database.begin_write()?;
+    for op in changes.iter().flatten() {
+        apply(&transaction, op)?;
+    }
+    let mut reserved_end = None;
+    {
+        let mut meta = transaction.open_table(META)?;
+        meta.insert("revision", revision + changes.len() as u64)?;
+        if reserves {
+            let next = meta.get("next_id")?.map_or(1, |value| value.value());
+            meta.insert("next_id", next + ID_BLOCK)?;
+            reserved_end = Some(next + ID_BLOCK);
+        }
+    }
+    transaction.commit()?;
+    if let Some(end) = reserved_end {
+        let mut state = ids.state.lock();
+        state.end = end;
+        state.is_reserving = false;
+        ids.more.notify_all();
+    }
+    Ok(())
+}

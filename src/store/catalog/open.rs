@@ -1,0 +1,99 @@
+//! Making a catalog, and opening one: whole, of a known format, or not at all.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use redb::{Builder, Database, ReadableDatabase};
+
+use super::CatalogError;
+use super::backend::Backend;
+use super::tables::{self, Contents, META};
+use crate::store::disk::{Disk, DiskFile};
+
+/// The catalog's file in the data folder.
+const FILE: &str = "catalog.redb";
+/// Its name until it is complete.
+const NEW: &str = "catalog.new";
+/// The format that is written, and the newest that can be read.
+pub const FORMAT: u64 = 1;
+/// What redb may keep in memory; everything is read once and kept by the broker.
+const CACHE_BYTES: usize = 8 << 20;
+
+/// A catalog that is open.
+pub(super) struct Opened {
+    pub database: Database,
+    pub contents: Contents,
+    pub next_id: u64,
+}
+
+/// Makes an empty catalog. It gets its name when it is complete and durable.
+pub(super) fn create(disk: &dyn Disk) -> Result<(), CatalogError> {
+    let database = builder().create_with_backend(Backend(disk.create(NEW)?))?;
+    let transaction = database.begin_write()?;
+    tables::create_all(&transaction)?;
+    {
+        let mut meta = transaction.open_table(META)?;
+        meta.insert("format", FORMAT)?;
+        meta.insert("next_id", 1)?;
+        meta.insert("revision", 0)?;
+    }
+    transaction.commit()?;
+    drop(database);
+    disk.open(NEW)?.sync_data()?;
+    disk.rename(NEW, FILE)?;
+    disk.sync_dir("")?;
+    Ok(())
+}
+
+/// Whether there is a catalog.
+pub(super) fn exists(disk: &dyn Disk) -> Result<bool, CatalogError> {
+    match disk.open(FILE) {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Opens the catalog, verifies every page of it, and reads it.
+pub(super) fn open(disk: &dyn Disk) -> Result<Opened, CatalogError> {
+    let file = disk.open(FILE)?;
+    if file.is_empty()? {
+        return Err(CatalogError::Damaged("its file is empty".to_owned()));
+    }
+    // A file that is not what the library wrote may make it panic instead of saying so.
+    match catch_unwind(AssertUnwindSafe(|| open_file(file))) {
+        Ok(opened) => opened,
+        Err(_) => Err(CatalogError::Damaged("its pages make no sense".to_owned())),
+    }
+}
+
+fn open_file(file: Arc<dyn DiskFile>) -> Result<Opened, CatalogError> {
+    let database = builder().create_with_backend(Backend(file))?;
+    let transaction = database.begin_read()?;
+    let missing = |name: &str| CatalogError::Damaged(format!("it has no {name}"));
+    let (format, next_id) = {
+        let meta = transaction
+            .open_table(META)
+            .map_err(|_| missing("table meta"))?;
+        let value = |name| Ok::<_, CatalogError>(meta.get(name)?.map(|value| value.value()));
+        let format = value("format")?.ok_or_else(|| missing("format"))?;
+        (format, value("next_id")?.ok_or_else(|| missing("next id"))?)
+    };
+    if format > FORMAT {
+        return Err(CatalogError::NewerFormat(format));
+    }
+    let contents = tables::read_all(&transaction)?;
+    drop(transaction);
+    Ok(Opened {
+        database,
+        contents,
+        next_id,
+    })
+}
+
+fn builder() -> Builder {
+    let mut builder = Builder::new();
+    builder.set_cache_size(CACHE_BYTES);
+    builder.set_check_integrity_on_open(true);
+    builder
+}

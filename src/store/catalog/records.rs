@@ -1,0 +1,173 @@
+//! What the catalog keeps, and how a record is encoded: a version byte, then postcard. A field
+//! that is added later goes into a new version of its record, which is then read by both.
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::store::segment::ChunkEntry;
+
+/// The version of all records.
+const VERSION: u8 = 1;
+
+/// A virtual host; its name is its key.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VhostRecord {
+    /// For people.
+    pub description: String,
+    /// For people.
+    pub tags: Vec<String>,
+    /// Which type its queues have by default, if it says so.
+    pub default_queue_type: Option<String>,
+    /// Limits by name ("max-connections", "max-queues").
+    pub limits: Vec<(String, i64)>,
+}
+
+/// An exchange.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExchangeRecord {
+    /// Its vhost.
+    pub vhost: String,
+    /// Its name.
+    pub name: String,
+    /// Its type.
+    pub kind: String,
+    /// Survives a restart.
+    pub durable: bool,
+    /// Goes with its last binding.
+    pub auto_delete: bool,
+    /// Takes nothing from clients.
+    pub internal: bool,
+    /// An AMQP table as on the wire.
+    #[serde(with = "postcard_bytes")]
+    pub arguments: Vec<u8>,
+}
+
+/// A queue.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QueueRecord {
+    /// Its vhost.
+    pub vhost: String,
+    /// Its name.
+    pub name: String,
+    /// Its type ("classic").
+    pub kind: String,
+    /// Survives a restart.
+    pub durable: bool,
+    /// Goes with its last consumer.
+    pub auto_delete: bool,
+    /// Belonged to a connection.
+    pub exclusive: bool,
+    /// An AMQP table as on the wire.
+    #[serde(with = "postcard_bytes")]
+    pub arguments: Vec<u8>,
+}
+
+/// A binding.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BindingRecord {
+    /// Its vhost.
+    pub vhost: String,
+    /// The exchange that messages come from.
+    pub source: String,
+    /// What they go to.
+    pub destination: String,
+    /// Whether that is an exchange; a queue otherwise.
+    pub to_exchange: bool,
+    /// Its routing key, which need not be UTF-8.
+    #[serde(with = "postcard_bytes")]
+    pub routing_key: Vec<u8>,
+    /// An AMQP table as on the wire.
+    #[serde(with = "postcard_bytes")]
+    pub arguments: Vec<u8>,
+}
+
+/// A user; the name is the key.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UserRecord {
+    /// RabbitMQ's format.
+    pub password_hash: String,
+    /// RabbitMQ's name for how it was made.
+    pub hashing_algorithm: String,
+    /// "administrator" and the like.
+    pub tags: Vec<String>,
+    /// Limits by name ("max-connections", "max-channels").
+    pub limits: Vec<(String, i64)>,
+}
+
+/// What a user may do in a vhost; vhost and user are the key. Regular expressions.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PermissionRecord {
+    /// What may be configured.
+    pub configure: String,
+    /// What may be written to.
+    pub write: String,
+    /// What may be read from.
+    pub read: String,
+}
+
+/// Which routing keys a user may use; vhost, user and exchange are the key. Regular expressions.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TopicPermissionRecord {
+    /// For publishing.
+    pub write: String,
+    /// For binding and consuming.
+    pub read: String,
+}
+
+/// A runtime parameter or policy; vhost, component and name are the key.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ParameterRecord {
+    /// JSON.
+    pub value: String,
+}
+
+/// A segment of a queue; queue and number are the key.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SegmentRecord {
+    /// Its bytes.
+    pub bytes: u64,
+    /// It never changes again.
+    pub sealed: bool,
+    /// Where its chunks are.
+    pub chunks: Vec<ChunkEntry>,
+    /// Which of its messages are done with: first and last sequence of each range.
+    pub settled: Vec<(u64, u64)>,
+}
+
+/// How far a band of a queue has come; queue and band are the key.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckpointRecord {
+    /// The first number that is not settled.
+    pub first: u64,
+    /// The first that was never delivered.
+    pub cursor: u64,
+    /// The number after the last one that lies in a segment: the journal has what follows.
+    pub next: u64,
+}
+
+pub(super) fn encode<T: Serialize>(record: &T) -> Result<Vec<u8>, postcard::Error> {
+    postcard::to_extend(record, vec![VERSION])
+}
+
+pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
+    match bytes.split_first() {
+        Some((&VERSION, record)) => match postcard::take_from_bytes(record) {
+            Ok((record, [])) => Some(record),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// Bytes as bytes, not as a sequence of numbers.
+mod postcard_bytes {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub fn serialize<S: Serializer>(bytes: &[u8], to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_bytes(bytes)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u8>, D::Error> {
+        <&[u8]>::deserialize(from).map(<[u8]>::to_vec)
+    }
+}

@@ -1,0 +1,213 @@
+//! The catalog's tables, the changes to them, and reading them all.
+
+use redb::{Key, ReadTransaction, ReadableTable, TableDefinition, Value, WriteTransaction};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::CatalogError;
+use super::records::{
+    BindingRecord, CheckpointRecord, ExchangeRecord, ParameterRecord, PermissionRecord,
+    QueueRecord, SegmentRecord, TopicPermissionRecord, UserRecord, VhostRecord, decode, encode,
+};
+
+type Bytes = &'static [u8];
+type Name = &'static str;
+
+/// `format`, `next_id`, `revision`.
+pub(super) const META: TableDefinition<'_, Name, u64> = TableDefinition::new("meta");
+const VHOSTS: TableDefinition<'_, Name, Bytes> = TableDefinition::new("vhosts");
+const EXCHANGES: TableDefinition<'_, u64, Bytes> = TableDefinition::new("exchanges");
+const QUEUES: TableDefinition<'_, u64, Bytes> = TableDefinition::new("queues");
+const BINDINGS: TableDefinition<'_, u64, Bytes> = TableDefinition::new("bindings");
+const USERS: TableDefinition<'_, Name, Bytes> = TableDefinition::new("users");
+const PERMISSIONS: TableDefinition<'_, (Name, Name), Bytes> = TableDefinition::new("permissions");
+const TOPIC_PERMISSIONS: TableDefinition<'_, (Name, Name, Name), Bytes> =
+    TableDefinition::new("topic_permissions");
+const PARAMETERS: TableDefinition<'_, (Name, Name, Name), Bytes> =
+    TableDefinition::new("parameters");
+const SEGMENTS: TableDefinition<'_, (u64, u64), Bytes> = TableDefinition::new("segments");
+const CHECKPOINTS: TableDefinition<'_, (u64, u64), Bytes> = TableDefinition::new("checkpoints");
+
+/// One thing that changes. A record that is put replaces the one with the same key; deleting
+/// what is not there does nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Op {
+    PutVhost(String, VhostRecord),
+    /// The vhost alone: what is in it goes by changes of its own, in the same transaction.
+    DeleteVhost(String),
+    PutExchange(u64, ExchangeRecord),
+    DeleteExchange(u64),
+    PutQueue(u64, QueueRecord),
+    /// The queue, its list of segments and its checkpoints.
+    DeleteQueue(u64),
+    PutBinding(u64, BindingRecord),
+    DeleteBinding(u64),
+    PutUser(String, UserRecord),
+    DeleteUser(String),
+    /// Vhost, user.
+    PutPermission([String; 2], PermissionRecord),
+    DeletePermission([String; 2]),
+    /// Vhost, user, exchange.
+    PutTopicPermission([String; 3], TopicPermissionRecord),
+    DeleteTopicPermission([String; 3]),
+    /// Vhost, component, name.
+    PutParameter([String; 3], ParameterRecord),
+    DeleteParameter([String; 3]),
+    /// Queue, number.
+    PutSegment(u64, u64, SegmentRecord),
+    DeleteSegment(u64, u64),
+    /// Queue, band.
+    PutCheckpoint(u64, u64, CheckpointRecord),
+}
+
+/// Everything the catalog keeps.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Contents {
+    /// One more with every change.
+    pub revision: u64,
+    /// By name.
+    pub vhosts: Vec<(String, VhostRecord)>,
+    /// By id.
+    pub exchanges: Vec<(u64, ExchangeRecord)>,
+    /// By id.
+    pub queues: Vec<(u64, QueueRecord)>,
+    /// By id, and so in the order in which they were made.
+    pub bindings: Vec<(u64, BindingRecord)>,
+    /// By name.
+    pub users: Vec<(String, UserRecord)>,
+    /// By vhost and user.
+    pub permissions: Vec<([String; 2], PermissionRecord)>,
+    /// By vhost, user and exchange.
+    pub topic_permissions: Vec<([String; 3], TopicPermissionRecord)>,
+    /// By vhost, component and name.
+    pub parameters: Vec<([String; 3], ParameterRecord)>,
+    /// By queue and number.
+    pub segments: Vec<((u64, u64), SegmentRecord)>,
+    /// By queue and band.
+    pub checkpoints: Vec<((u64, u64), CheckpointRecord)>,
+}
+
+/// Makes all tables, so that none is ever missing.
+pub(super) fn create_all(transaction: &WriteTransaction) -> Result<(), CatalogError> {
+    transaction.open_table(META)?;
+    transaction.open_table(VHOSTS)?;
+    transaction.open_table(EXCHANGES)?;
+    transaction.open_table(QUEUES)?;
+    transaction.open_table(BINDINGS)?;
+    transaction.open_table(USERS)?;
+    transaction.open_table(PERMISSIONS)?;
+    transaction.open_table(TOPIC_PERMISSIONS)?;
+    transaction.open_table(PARAMETERS)?;
+    transaction.open_table(SEGMENTS)?;
+    transaction.open_table(CHECKPOINTS)?;
+    Ok(())
+}
+
+/// Reads everything.
+pub(super) fn read_all(transaction: &ReadTransaction) -> Result<Contents, CatalogError> {
+    let meta = transaction.open_table(META)?;
+    let one = |name: &str| name.to_owned();
+    let two = |(a, b): (&str, &str)| [a.to_owned(), b.to_owned()];
+    let three = |(a, b, c): (&str, &str, &str)| [a.to_owned(), b.to_owned(), c.to_owned()];
+    Ok(Contents {
+        revision: meta.get("revision")?.map_or(0, |value| value.value()),
+        vhosts: read_table(transaction, VHOSTS, one)?,
+        exchanges: read_table(transaction, EXCHANGES, |id| id)?,
+        queues: read_table(transaction, QUEUES, |id| id)?,
+        bindings: read_table(transaction, BINDINGS, |id| id)?,
+        users: read_table(transaction, USERS, one)?,
+        permissions: read_table(transaction, PERMISSIONS, two)?,
+        topic_permissions: read_table(transaction, TOPIC_PERMISSIONS, three)?,
+        parameters: read_table(transaction, PARAMETERS, three)?,
+        segments: read_table(transaction, SEGMENTS, |key| key)?,
+        checkpoints: read_table(transaction, CHECKPOINTS, |key| key)?,
+    })
+}
+
+fn read_table<K: Key + 'static, O, R: DeserializeOwned>(
+    transaction: &ReadTransaction,
+    definition: TableDefinition<'_, K, Bytes>,
+    own: impl Fn(<K as Value>::SelfType<'_>) -> O,
+) -> Result<Vec<(O, R)>, CatalogError> {
+    let table = transaction.open_table(definition)?;
+    let mut rows = Vec::new();
+    for row in table.iter()? {
+        let (key, value) = row?;
+        let record = decode(value.value()).ok_or_else(|| {
+            let name = redb::TableHandle::name(&definition).to_owned();
+            CatalogError::Damaged(format!("a record in {name} can't be understood"))
+        })?;
+        rows.push((own(key.value()), record));
+    }
+    Ok(rows)
+}
+
+/// Applies one change.
+pub(super) fn apply(transaction: &WriteTransaction, op: &Op) -> Result<(), CatalogError> {
+    match op {
+        Op::PutVhost(name, record) => put(transaction, VHOSTS, name.as_str(), record),
+        Op::DeleteVhost(name) => delete(transaction, VHOSTS, name.as_str()),
+        Op::PutExchange(id, record) => put(transaction, EXCHANGES, *id, record),
+        Op::DeleteExchange(id) => delete(transaction, EXCHANGES, *id),
+        Op::PutQueue(id, record) => put(transaction, QUEUES, *id, record),
+        Op::DeleteQueue(id) => {
+            delete(transaction, QUEUES, *id)?;
+            let all = (*id, 0)..=(*id, u64::MAX);
+            let mut segments = transaction.open_table(SEGMENTS)?;
+            segments.retain_in(all.clone(), |_, _| false)?;
+            let mut checkpoints = transaction.open_table(CHECKPOINTS)?;
+            checkpoints.retain_in(all, |_, _| false)?;
+            Ok(())
+        }
+        Op::PutBinding(id, record) => put(transaction, BINDINGS, *id, record),
+        Op::DeleteBinding(id) => delete(transaction, BINDINGS, *id),
+        Op::PutUser(name, record) => put(transaction, USERS, name.as_str(), record),
+        Op::DeleteUser(name) => delete(transaction, USERS, name.as_str()),
+        Op::PutPermission(key, record) => put(transaction, PERMISSIONS, two(key), record),
+        Op::DeletePermission(key) => delete(transaction, PERMISSIONS, two(key)),
+        Op::PutTopicPermission(key, record) => {
+            put(transaction, TOPIC_PERMISSIONS, three(key), record)
+        }
+        Op::DeleteTopicPermission(key) => delete(transaction, TOPIC_PERMISSIONS, three(key)),
+        Op::PutParameter(key, record) => put(transaction, PARAMETERS, three(key), record),
+        Op::DeleteParameter(key) => delete(transaction, PARAMETERS, three(key)),
+        Op::PutSegment(queue, number, record) => {
+            put(transaction, SEGMENTS, (*queue, *number), record)
+        }
+        Op::DeleteSegment(queue, number) => delete(transaction, SEGMENTS, (*queue, *number)),
+        Op::PutCheckpoint(queue, band, record) => {
+            put(transaction, CHECKPOINTS, (*queue, *band), record)
+        }
+    }
+}
+
+fn put<'k, K: Key + 'static>(
+    transaction: &WriteTransaction,
+    definition: TableDefinition<'_, K, Bytes>,
+    key: K::SelfType<'k>,
+    record: &impl Serialize,
+) -> Result<(), CatalogError> {
+    let bytes = encode(record).map_err(|error| CatalogError::Failed(error.to_string()))?;
+    transaction
+        .open_table(definition)?
+        .insert(key, bytes.as_slice())?;
+    Ok(())
+}
+
+fn delete<'k, K: Key + 'static>(
+    transaction: &WriteTransaction,
+    definition: TableDefinition<'_, K, Bytes>,
+    key: K::SelfType<'k>,
+) -> Result<(), CatalogError> {
+    transaction.open_table(definition)?.remove(key)?;
+    Ok(())
+}
+
+fn two([a, b]: &[String; 2]) -> (&str, &str) {
+    (a, b)
+}
+
+fn three([a, b, c]: &[String; 3]) -> (&str, &str, &str) {
+    (a, b, c)
+}

@@ -1,0 +1,201 @@
+//! Verifies a stopped data folder, every byte of it, and says what is in it. Repairs nothing.
+
+use std::collections::{BTreeMap, HashSet};
+use std::fmt;
+use std::sync::Arc;
+
+use super::catalog::{Catalog, Contents, SegmentRecord};
+use super::disk::Disk;
+use super::folder::{Folder, FolderError};
+use super::journal::{self, Drive, Journal, OnDamage, Record};
+use super::segment::{self, Segment};
+
+/// What is in a data folder, and what is wrong with it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CheckReport {
+    /// How many vhosts, exchanges, queues and so on.
+    pub catalog: BTreeMap<&'static str, u64>,
+    /// How many records of each kind the journal has.
+    pub records: BTreeMap<&'static str, u64>,
+    /// What recovery would say of the journal.
+    pub journal: journal::Report,
+    /// Segments that the catalog names.
+    pub segments: u64,
+    /// Records in their chunks, settled or not.
+    pub segment_records: u64,
+    /// Their bytes.
+    pub segment_bytes: u64,
+    /// Segments that the catalog does not name, which the next start removes.
+    pub unlisted_segments: u64,
+    /// What is wrong, for people. A torn tail is not: the next start cuts it.
+    pub problems: Vec<String>,
+}
+
+impl CheckReport {
+    /// Whether nothing is wrong.
+    pub fn is_sound(&self) -> bool {
+        self.problems.is_empty()
+    }
+}
+
+impl fmt::Display for CheckReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "catalog: ")?;
+        list(f, &self.catalog)?;
+        write!(f, "journal: {} files, ", self.journal.files)?;
+        list(f, &self.records)?;
+        if let Some(cut) = &self.journal.cut {
+            writeln!(
+                f,
+                "journal: torn at {} of {}, from record {} on; the next start cuts it there",
+                cut.offset, cut.file, cut.first_index
+            )?;
+        }
+        writeln!(
+            f,
+            "segments: {}, {} records, {} bytes, {} not listed",
+            self.segments, self.segment_records, self.segment_bytes, self.unlisted_segments
+        )?;
+        for problem in &self.problems {
+            writeln!(f, "PROBLEM: {problem}")?;
+        }
+        Ok(())
+    }
+}
+
+fn list(f: &mut fmt::Formatter<'_>, counts: &BTreeMap<&'static str, u64>) -> fmt::Result {
+    let texts: Vec<String> = counts
+        .iter()
+        .map(|(name, count)| format!("{count} {name}"))
+        .collect();
+    writeln!(f, "{}", texts.join(", "))
+}
+
+/// Verifies a data folder.
+///
+/// # Errors
+/// It is not one, or it is in use.
+pub fn check(disk: Arc<dyn Disk>) -> Result<CheckReport, FolderError> {
+    let folder = Folder::inspect(disk)?;
+    let disk = folder.disk();
+    let mut report = CheckReport::default();
+    match Catalog::inspect(&*disk) {
+        Ok(contents) => {
+            check_catalog(&contents, &mut report);
+            check_segments(&disk, &contents, &mut report)?;
+        }
+        Err(error) => report.problems.push(error.to_string()),
+    }
+    check_journal(&disk, &mut report)?;
+    Ok(report)
+}
+
+fn check_catalog(contents: &Contents, report: &mut CheckReport) {
+    report.catalog = BTreeMap::from([
+        ("vhosts", contents.vhosts.len() as u64),
+        ("exchanges", contents.exchanges.len() as u64),
+        ("queues", contents.queues.len() as u64),
+        ("bindings", contents.bindings.len() as u64),
+        ("users", contents.users.len() as u64),
+        ("permissions", contents.permissions.len() as u64),
+        ("topic permissions", contents.topic_permissions.len() as u64),
+        ("parameters", contents.parameters.len() as u64),
+    ]);
+    let queues: HashSet<u64> = contents.queues.iter().map(|(id, _)| *id).collect();
+    for ((queue, number), _) in &contents.segments {
+        if !queues.contains(queue) {
+            let text = format!("segment {number} belongs to queue {queue}, which is not there");
+            report.problems.push(text);
+        }
+    }
+}
+
+fn check_segments(
+    disk: &Arc<dyn Disk>,
+    contents: &Contents,
+    report: &mut CheckReport,
+) -> Result<(), FolderError> {
+    let mut listed = HashSet::new();
+    for (key, record) in &contents.segments {
+        listed.insert(*key);
+        report.segments += 1;
+        report.segment_bytes += record.bytes;
+        let (queue, number) = *key;
+        match Segment::open(Arc::clone(disk), queue, number) {
+            Ok(segment) => check_segment(&segment, *key, record, report)?,
+            Err(error) => report
+                .problems
+                .push(format!("segment {number} of queue {queue}: {error}")),
+        }
+    }
+    let found = segment::list(&**disk)?;
+    report.unlisted_segments = found.iter().filter(|key| !listed.contains(key)).count() as u64;
+    Ok(())
+}
+
+fn check_segment(
+    segment: &Segment,
+    (queue, number): (u64, u64),
+    record: &SegmentRecord,
+    report: &mut CheckReport,
+) -> Result<(), FolderError> {
+    for chunk in &record.chunks {
+        report.segment_records += u64::from(chunk.records);
+        if let Err(error) = segment.verify(chunk) {
+            report.problems.push(error.to_string());
+        }
+    }
+    if record.sealed && segment.table()?.as_ref() != Some(&record.chunks) {
+        report.problems.push(format!(
+            "segment {number} of queue {queue} ends with another table than the catalog has"
+        ));
+    }
+    Ok(())
+}
+
+fn check_journal(disk: &Arc<dyn Disk>, report: &mut CheckReport) -> Result<(), FolderError> {
+    if disk.list("journal")?.is_empty() {
+        return Ok(());
+    }
+    let options = journal::Options {
+        on_damage: OnDamage::Report,
+        drive: Drive::Manual,
+        ..journal::Options::default()
+    };
+    let mut recovery = match Journal::open(Arc::clone(disk), options) {
+        Ok(recovery) => recovery,
+        Err(error) => {
+            report.problems.push(error.to_string());
+            return Ok(());
+        }
+    };
+    loop {
+        match recovery.next() {
+            Ok(Some(entry)) => {
+                let name = match entry.record {
+                    Record::Message(_) => "messages",
+                    Record::Settle { .. } => "settlements",
+                    Record::Cursor { .. } => "cursors",
+                    Record::Returned { .. } => "returns",
+                    Record::Drop { .. } => "deletions",
+                };
+                *report.records.entry(name).or_default() += 1;
+            }
+            Ok(None) => break,
+            Err(error) => {
+                report.problems.push(error.to_string());
+                break;
+            }
+        }
+    }
+    match recovery.inspect() {
+        Ok(journal) => {
+            for damage in &journal.damage {
+                report.problems.push(format!("journal: {damage}"));
+            }
+            report.journal = journal;
+        }
+        Err(error) => report.problems.push(error.to_string()),
+    }
+    Ok(())
+}

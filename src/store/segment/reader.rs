@@ -1,0 +1,227 @@
+//! Reads chunks back, each with one read, and verifies them.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::layout::{
+    CHUNK_HEADER_BYTES, ChunkEntry, ChunkHeader, FOOTER_BYTES, decode_footer, decode_table,
+    table_bytes,
+};
+use super::{SegmentWriter, path_of};
+use crate::store::disk::{Disk, DiskFile};
+use crate::store::fields::{Fields, crc};
+use crate::store::quarantine;
+
+/// A chunk that was read, as it lay in memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredChunk {
+    /// The band.
+    pub band: u32,
+    /// The number of its first record.
+    pub first: u64,
+    /// The records.
+    pub data: Bytes,
+    /// Where each record begins in `data`; never past its end.
+    pub starts: Vec<u32>,
+    /// Bodies that lie outside, with the index of their record.
+    pub blobs: Vec<(u32, Bytes)>,
+}
+
+/// Why a chunk can't be read.
+#[derive(Debug)]
+pub enum ChunkError {
+    /// The disk's error.
+    Io(io::Error),
+    /// It is not what was written.
+    Damaged {
+        /// The queue's id.
+        queue: u64,
+        /// The segment's number.
+        segment: u64,
+        /// Which of its chunks.
+        chunk: ChunkEntry,
+        /// Where a copy is.
+        kept_in: Option<String>,
+    },
+}
+
+impl fmt::Display for ChunkError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Io(error) => write!(f, "a segment can't be read: {error}"),
+            Self::Damaged {
+                queue,
+                segment,
+                chunk,
+                kept_in,
+            } => {
+                write!(
+                    f,
+                    "{} records from {} on in band {} of queue {queue} are damaged ({} bytes at {} \
+                     of segment {segment})",
+                    chunk.records, chunk.first, chunk.band, chunk.bytes, chunk.offset
+                )?;
+                match kept_in {
+                    Some(path) => write!(f, ", copied to {path}"),
+                    None => Ok(()),
+                }
+            }
+        }
+    }
+}
+
+impl std::error::Error for ChunkError {}
+
+impl From<io::Error> for ChunkError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+/// A segment that is open for reading.
+#[derive(Clone, Debug)]
+pub struct Segment {
+    disk: Arc<dyn Disk>,
+    file: Arc<dyn DiskFile>,
+    queue: u64,
+    number: u64,
+}
+
+impl Segment {
+    /// Opens a segment.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn open(disk: Arc<dyn Disk>, queue: u64, number: u64) -> io::Result<Self> {
+        let file = disk.open(&path_of(queue, number))?;
+        Ok(Self {
+            disk,
+            file,
+            queue,
+            number,
+        })
+    }
+
+    /// The same for one that is still being written.
+    pub fn of(writer: &SegmentWriter) -> Self {
+        Self {
+            disk: Arc::clone(writer.disk()),
+            file: Arc::clone(writer.file()),
+            queue: writer.queue(),
+            number: writer.number(),
+        }
+    }
+
+    /// Reads a chunk. Damage is copied to quarantine.
+    ///
+    /// # Errors
+    /// See [`ChunkError`].
+    pub fn read(&self, chunk: &ChunkEntry) -> Result<StoredChunk, ChunkError> {
+        match self.read_intact(chunk)? {
+            Some(stored) => Ok(stored),
+            None => {
+                let name = format!("{:016x}-{:016x}-{}", self.queue, self.number, chunk.offset);
+                let bytes = u64::from(chunk.bytes);
+                let kept_in =
+                    quarantine::copy(&*self.disk, &*self.file, chunk.offset, bytes, &name)?;
+                Err(self.damaged(chunk, Some(kept_in)))
+            }
+        }
+    }
+
+    /// Verifies a chunk without keeping anything.
+    ///
+    /// # Errors
+    /// See [`ChunkError`].
+    pub fn verify(&self, chunk: &ChunkEntry) -> Result<(), ChunkError> {
+        match self.read_intact(chunk)? {
+            Some(_) => Ok(()),
+            None => Err(self.damaged(chunk, None)),
+        }
+    }
+
+    /// The table in the footer of a sealed segment; None if it is not sealed, or damaged.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn table(&self) -> io::Result<Option<Vec<ChunkEntry>>> {
+        let bytes = self.file.len()?;
+        let Some(footer_at) = bytes.checked_sub(FOOTER_BYTES as u64) else {
+            return Ok(None);
+        };
+        let mut footer = [0; FOOTER_BYTES];
+        self.file.read_at(&mut footer, footer_at)?;
+        let Some((offset, chunks, sum)) = decode_footer(&footer) else {
+            return Ok(None);
+        };
+        if offset.checked_add(table_bytes(chunks) as u64) != Some(footer_at) {
+            return Ok(None);
+        }
+        let mut table = vec![0; table_bytes(chunks)];
+        self.file.read_at(&mut table, offset)?;
+        Ok(decode_table(self.queue, &table, sum))
+    }
+
+    fn damaged(&self, chunk: &ChunkEntry, kept_in: Option<String>) -> ChunkError {
+        ChunkError::Damaged {
+            queue: self.queue,
+            segment: self.number,
+            chunk: *chunk,
+            kept_in,
+        }
+    }
+
+    /// None if the chunk is not what the list says, or was written.
+    fn read_intact(&self, chunk: &ChunkEntry) -> io::Result<Option<StoredChunk>> {
+        let mut bytes = vec![0; chunk.bytes as usize];
+        match self.file.read_at(&mut bytes, chunk.offset) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+            Err(error) => return Err(error),
+        }
+        let Some(header) = ChunkHeader::decode(&bytes) else {
+            return Ok(None);
+        };
+        let is_right = header.queue == self.queue
+            && header.first == chunk.first
+            && header.band == chunk.band
+            && header.records == chunk.records
+            && header.total_bytes() == u64::from(chunk.bytes)
+            && header.payload_crc == crc(0, &bytes[CHUNK_HEADER_BYTES..]);
+        Ok(is_right.then(|| split(header, bytes)).flatten())
+    }
+}
+
+fn split(header: ChunkHeader, bytes: Vec<u8>) -> Option<StoredChunk> {
+    let mut rest = Bytes::from(bytes).split_off(CHUNK_HEADER_BYTES);
+    let data = rest.split_to(header.data_bytes as usize);
+    let starts = rest.split_to(header.records as usize * 4);
+    let mut table = rest.split_to(header.blobs as usize * 8);
+    let starts: Vec<u32> = starts
+        .chunks_exact(4)
+        .filter_map(|start| Fields(start).u32())
+        .collect();
+    if starts.iter().any(|start| *start as usize > data.len()) {
+        return None;
+    }
+    let mut blobs = Vec::with_capacity(header.blobs as usize);
+    while !table.is_empty() {
+        let entry = table.split_to(8);
+        let mut fields = Fields(&entry);
+        let (record, length) = (fields.u32()?, fields.u32()? as usize);
+        if length > rest.len() {
+            return None;
+        }
+        blobs.push((record, rest.split_to(length)));
+    }
+    Some(StoredChunk {
+        band: header.band,
+        first: header.first,
+        data,
+        starts,
+        blobs,
+    })
+}
