@@ -14,6 +14,8 @@ use crate::wire::{self, Frame, MethodId, MethodWriter, Table, Value, method};
 pub const CHANNEL: u16 = 1;
 /// The frame size asked for: RabbitMQ's default, so that both brokers split bodies alike.
 pub const FRAME_MAX_BYTES: u32 = 131_072;
+/// So many requests are sent before their replies are read.
+const PIPELINED: usize = 100;
 /// No reply may take longer than this.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(120);
 
@@ -45,6 +47,14 @@ pub struct QueueOptions {
     pub auto_delete: bool,
     /// Arguments.
     pub arguments: Table,
+}
+
+impl QueueOptions {
+    fn bits(&self) -> u8 {
+        u8::from(self.durable) << 1
+            | u8::from(self.exclusive) << 2
+            | u8::from(self.auto_delete) << 3
+    }
 }
 
 impl Client {
@@ -114,30 +124,38 @@ impl Client {
 
     /// Declares a queue.
     pub fn declare_queue(&mut self, queue: &str, options: &QueueOptions) -> io::Result<QueueState> {
-        let bits = u8::from(options.durable) << 1
-            | u8::from(options.exclusive) << 2
-            | u8::from(options.auto_delete) << 3;
-        self.queue_declare(queue, bits, &options.arguments)
+        self.put_queue_declare(queue, options.bits(), &options.arguments);
+        self.queue_state()
+    }
+
+    /// Declares queues, many before waiting for the replies.
+    pub fn declare_queues(&mut self, queues: &[(String, QueueOptions)]) -> io::Result<()> {
+        for some in queues.chunks(PIPELINED) {
+            for (queue, options) in some {
+                self.put_queue_declare(queue, options.bits(), &options.arguments);
+            }
+            self.calls(method::QUEUE_DECLARE_OK, some.len())?;
+        }
+        Ok(())
     }
 
     /// Asks how a queue is.
     pub fn inspect_queue(&mut self, queue: &str) -> io::Result<QueueState> {
         const PASSIVE: u8 = 1;
-        self.queue_declare(queue, PASSIVE, &Table::new())
+        self.put_queue_declare(queue, PASSIVE, &Table::new());
+        self.queue_state()
     }
 
-    fn queue_declare(
-        &mut self,
-        queue: &str,
-        bits: u8,
-        arguments: &Table,
-    ) -> io::Result<QueueState> {
+    fn put_queue_declare(&mut self, queue: &str, bits: u8, arguments: &Table) {
         MethodWriter::new(&mut self.output, CHANNEL, method::QUEUE_DECLARE)
             .short(0)
             .short_text(queue)
             .octet(bits)
             .table(arguments)
             .end();
+    }
+
+    fn queue_state(&mut self) -> io::Result<QueueState> {
         let reply = self.call(method::QUEUE_DECLARE_OK)?;
         let mut arguments = reply.frame().arguments();
         arguments.short_text()?;
@@ -149,12 +167,27 @@ impl Client {
 
     /// Deletes a queue; one that is not there is fine.
     pub fn delete_queue(&mut self, queue: &str) -> io::Result<()> {
+        self.put_queue_delete(queue);
+        self.call(method::QUEUE_DELETE_OK).map(drop)
+    }
+
+    /// Deletes queues, many before waiting for the replies.
+    pub fn delete_queues(&mut self, queues: &[(String, QueueOptions)]) -> io::Result<()> {
+        for some in queues.chunks(PIPELINED) {
+            for (queue, _) in some {
+                self.put_queue_delete(queue);
+            }
+            self.calls(method::QUEUE_DELETE_OK, some.len())?;
+        }
+        Ok(())
+    }
+
+    fn put_queue_delete(&mut self, queue: &str) {
         MethodWriter::new(&mut self.output, CHANNEL, method::QUEUE_DELETE)
             .short(0)
             .short_text(queue)
             .octet(0)
             .end();
-        self.call(method::QUEUE_DELETE_OK).map(drop)
     }
 
     /// Declares a transient exchange.
@@ -263,6 +296,11 @@ impl Client {
         self.stream.write_all(&self.output)?;
         self.output.clear();
         Ok(())
+    }
+
+    fn calls(&mut self, reply: MethodId, count: usize) -> io::Result<()> {
+        self.flush()?;
+        (0..count).try_for_each(|_| self.wait_for(reply).map(drop))
     }
 
     fn call(&mut self, reply: MethodId) -> io::Result<Reply> {

@@ -2,6 +2,7 @@
 //!
 //! A figure's unit says how it is printed and whether more of it is better.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use hdrhistogram::Histogram;
@@ -27,11 +28,14 @@ pub enum Unit {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Figure {
     /// What it is.
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     /// In what.
     pub unit: Unit,
     /// How much.
     pub value: f64,
+    /// Where on a curve: the size that it was measured at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at: Option<f64>,
 }
 
 /// The figures of one scenario on one broker, the most telling first.
@@ -45,8 +49,23 @@ pub struct Figures {
 
 impl Figures {
     /// Adds one.
-    pub fn add(&mut self, name: &'static str, unit: Unit, value: f64) {
-        self.figures.push(Figure { name, unit, value });
+    pub fn add(&mut self, name: impl Into<Cow<'static, str>>, unit: Unit, value: f64) {
+        self.figures.push(Figure {
+            name: name.into(),
+            unit,
+            value,
+            at: None,
+        });
+    }
+
+    /// Adds a point of a curve.
+    pub fn add_at(&mut self, name: String, at: f64, unit: Unit, value: f64) {
+        self.figures.push(Figure {
+            name: name.into(),
+            unit,
+            value,
+            at: Some(at),
+        });
     }
 
     /// Adds what can be known of a latency.

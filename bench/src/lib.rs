@@ -13,6 +13,7 @@ pub mod client;
 pub mod figures;
 pub mod load;
 pub mod null;
+pub mod plot;
 pub mod process;
 pub mod report;
 pub mod scenario;

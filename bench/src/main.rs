@@ -10,6 +10,7 @@ use bench::broker::{BrokerKind, BrokerUnderTest};
 use bench::figures::{Figures, Results};
 use bench::load::Probe;
 use bench::null::NullBroker;
+use bench::plot;
 use bench::report;
 use bench::scenario::{self, Bench, Scenario};
 use bench::url::BrokerUrl;
@@ -67,6 +68,9 @@ struct RunArguments {
     /// Count the broker's system calls with perf; costs it a little.
     #[arg(long)]
     system_calls: bool,
+    /// Also write the plots here, for the documentation.
+    #[arg(long, value_name = "FOLDER")]
+    docs: Option<PathBuf>,
     /// Where results go.
     #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/results"))]
     out: PathBuf,
@@ -129,7 +133,20 @@ fn run(arguments: &RunArguments) -> io::Result<()> {
     print!("{table}");
     fs::create_dir_all(&arguments.out)?;
     fs::write(arguments.out.join("results.txt"), table)?;
-    report::write_json(&arguments.out.join("results.json"), &results)
+    report::write_json(&arguments.out.join("results.json"), &results)?;
+    for folder in [Some(&arguments.out), arguments.docs.as_ref()]
+        .into_iter()
+        .flatten()
+    {
+        fs::create_dir_all(folder)?;
+        if let Some(svg) = plot::bars(&results, &names, &columns) {
+            fs::write(folder.join("benchmark.svg"), svg)?;
+        }
+        if let Some(svg) = plot::curves(&results, &names, &columns) {
+            fs::write(folder.join("scaling.svg"), svg)?;
+        }
+    }
+    Ok(())
 }
 
 /// Each scenario gets a fresh broker, so that none inherits another's memory.

@@ -34,7 +34,7 @@ pub fn table(results: &Results, scenarios: &[String], brokers: &[String]) -> Str
             let value = |broker: &str| {
                 by_broker
                     .get(broker)
-                    .and_then(|figures| figures.get(figure.name))
+                    .and_then(|figures| figures.get(&figure.name))
             };
             let mut line = vec![
                 if index == 0 {
@@ -42,7 +42,7 @@ pub fn table(results: &Results, scenarios: &[String], brokers: &[String]) -> Str
                 } else {
                     String::new()
                 },
-                figure.name.to_owned(),
+                figure.name.to_string(),
             ];
             for broker in brokers {
                 line.push(value(broker).map_or("-".to_owned(), |value| figure.unit.show(value)));

@@ -10,7 +10,7 @@ use crate::load::{self, AckMode, ConsumerPlan, Load, LoadOutcome, Order, Publish
 
 /// What fills the queue and what drains it.
 #[derive(Clone, Debug)]
-struct Backlog {
+pub struct Backlog {
     queue: QueueOptions,
     publisher: PublisherPlan,
     consumer: ConsumerPlan,
@@ -18,7 +18,31 @@ struct Backlog {
 }
 
 impl Backlog {
-    fn measure(&self, bench: &Bench) -> io::Result<Figures> {
+    /// 100 B, drained with auto-ack.
+    pub fn transient(queue: &str, messages: u64) -> Self {
+        Backlog {
+            queue: QueueOptions::default(),
+            publisher: PublisherPlan::to_queue(queue, 100),
+            consumer: ConsumerPlan::automatic(queue),
+            messages,
+        }
+    }
+
+    /// 1 KiB, confirmed, drained with an ack for 100.
+    fn persistent(queue: &str, messages: u64) -> Self {
+        Backlog {
+            queue: QueueOptions {
+                durable: true,
+                ..Default::default()
+            },
+            publisher: PublisherPlan::to_queue(queue, 1024).persistent(1000),
+            consumer: ConsumerPlan::acking(queue, AckMode::Multiple(100), 1000),
+            messages,
+        }
+    }
+
+    /// Fills, looks, drains.
+    pub fn measure(&self, bench: &Bench) -> io::Result<Figures> {
         let topology = Topology::queues(1, &self.queue);
         let mut declared = topology.declare(&bench.url)?;
         let empty_bytes = resident_bytes(bench);
@@ -76,7 +100,7 @@ impl Backlog {
 }
 
 /// Publishes so many messages and waits until the broker has taken them all in.
-pub fn fill(
+fn fill(
     bench: &Bench,
     publisher: &PublisherPlan,
     queue: &str,
@@ -103,24 +127,10 @@ fn resident_bytes(bench: &Bench) -> Option<u64> {
 /// The table.
 pub fn scenarios() -> Vec<Scenario> {
     let queue = queue_name(0);
-    let durable = QueueOptions {
-        durable: true,
-        ..Default::default()
-    };
     let mut scenarios = Vec::new();
     for (name, messages) in [("1M", 1_000_000), ("10M", 10_000_000)] {
-        let transient = Backlog {
-            queue: QueueOptions::default(),
-            publisher: PublisherPlan::to_queue(&queue, 100),
-            consumer: ConsumerPlan::automatic(&queue),
-            messages,
-        };
-        let persistent = Backlog {
-            queue: durable.clone(),
-            publisher: PublisherPlan::to_queue(&queue, 1024).persistent(1000),
-            consumer: ConsumerPlan::acking(&queue, AckMode::Multiple(100), 1000),
-            messages,
-        };
+        let transient = Backlog::transient(&queue, messages);
+        let persistent = Backlog::persistent(&queue, messages);
         let of_transient = Scenario::new(
             &format!("backlog-{name}"),
             &format!("{name} transient messages of 100 B filled, then drained with auto-ack"),

@@ -1,9 +1,13 @@
 //! The table of flows: sizes, confirms and acks, patterns, exchanges, queue types, limits, TLS.
 
-use super::Scenario;
+use std::io;
+
+use super::disk::bare_sync;
 use super::topology::{Topology, queue_name};
 use super::traffic::Traffic;
+use super::{Bench, Scenario};
 use crate::client::QueueOptions;
+use crate::figures::{Figures, Unit};
 use crate::load::{AckMode, ConsumerPlan, MessageShape, Order, PublisherPlan};
 use crate::wire::{Properties, Table, Value};
 
@@ -81,16 +85,46 @@ fn acknowledged() -> Vec<Scenario> {
     ));
     let mut unconsumed = persistent(1, ConsumerPlan::automatic(&queue));
     unconsumed.consumers.clear();
-    scenarios.push(scenario(
+    scenarios.push(Scenario::new(
         "confirm-w1",
         "1 KiB persistent, confirm window 1, nobody consumes: every message must reach the disk",
-        unconsumed,
+        move |bench| confirms_of_one(bench, &unconsumed),
     ));
     scenarios
 }
 
-fn patterns() -> Vec<Scenario> {
-    let on_queues = |publishers: usize, consumers: usize, queues: usize| Traffic {
+/// Beside the confirms stands what the disk alone takes, in the same minute.
+fn confirms_of_one(bench: &Bench, traffic: &Traffic) -> io::Result<Figures> {
+    let floor = bare_sync(traffic.publishers[0].body_bytes, bench.warm_up)?;
+    let measured = traffic.measure(bench)?;
+    let mut figures = Figures {
+        problems: measured.problems,
+        ..Default::default()
+    };
+    if let (Some(p50), Some(histogram)) = (
+        measured
+            .figures
+            .iter()
+            .find(|figure| figure.name == "confirm p50"),
+        floor.histogram(),
+    ) {
+        let bare = histogram.value_at_quantile(0.5) as f64;
+        figures.figures.push(p50.clone());
+        figures.add("bare write and sync p50", Unit::Nanoseconds, bare);
+        figures.add("times the bare sync", Unit::Count, p50.value / bare);
+    }
+    figures.figures.extend(
+        measured
+            .figures
+            .into_iter()
+            .filter(|figure| figure.name != "confirm p50"),
+    );
+    Ok(figures)
+}
+
+/// So many publishers and consumers, dealt out over so many queues.
+pub fn on_queues(publishers: usize, consumers: usize, queues: usize) -> Traffic {
+    Traffic {
         topology: Topology::queues(queues, &QueueOptions::default()),
         publishers: (0..publishers)
             .map(|index| PublisherPlan::to_queue(&queue_name(index % queues), 16))
@@ -104,9 +138,11 @@ fn patterns() -> Vec<Scenario> {
         } else {
             Order::Complete
         },
-        prefill: 0,
         tls: false,
-    };
+    }
+}
+
+fn patterns() -> Vec<Scenario> {
     vec![
         scenario(
             "2-2-one-queue",
@@ -187,7 +223,6 @@ pub fn fanout(queues: usize) -> Traffic {
             .collect(),
         copies: queues as u64,
         order: Order::Complete,
-        prefill: 0,
         tls: false,
     }
 }
@@ -325,12 +360,11 @@ fn limits() -> Vec<Scenario> {
     let number = |name: &str, value: i64| vec![(name.to_owned(), Value::Long(value))];
     let mut expiring = Traffic::transient(16);
     expiring.publishers[0].shapes[0].properties.expiration = Some("60000".to_owned());
-    let mut full = unconsumed(number("x-max-length", MOST_MESSAGES as i64));
-    full.prefill = MOST_MESSAGES;
+    let full = unconsumed(number("x-max-length", MOST_MESSAGES as i64));
     vec![
         scenario(
             "publish-max-length",
-            "16 B into a full queue of at most 1 million, nobody consumes",
+            "16 B into a queue of at most 1 million, nobody consumes",
             full,
         ),
         scenario(

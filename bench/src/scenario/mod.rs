@@ -10,9 +10,11 @@
 
 mod backlog;
 mod churn;
+mod disk;
 mod flows;
 mod idle;
 mod latency;
+mod scale;
 mod start;
 mod topology;
 mod traffic;
@@ -107,6 +109,7 @@ pub fn all() -> Vec<Scenario> {
     scenarios.extend(idle::scenarios());
     scenarios.extend(churn::scenarios());
     scenarios.extend(start::scenarios());
+    scenarios.extend(scale::scenarios());
     scenarios
 }
 

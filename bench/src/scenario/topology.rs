@@ -32,10 +32,8 @@ impl Topology {
     /// Declares everything, after removing what an aborted run may have left.
     pub fn declare(&self, url: &BrokerUrl) -> io::Result<Declared<'_>> {
         let mut admin = Client::open(url)?;
-        for (queue, options) in &self.queues {
-            admin.delete_queue(queue)?;
-            admin.declare_queue(queue, options)?;
-        }
+        admin.delete_queues(&self.queues)?;
+        admin.declare_queues(&self.queues)?;
         for (exchange, kind) in &self.exchanges {
             admin.delete_exchange(exchange)?;
             admin.declare_exchange(exchange, kind)?;
@@ -73,9 +71,7 @@ impl Declared<'_> {
         for (exchange, _) in &self.topology.exchanges {
             self.admin.delete_exchange(exchange)?;
         }
-        for (queue, _) in &self.topology.queues {
-            self.admin.delete_queue(queue)?;
-        }
+        self.admin.delete_queues(&self.topology.queues)?;
         self.admin.close()
     }
 }

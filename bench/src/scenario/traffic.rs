@@ -3,7 +3,6 @@
 use std::io;
 
 use super::Bench;
-use super::backlog::fill;
 use super::topology::{Topology, queue_name};
 use crate::client::QueueOptions;
 use crate::figures::{Figures, Unit};
@@ -22,8 +21,6 @@ pub struct Traffic {
     pub copies: u64,
     /// What consumers must see.
     pub order: Order,
-    /// So many messages stand in the first queue before anything is measured.
-    pub prefill: u64,
     /// Over TLS.
     pub tls: bool,
 }
@@ -41,7 +38,6 @@ impl Traffic {
             consumers: vec![consumer],
             copies: 1,
             order: Order::Complete,
-            prefill: 0,
             tls: false,
         }
     }
@@ -65,9 +61,6 @@ impl Traffic {
             _ => &bench.url,
         };
         let declared = self.topology.declare(&bench.url)?;
-        if self.prefill > 0 {
-            fill(bench, &self.publishers[0], &queue_name(0), self.prefill)?;
-        }
         let load = Load {
             publishers: self.publishers.clone(),
             consumers: self.consumers.clone(),
