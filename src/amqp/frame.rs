@@ -286,6 +286,7 @@ pub struct ContentHeader<'a> {
 
 /// Reads a content header frame's payload; None if it is too short, for which
 /// [`Frame::unknown`] is RabbitMQ's exception.
+#[inline(always)]
 pub fn content_header(payload: &[u8]) -> Option<ContentHeader<'_>> {
     let head: IResult<&[u8], (u16, u16, u64), ()> = (short, short, longlong).parse(payload);
     let (properties, (class_id, weight, body_size)) = head.ok()?;
@@ -319,9 +320,19 @@ pub struct WholePublish<'a> {
 const BASIC: u16 = 60;
 const BASIC_PUBLISH: u16 = 40;
 
+/// The channel of the basic.publish that `input` begins with; None if it begins with anything else,
+/// or with less than its ids. It need not be whole.
+#[inline]
+pub fn publish_channel(input: &[u8]) -> Option<u16> {
+    let (rest, head) = frame_head(input)?;
+    let ids: IResult<&[u8], (u16, u16), ()> = (short, short).parse(rest);
+    let (_, ids) = ids.ok()?;
+    (head.kind == FRAME_METHOD && ids == (BASIC, BASIC_PUBLISH)).then_some(head.channel)
+}
+
 /// Such a publish at the start of `input`, and how many bytes it took. None for anything else,
 /// which then goes the slow way through [`frame`] (that also finds the error, if it is one).
-#[inline]
+#[inline(always)]
 pub fn whole_publish(input: &[u8], frame_max: u32) -> Option<(WholePublish<'_>, usize)> {
     let limit = payload_limit(frame_max);
 
@@ -379,7 +390,7 @@ struct Head {
     size: u32,
 }
 
-#[inline]
+#[inline(always)]
 fn frame_head(input: &[u8]) -> Option<(&[u8], Head)> {
     let head: IResult<&[u8], (u8, u16, u32), ()> = (octet, short, long).parse(input);
     let (rest, (kind, channel, size)) = head.ok()?;
@@ -393,7 +404,7 @@ fn frame_head(input: &[u8]) -> Option<(&[u8], Head)> {
     ))
 }
 
-#[inline]
+#[inline(always)]
 fn frame_payload(input: &[u8], size: u32) -> Option<(&[u8], &[u8])> {
     let tail: IResult<&[u8], (&[u8], u8), ()> = (whole::take(size), octet).parse(input);
     match tail {
@@ -403,7 +414,7 @@ fn frame_payload(input: &[u8], size: u32) -> Option<(&[u8], &[u8])> {
 }
 
 /// A method frame's payload, if it is a well-formed basic.publish: exchange, routing key and bits.
-#[inline]
+#[inline(always)]
 fn publish_arguments(payload: &[u8]) -> Option<(&[u8], &[u8], u8)> {
     let ids: IResult<&[u8], (u16, u16, u16), ()> = (short, short, short).parse(payload);
     let (rest, (class_id, method_id, _reserved)) = ids.ok()?;
@@ -418,7 +429,7 @@ fn publish_arguments(payload: &[u8]) -> Option<(&[u8], &[u8], u8)> {
     }
 }
 
-#[inline]
+#[inline(always)]
 fn short_bytes(input: &[u8]) -> Option<(&[u8], &[u8])> {
     let (&length, rest) = input.split_first()?;
     let (bytes, rest) = rest.split_at_checked(length.into())?;

@@ -17,7 +17,7 @@ use super::heartbeat::Heartbeat;
 use super::link::Link;
 use super::shared::Shared;
 use super::throttle::Throttle;
-use crate::amqp::frame::{self, Frame, FrameError, FrameKind, WholePublish};
+use crate::amqp::frame::{self, Frame, FrameError, FrameKind};
 use crate::amqp::method::{Method, channel, connection, peek_ids};
 use crate::amqp::reply::{Exception, ReplyCode};
 use crate::broker::{Alarms, Effects};
@@ -233,8 +233,8 @@ impl<'a> Run<'a, '_> {
     fn step(&mut self, input: &'a [u8]) -> Stepped {
         // During an alarm the header of a message already blocks its publisher.
         if !self.open.throttle.is_alarmed()
-            && let Some((publish, used)) = frame::whole_publish(input, self.open.frame_max)
-            && let Some(stepped) = self.publishes(publish, used, input)
+            && let Some(number) = frame::publish_channel(input)
+            && let Some(stepped) = self.publishes(number, input)
         {
             return stepped;
         }
@@ -254,14 +254,9 @@ impl<'a> Run<'a, '_> {
         )
     }
 
-    /// As many publishes as follow each other on one channel. None if that channel is not open.
-    fn publishes(
-        &mut self,
-        first: WholePublish<'a>,
-        first_used: usize,
-        input: &'a [u8],
-    ) -> Option<Stepped> {
-        let number = first.channel;
+    /// As many whole publishes as follow each other on one channel. None if there are none, or
+    /// that channel is not open.
+    fn publishes(&mut self, number: u16, input: &'a [u8]) -> Option<Stepped> {
         if let Err(fault) = self.turn_to(number) {
             return Some((0, Some(Outcome::Failed(fault))));
         }
@@ -273,20 +268,18 @@ impl<'a> Run<'a, '_> {
         else {
             return None;
         };
-        let (mut publish, mut at) = (first, first_used);
-        loop {
+        let mut at = 0;
+        while let Some((publish, used)) =
+            frame::whole_publish(input.get(at..).unwrap_or_default(), frame_max)
+            && publish.channel == number
+        {
+            at += used;
             if let Err(exception) = channel.publish(publish, self.batch) {
                 let failed = self.fail(number, exception.caused_by(BASIC_PUBLISH));
                 return Some((at, failed.err().map(Outcome::Failed)));
             }
-            match frame::whole_publish(input.get(at..).unwrap_or_default(), frame_max) {
-                Some((next, used)) if next.channel == number => {
-                    publish = next;
-                    at += used;
-                }
-                _ => return Some((at, None)),
-            }
         }
+        (at > 0).then_some((at, None))
     }
 
     /// Frames of that channel follow: hands on what another one gathered.

@@ -51,6 +51,12 @@ pub(super) struct Partial {
 }
 
 impl Assembly {
+    /// Whether nothing is arriving in pieces.
+    #[inline(always)]
+    pub fn is_idle(&self) -> bool {
+        matches!(self, Self::Method)
+    }
+
     /// A method came.
     pub fn method(&self) -> Result<(), Exception> {
         match self {

@@ -35,11 +35,26 @@ impl Checked {
         !self.is_sender_selected && !self.wants_reply_address
     }
 
-    const PLAIN: Self = Self {
-        facts: Facts::PLAIN,
-        is_sender_selected: false,
-        wants_reply_address: false,
-    };
+    fn of(facts: Facts) -> Self {
+        Self {
+            facts,
+            is_sender_selected: false,
+            wants_reply_address: false,
+        }
+    }
+}
+
+/// The facts of the most usual properties, which are none or a delivery mode alone.
+#[inline(always)]
+pub(super) fn usual(raw: &[u8]) -> Option<Facts> {
+    match raw {
+        [0, 0] | [0x10, 0, 1] => Some(Facts::PLAIN),
+        [0x10, 0, 2] => Some(Facts {
+            persistent: true,
+            ..Facts::PLAIN
+        }),
+        _ => None,
+    }
 }
 
 /// Checks a message's properties in RabbitMQ's order.
@@ -48,8 +63,8 @@ pub(super) fn check(
     user: &User,
     has_reply_consumer: bool,
 ) -> Result<Checked, Exception> {
-    if raw == properties::NO_PROPERTIES {
-        return Ok(Checked::PLAIN);
+    if let Some(facts) = usual(raw) {
+        return Ok(Checked::of(facts));
     }
     // RabbitMQ's channel process crashes over these, which ends the connection like so.
     let scan = properties::scan(raw).map_err(|_| Exception::new(ReplyCode::InternalError, ""))?;

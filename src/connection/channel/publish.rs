@@ -52,13 +52,50 @@ impl Channel {
     /// A basic.publish that lay whole in the read buffer: the hot path. An exception concerns this
     /// publish alone: what was gathered before is still to be handed over, by
     /// [`Channel::finish`].
-    #[inline]
+    #[inline(always)]
     pub fn publish<'a>(
         &mut self,
         publish: WholePublish<'a>,
         batch: &mut ReadBatch<'a>,
     ) -> Result<(), Exception> {
         let batch = &mut batch.0;
+        if batch.is_empty() {
+            self.routes.renew(self.shared.vhost.epoch());
+        }
+        if self.takes_usual(&publish)
+            && let Some(facts) = message_checks::usual(publish.properties)
+            && let Some(targets) = self.routes.known(publish.exchange, publish.routing_key)
+        {
+            let message = Message {
+                exchange: publish.exchange,
+                routing_key: publish.routing_key,
+                properties: publish.properties,
+                body: Body::Slice(publish.body),
+                facts,
+            };
+            batch.push(message, targets);
+            self.published(true, batch);
+            return Ok(());
+        }
+        self.publish_checked(publish, batch)
+    }
+
+    /// Whether a message with a remembered route and usual properties needs no further check.
+    #[inline(always)]
+    fn takes_usual(&self, publish: &WholePublish<'_>) -> bool {
+        !publish.immediate
+            && publish.body.len() < SHARED_BODY_BYTES
+            && publish.body.len() as u64 <= self.shared.max_message_bytes
+            && self.transaction.is_none()
+            && self.assembly.is_idle()
+    }
+
+    #[inline(never)]
+    fn publish_checked<'a>(
+        &mut self,
+        publish: WholePublish<'a>,
+        batch: &mut Gathering<'a>,
+    ) -> Result<(), Exception> {
         self.assembly.method()?;
         let Accepted { checked, route } = self.accept(&publish, batch)?;
         let WholePublish {

@@ -91,6 +91,13 @@ impl<Q> RouteCache<Q> {
         self.last = 0;
     }
 
+    /// The queues of a remembered route that leads to some.
+    #[inline(always)]
+    pub fn known(&mut self, exchange: &[u8], routing_key: &[u8]) -> Option<&[u32]> {
+        let route = self.find(exchange, routing_key)?;
+        Some(self.targets(route)).filter(|targets| !targets.is_empty())
+    }
+
     /// A remembered route, to be given to [`RouteCache::targets`].
     #[inline]
     pub fn find(&mut self, exchange: &[u8], routing_key: &[u8]) -> Option<usize> {
