@@ -185,6 +185,17 @@ fn precondition_failed(text: impl Into<String>) -> Exception {
 mod tests {
     use super::*;
 
+    #[test]
+    fn the_short_way_finds_what_the_long_way_finds() {
+        let users = crate::auth::Users::with_guest();
+        let guest = users.get("guest").expect("guest");
+        let found = |raw: &[u8]| check(raw, &guest, false);
+        assert_eq!(found(&[0, 0]), found(&[0x08, 0, 0]));
+        for mode in 0..=3 {
+            assert_eq!(found(&[0x10, 0, mode]), found(&[0x18, 0, mode, 0]));
+        }
+    }
+
     /// What RabbitMQ 3.10.8 answers to each.
     #[test]
     fn expirations_are_read_as_rabbitmq_reads_them() {
