@@ -144,19 +144,20 @@ fn refused_logins_are_told_so() {
 
 #[test]
 fn malformed_credentials_are_the_end() {
-    for (mechanism, response) in [
+    let credentials = [
         ("PLAIN", "guest"),
         ("PLAIN", ""),
         ("AMQPLAIN", ""),
         ("AMQPLAIN", "\x05LOGINS\0\0\0\x05guest"),
-    ] {
+    ];
+    // All at once, because the broker takes its time to close.
+    let clients = credentials.map(|(mechanism, response)| {
         let mut client = started();
-        let start_ok = Login::default().start_ok();
-        client.on(0).send(
-            start_ok
-                .with("mechanism", mechanism)
-                .with("response", response),
-        );
+        let start_ok = Login::default().start_ok().with("mechanism", mechanism);
+        client.on(0).send(start_ok.with("response", response));
+        client
+    });
+    for mut client in clients {
         client.expect_end();
     }
 }

@@ -130,14 +130,19 @@ fn a_frame_may_be_8_bytes_too_large() {
 
 #[test]
 fn a_larger_frame_is_refused() {
-    for (kind, channel) in [(METHOD, 1), (BODY, 1), (METHOD, 0), (HEARTBEAT, 0)] {
-        let login = Login {
-            frame_max: 4096,
-            ..Login::default()
-        };
+    let login = Login {
+        frame_max: 4096,
+        ..Login::default()
+    };
+    // All at once, because the broker takes its time to close.
+    let frames = [(METHOD, 1), (BODY, 1), (METHOD, 0), (HEARTBEAT, 0)];
+    let clients = frames.map(|(kind, channel)| {
         let mut client = login.open(Broker::shared().address());
         client.open_channel(1);
         client.send_frame(&Frame::new(kind, channel, [0; 4097]));
+        client
+    });
+    for (mut client, (kind, _)) in clients.into_iter().zip(frames) {
         let text =
             format!("FRAME_ERROR - type {kind}, all octets = <<>>: {{frame_too_large,4097,4088}}");
         client.expect_connection_close(501, &text, "");

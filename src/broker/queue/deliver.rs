@@ -158,13 +158,25 @@ impl Queue {
         state: &mut MutexGuard<'_, State>,
         effects: &mut Effects,
     ) {
-        // What expires at this very moment may still be delivered: a message with a time-to-live of
-        // 0 goes to a consumer that is ready for it, or nowhere.
-        let expired_by_ms = if state.may_expire {
-            self.spec.engine.clock.now_ms().saturating_sub(1)
+        let now_ms = if state.may_expire {
+            self.spec.engine.clock.now_ms()
         } else {
             0
         };
+        self.deliver_as_of(state, now_ms, effects);
+    }
+
+    /// The same at a time that the caller has read: what it took in then is not to expire on the
+    /// way from there to here.
+    pub(super) fn deliver_as_of(
+        self: &Arc<Self>,
+        state: &mut MutexGuard<'_, State>,
+        now_ms: u64,
+        effects: &mut Effects,
+    ) {
+        // What expires at this very moment may still be delivered: a message with a time-to-live of
+        // 0 goes to a consumer that is ready for it, or nowhere.
+        let expired_by_ms = now_ms.saturating_sub(1);
         while state.ready > 0 && state.consumers.any_with_room() {
             if state.may_expire {
                 self.drop_expired(state, expired_by_ms, effects);

@@ -1,6 +1,7 @@
 //! Taking messages: handed straight on to a consumer with room where nothing waits before them,
 //! appended to their band otherwise; refused where a length limit says so.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use parking_lot::MutexGuard;
@@ -59,8 +60,9 @@ impl Queue {
                 from += state.hand_on(picked, from, effects);
             }
             if from < picked.len() {
-                self.append(&mut state, picked, from, picked.len());
-                self.deliver(&mut state, effects);
+                let now_ms = self.spec.engine.clock.now_ms();
+                self.append(&mut state, picked, from..picked.len(), now_ms);
+                self.deliver_as_of(&mut state, now_ms, effects);
             }
             self.drop_over_length(&mut state, effects);
         }
@@ -75,6 +77,7 @@ impl Queue {
         picked: Picked<'_>,
         effects: &mut Effects,
     ) {
+        let now_ms = self.spec.engine.clock.now_ms();
         let max_bytes = self.wants.max_length_bytes.unwrap_or(u64::MAX);
         let max_length = self.wants.max_length.unwrap_or(u64::MAX);
         for at in 0..picked.len() {
@@ -86,23 +89,23 @@ impl Queue {
                 }
                 continue;
             }
-            self.append(state, picked, at, at + 1);
+            self.append(state, picked, at..at + 1, now_ms);
             if state.ready >= max_length || state.ready_bytes() >= max_bytes {
-                self.deliver(state, effects);
+                self.deliver_as_of(state, now_ms, effects);
             }
         }
-        self.deliver(state, effects);
+        self.deliver_as_of(state, now_ms, effects);
     }
 
     fn append(
         &self,
         state: &mut MutexGuard<'_, State>,
         picked: Picked<'_>,
-        from: usize,
-        to: usize,
+        range: Range<usize>,
+        now_ms: u64,
     ) {
-        let now_ms = self.spec.engine.clock.now_ms();
-        for at in from..to {
+        let count = range.len();
+        for at in range {
             let message = picked.get(at);
             let ttl_ms = self
                 .wants
@@ -121,7 +124,7 @@ impl Queue {
             }
             state.bands[band].append(message, expires_at_ms);
         }
-        state.ready += (to - from) as u64;
+        state.ready += count as u64;
     }
 }
 
