@@ -19,6 +19,7 @@ mod prefetch;
 mod priorities;
 mod publishing;
 mod queues;
+mod quorum;
 mod reply_to;
 mod transactions;
 mod tuning;

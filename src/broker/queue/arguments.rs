@@ -20,9 +20,39 @@ pub enum Overflow {
     RejectPublishDlx,
 }
 
+/// x-queue-type.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum QueueType {
+    /// What a queue is unless it asks for something else.
+    #[default]
+    Classic,
+    /// Counts how often a message is given back, and gives it up at a limit.
+    Quorum,
+}
+
+impl QueueType {
+    /// The name of RabbitMQ's module for it, which its error texts show.
+    fn module(self) -> &'static str {
+        match self {
+            Self::Classic => "rabbit_classic_queue",
+            Self::Quorum => "rabbit_quorum_queue",
+        }
+    }
+
+    /// The arguments that it takes.
+    fn arguments(self) -> &'static [&'static str] {
+        match self {
+            Self::Classic => &CLASSIC_ARGUMENTS,
+            Self::Quorum => &QUORUM_ARGUMENTS,
+        }
+    }
+}
+
 /// What a queue's x-arguments ask for.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct QueueArguments {
+    /// x-queue-type.
+    pub queue_type: QueueType,
     /// x-message-ttl in milliseconds.
     pub message_ttl_ms: Option<u64>,
     /// x-expires in milliseconds: an unused queue is deleted after so long.
@@ -41,21 +71,54 @@ pub struct QueueArguments {
     pub max_priority: u8,
     /// x-single-active-consumer.
     pub single_active_consumer: bool,
-    /// How often a message may be given back before it is dead-lettered as `delivery_limit`.
+    /// x-delivery-limit: how often a message may be given back before it is dead-lettered as
+    /// `delivery_limit`.
     pub delivery_limit: Option<u32>,
 }
 
 /// Longest time-to-live in milliseconds (RabbitMQ's MAX_EXPIRY_TIMER).
 const MAX_EXPIRY_MS: i64 = 4_294_967_295;
 
-/// Arguments that only other queue types know, and that a classic queue therefore refuses.
-const FOREIGN_ARGUMENTS: [&str; 11] = [
-    "x-delivery-limit",
+/// Quorum queues give a message up after it came back so often, unless they are told otherwise
+/// (RabbitMQ since 4.0).
+const DEFAULT_DELIVERY_LIMIT: u32 = 20;
+
+const CLASSIC_ARGUMENTS: [&str; 13] = [
+    "x-expires",
+    "x-message-ttl",
+    "x-dead-letter-exchange",
+    "x-dead-letter-routing-key",
+    "x-max-length",
+    "x-max-length-bytes",
+    "x-max-priority",
+    "x-overflow",
+    "x-queue-mode",
+    "x-queue-version",
+    "x-single-active-consumer",
+    "x-queue-type",
+    "x-queue-master-locator",
+];
+
+const QUORUM_ARGUMENTS: [&str; 15] = [
+    "x-dead-letter-exchange",
+    "x-dead-letter-routing-key",
     "x-dead-letter-strategy",
+    "x-expires",
+    "x-max-length",
+    "x-max-length-bytes",
     "x-max-in-memory-length",
     "x-max-in-memory-bytes",
+    "x-overflow",
+    "x-single-active-consumer",
+    "x-queue-type",
     "x-quorum-initial-group-size",
+    "x-delivery-limit",
+    "x-message-ttl",
     "x-queue-leader-locator",
+];
+
+/// Arguments that only streams take, or newer quorum queues.
+const OTHER_ARGUMENTS: [&str; 5] = [
     "x-max-age",
     "x-stream-max-segment-size-bytes",
     "x-initial-cluster-size",
@@ -74,25 +137,36 @@ impl QueueArguments {
             queue,
             vhost,
         };
-        check.queue_type()?;
-        // In RabbitMQ's order, so that of two mistakes the same one is named.
-        let arguments = Self {
+        let queue_type = check.queue_type()?;
+        // In RabbitMQ's order, so that of two mistakes the same one is named; an argument of
+        // another type of queue is named last.
+        let takes = |argument: &str| queue_type.arguments().contains(&argument);
+        let mut arguments = Self {
+            queue_type,
             expires_ms: check.milliseconds("x-expires", 1)?,
             message_ttl_ms: check.milliseconds("x-message-ttl", 0)?,
             dead_letter_exchange: check.string("x-dead-letter-exchange")?,
             dead_letter_routing_key: check.dead_letter_routing_key()?,
-            max_length: check.count("x-max-length")?,
-            max_length_bytes: check.count("x-max-length-bytes")?,
-            max_priority: check.max_priority()?,
-            overflow: check.overflow()?,
-            single_active_consumer: {
-                check.queue_mode()?;
-                check.queue_version()?;
-                check.single_active_consumer()?
-            },
-            delivery_limit: None,
+            ..Self::default()
         };
-        check.foreign()?;
+        if queue_type == QueueType::Quorum {
+            check.dead_letter_strategy()?;
+        }
+        arguments.max_length = check.count("x-max-length")?;
+        arguments.max_length_bytes = check.count("x-max-length-bytes")?;
+        if takes("x-max-priority") {
+            arguments.max_priority = check.max_priority()?;
+        }
+        arguments.overflow = check.overflow()?;
+        if queue_type == QueueType::Classic {
+            check.queue_mode()?;
+            check.queue_version()?;
+        }
+        arguments.single_active_consumer = check.single_active_consumer()?;
+        if queue_type == QueueType::Quorum {
+            check.quorum(&mut arguments)?;
+        }
+        check.foreign(queue_type)?;
         Ok(arguments)
     }
 }
@@ -238,11 +312,12 @@ impl Check<'_> {
         }
     }
 
-    /// Only classic queues exist so far; others are refused in the words RabbitMQ has for a type
-    /// that it does not know.
-    fn queue_type(&self) -> Result<(), Exception> {
+    /// Streams are not there yet; they are refused in the words RabbitMQ has for a type that it does
+    /// not know.
+    fn queue_type(&self) -> Result<QueueType, Exception> {
         match self.string("x-queue-type")?.as_deref() {
-            None | Some("classic") => Ok(()),
+            None | Some("classic") => Ok(QueueType::Classic),
+            Some("quorum") => Ok(QueueType::Quorum),
             Some(kind) => Err(self.invalid(
                 "x-queue-type",
                 format_args!("\"unsupported queue type '{kind}'\""),
@@ -250,17 +325,54 @@ impl Check<'_> {
         }
     }
 
-    fn foreign(&self) -> Result<(), Exception> {
-        match FOREIGN_ARGUMENTS
+    /// What concerns a cluster is checked and means nothing on one node.
+    fn quorum(&self, arguments: &mut QueueArguments) -> Result<(), Exception> {
+        self.count("x-max-in-memory-length")?;
+        self.count("x-max-in-memory-bytes")?;
+        if self.count("x-quorum-initial-group-size")? == Some(0) {
+            return Err(self.invalid("x-quorum-initial-group-size", "{value_zero,0}"));
+        }
+        match self.string("x-queue-leader-locator")?.as_deref() {
+            None | Some("client-local" | "balanced" | "random" | "least-leaders") => {}
+            Some(_) => {
+                return Err(self.invalid("x-queue-leader-locator", "invalid_queue_locator_arg"));
+            }
+        }
+        arguments.delivery_limit = match self.integer("x-delivery-limit")? {
+            None => Some(DEFAULT_DELIVERY_LIMIT),
+            Some(limit) if limit < 0 => None,
+            Some(limit) => Some(u32::try_from(limit).unwrap_or(u32::MAX)),
+        };
+        // RabbitMQ's quorum queues know no such overflow, and fall back.
+        if arguments.overflow == Overflow::RejectPublishDlx {
+            arguments.overflow = Overflow::DropHead;
+        }
+        Ok(())
+    }
+
+    /// Dead-lettering at least once is not there yet.
+    fn dead_letter_strategy(&self) -> Result<(), Exception> {
+        match self.string("x-dead-letter-strategy")?.as_deref() {
+            None | Some("at-most-once") => Ok(()),
+            Some(_) => Err(self.invalid("x-dead-letter-strategy", "invalid_dlx_strategy")),
+        }
+    }
+
+    fn foreign(&self, queue_type: QueueType) -> Result<(), Exception> {
+        let known = CLASSIC_ARGUMENTS
             .iter()
-            .find(|argument| self.table.get(argument).is_some())
-        {
+            .chain(&QUORUM_ARGUMENTS)
+            .chain(&OTHER_ARGUMENTS);
+        let mut foreign = known.filter(|argument| !queue_type.arguments().contains(argument));
+        match foreign.find(|argument| self.table.get(argument).is_some()) {
             None => Ok(()),
             Some(argument) => Err(Exception::new(
                 ReplyCode::PreconditionFailed,
                 format!(
-                    "invalid arg '{argument}' for queue '{}' in vhost '{}' of queue type rabbit_classic_queue",
-                    self.queue, self.vhost
+                    "invalid arg '{argument}' for queue '{}' in vhost '{}' of queue type {}",
+                    self.queue,
+                    self.vhost,
+                    queue_type.module()
                 ),
             )),
         }

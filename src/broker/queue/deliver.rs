@@ -6,6 +6,7 @@ use parking_lot::MutexGuard;
 use smallvec::SmallVec;
 
 use super::consumers::{Consumer, ConsumerId, Consumers};
+use super::delivery_count::with_delivery_count;
 use super::{Queue, State, sequence_of};
 use crate::broker::{Delivery, Effects};
 
@@ -190,6 +191,7 @@ impl Queue {
 impl State {
     /// Deals out up to a slice of what is ready in one band, as far as the first that has expired.
     fn deliver_from(&mut self, band: usize, expired_by_ms: u64, effects: &mut Effects) {
+        let counted: Vec<(usize, Vec<u8>)>;
         let mut deliveries: SmallVec<[Delivery<'_>; SLICE]> = SmallVec::new();
         self.bands[band].read_ready(|number, back, record| {
             if record.expires_at_ms <= expired_by_ms {
@@ -203,6 +205,21 @@ impl State {
             });
             deliveries.len() < SLICE
         });
+        if self.counts_deliveries {
+            let came_back = deliveries.iter().enumerate();
+            counted = came_back
+                .filter(|(_, delivery)| delivery.returns > 0)
+                .map(|(at, delivery)| {
+                    (
+                        at,
+                        with_delivery_count(delivery.message.properties, delivery.returns),
+                    )
+                })
+                .collect();
+            for (at, properties) in &counted {
+                deliveries[*at].message.properties = properties;
+            }
+        }
         let dealt = deal(&mut self.consumers, &mut self.turn, &deliveries, effects);
         if dealt.count == 0 {
             return;

@@ -18,6 +18,7 @@ mod band;
 mod chunk;
 mod consumers;
 mod deliver;
+mod delivery_count;
 mod limits;
 mod publish;
 mod settle;
@@ -30,7 +31,7 @@ use parking_lot::{Mutex, MutexGuard};
 use self::band::Band;
 use self::consumers::Consumers;
 
-pub use self::arguments::{Overflow, QueueArguments};
+pub use self::arguments::{Overflow, QueueArguments, QueueType};
 pub use self::consumers::ConsumerId;
 
 use super::sink::SinkRef;
@@ -63,6 +64,25 @@ pub struct QueueSpec {
     pub exclusive_owner: Option<ConnectionId>,
     /// x-arguments as declared.
     pub arguments: FieldTable,
+}
+
+impl QueueSpec {
+    /// A quorum queue is durable, for everybody, and stays.
+    fn check_properties(&self, queue_type: QueueType) -> Result<(), Exception> {
+        let wrong = match queue_type {
+            QueueType::Quorum if self.auto_delete => "auto-delete",
+            QueueType::Quorum if self.exclusive_owner.is_some() => "exclusive-owner",
+            QueueType::Quorum if !self.durable => "non-durable",
+            QueueType::Quorum | QueueType::Classic => return Ok(()),
+        };
+        Err(Exception::new(
+            ReplyCode::PreconditionFailed,
+            format!(
+                "invalid property '{wrong}' for queue '{}' in vhost '{}'",
+                self.name, self.vhost_name
+            ),
+        ))
+    }
 }
 
 /// A consumer to be added.
@@ -111,6 +131,8 @@ pub struct Queue {
 
 /// What the lock guards.
 struct State {
+    /// Whether consumers are told how often a message came back.
+    counts_deliveries: bool,
     /// One band a priority in use; the last is the highest.
     bands: Vec<Band>,
     /// Ready messages of all bands.
@@ -155,7 +177,9 @@ impl Queue {
     /// PRECONDITION_FAILED with RabbitMQ's text for an argument of a wrong type or range.
     pub fn new(spec: QueueSpec) -> Result<Arc<Self>, Exception> {
         let wants = QueueArguments::parse(&spec.arguments, &spec.name, &spec.vhost_name)?;
+        spec.check_properties(wants.queue_type)?;
         let state = State {
+            counts_deliveries: wants.queue_type == QueueType::Quorum,
             bands: vec![Band::default()],
             ready: 0,
             unacked: 0,
@@ -317,6 +341,17 @@ impl Queue {
         let mut state = self.state.lock();
         if self.is_deleted() {
             return Ok(None);
+        }
+        if self.wants.queue_type == QueueType::Quorum && (if_unused || if_empty) {
+            let flag = if if_unused { "if-unused" } else { "if-empty" };
+            return Err(Exception::new(
+                ReplyCode::NotImplemented,
+                format!(
+                    "cannot delete queue '{}' in vhost '{}'. queue.delete operations with {flag} flag \
+                     set are not supported by quorum queues",
+                    self.spec.name, self.spec.vhost_name
+                ),
+            ));
         }
         let refusal = |why: &str| {
             let text = format!(

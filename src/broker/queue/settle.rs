@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::band::GivenBack;
+use super::delivery_count::with_delivery_count;
 use super::{Queue, Returned, State, band_of, number_of, sequence_of};
 use crate::broker::dead_letter::Reason;
 use crate::broker::{Delivery, Effects};
@@ -45,7 +46,12 @@ impl Queue {
             self.drop_expired(&mut state, now_ms, effects);
         }
         let remaining = state.ready;
-        if let Some(record) = state.bands[band].record(number) {
+        let counted;
+        if let Some(mut record) = state.bands[band].record(number) {
+            if state.counts_deliveries && back.returns > 0 {
+                counted = with_delivery_count(record.message.properties, back.returns);
+                record.message.properties = &counted;
+            }
             let delivery = Delivery {
                 message: record.message,
                 sequence: sequence_of(band, number),
@@ -96,7 +102,8 @@ impl Queue {
             return;
         }
         for message in returned {
-            let returns = message.returns + u32::from(counted);
+            // To a quorum queue every return counts.
+            let returns = message.returns + u32::from(counted || state.counts_deliveries);
             if self
                 .wants
                 .delivery_limit

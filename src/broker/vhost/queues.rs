@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::Vhost;
 use super::topology::Topology;
 use crate::amqp::reply::{Exception, ReplyCode};
-use crate::amqp::table::FieldTable;
+use crate::amqp::table::{FieldTable, FieldValue};
 use crate::broker::catalog::Change;
 use crate::broker::declared::{check_arguments, check_names_exchange, check_property};
 use crate::broker::names::{self, Resource};
@@ -120,6 +120,16 @@ impl Vhost {
         declare: QueueDeclare<'_>,
         connection: ConnectionId,
     ) -> Result<Arc<Queue>, Exception> {
+        if let Some(kind @ "quorum") = declare
+            .arguments
+            .get("x-queue-type")
+            .and_then(FieldValue::as_str)
+        {
+            return Err(Exception::new(
+                ReplyCode::PreconditionFailed,
+                format!("Cannot declare a server-named queue for type rabbit_{kind}_queue"),
+            ));
+        }
         self.declare_named_queue(name, declare, connection)
     }
 

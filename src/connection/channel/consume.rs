@@ -16,7 +16,7 @@ use crate::amqp::table::{FieldTable, FieldValue, ShortStr};
 use crate::auth::Permission;
 use crate::broker::SinkRef;
 use crate::broker::names::{Resource, made_up};
-use crate::broker::queue::ConsumerSpec;
+use crate::broker::queue::{ConsumerSpec, QueueType};
 
 /// A channel has no more consumers than this. (RabbitMQ has a setting for it since 4.0.)
 const MAX_CONSUMERS: usize = 1 << 16;
@@ -52,6 +52,16 @@ impl Channel {
         self.check_permission(Permission::Read, self.queue(&consume.queue))?;
         let queue = self.shared.vhost.queue(&consume.queue, self.shared.id)?;
         let priority = check_arguments(&consume, self.shared.vhost.name())?;
+        if queue.wants().queue_type == QueueType::Quorum
+            && self.deliveries.lock().channel_prefetch.is_limited()
+        {
+            let vhost = self.shared.vhost.name();
+            let text = format!(
+                "queue '{}' in vhost '{vhost}' does not support global qos",
+                queue.name()
+            );
+            return Err(Exception::new(ReplyCode::NotImplemented, text));
+        }
         let tag = match consume.consumer_tag.is_empty() {
             true => made_up_tag(),
             false => consume.consumer_tag,

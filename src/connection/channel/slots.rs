@@ -234,6 +234,11 @@ impl ChannelPrefetch {
         self.limit = limit;
     }
 
+    /// Whether there is a limit.
+    pub fn is_limited(&self) -> bool {
+        self.limit > 0
+    }
+
     /// How many more deliveries it allows.
     pub fn credit(&self) -> usize {
         match self.limit {

@@ -1,0 +1,144 @@
+//! Quorum queues, as far as one node has them: what may be declared, counted returns, the delivery
+//! limit.
+
+use crate::support::*;
+
+fn quorum(client: &mut Client, arguments: Table) -> String {
+    let name = unique("quorum");
+    client.send(declare(&name, arguments));
+    client.expect(method!("queue.declare-ok", queue: &name));
+    name
+}
+
+fn declare(name: &str, mut arguments: Table) -> Method {
+    arguments
+        .0
+        .push(("x-queue-type".into(), Value::from("quorum")));
+    method!("queue.declare", queue: name, durable: true, arguments: arguments)
+}
+
+fn delete(client: &mut Client, queue: &str) {
+    client.call(method!("queue.delete", queue: queue));
+}
+
+/// Takes the next message and gives it back.
+fn take_and_return(client: &mut Client, queue: &str) -> crate::support::client::Message {
+    client.await_ready(queue, 1);
+    let message = client.get(queue, false).expect("a message");
+    client.send(method!("basic.reject", delivery_tag: message.tag(), requeue: true));
+    message
+}
+
+#[test]
+fn returns_are_counted_in_a_header() {
+    let mut client = Broker::shared().client();
+    let queue = quorum(&mut client, table! {});
+    client.publish("", &queue, "x");
+    assert!(!take_and_return(&mut client, &queue).redelivered());
+    for count in 1..4i64 {
+        let message = take_and_return(&mut client, &queue);
+        assert!(message.redelivered());
+        assert_eq!(
+            message.headers().at("x-delivery-count"),
+            &Value::from(count)
+        );
+    }
+    delete(&mut client, &queue);
+}
+
+#[test]
+fn a_message_that_came_back_too_often_dies() {
+    let mut client = Broker::shared().client();
+    let dead = client.queue();
+    let arguments = table! {
+        "x-delivery-limit" => 2,
+        "x-dead-letter-exchange" => "",
+        "x-dead-letter-routing-key" => &dead,
+    };
+    let queue = quorum(&mut client, arguments);
+    client.publish("", &queue, "x");
+    for _ in 0..3 {
+        take_and_return(&mut client, &queue);
+    }
+    client.await_ready(&dead, 1);
+    let message = client.get(&dead, true).expect("a dead letter");
+    let headers = message.headers();
+    assert_eq!(
+        headers.at("x-first-death-reason"),
+        &Value::from("delivery_limit")
+    );
+    assert_eq!(headers.at("x-first-death-queue"), &Value::from(&queue));
+    let deaths = headers.at("x-death").array();
+    assert_eq!(deaths.len(), 1);
+    let death = deaths[0].table();
+    assert_eq!(death.at("reason"), &Value::from("delivery_limit"));
+    assert_eq!(death.at("count"), &Value::from(1i64));
+    assert_eq!(death.at("queue"), &Value::from(&queue));
+    delete(&mut client, &queue);
+}
+
+#[test]
+fn only_what_stays_for_everybody_can_be_a_quorum_queue() {
+    let mut client = Broker::shared().client();
+    for (flag, value, property) in [
+        ("auto-delete", true, "auto-delete"),
+        ("exclusive", true, "exclusive-owner"),
+        ("durable", false, "non-durable"),
+    ] {
+        let name = unique("quorum");
+        let text = format!(
+            "PRECONDITION_FAILED - invalid property '{property}' for queue '{name}' in vhost '/'"
+        );
+        client.refused(declare(&name, table! {}).with(flag, value), 406, &text);
+    }
+    let text =
+        "PRECONDITION_FAILED - Cannot declare a server-named queue for type rabbit_quorum_queue";
+    client.refused(declare("", table! {}), 406, text);
+}
+
+#[test]
+fn arguments_of_classic_queues_are_refused() {
+    let mut client = Broker::shared().client();
+    for (argument, value) in [
+        ("x-max-priority", Value::from(5)),
+        ("x-queue-mode", Value::from("lazy")),
+        ("x-queue-version", Value::from(2)),
+    ] {
+        let name = unique("quorum");
+        let mut arguments = table! {};
+        arguments.0.push((argument.into(), value));
+        let text = format!(
+            "PRECONDITION_FAILED - invalid arg '{argument}' for queue '{name}' in vhost '/' of queue \
+             type rabbit_quorum_queue"
+        );
+        client.refused(declare(&name, arguments), 406, &text);
+    }
+}
+
+#[test]
+fn conditions_for_deleting_are_not_implemented() {
+    for flag in ["if-unused", "if-empty"] {
+        let mut client = Broker::shared().client();
+        let queue = quorum(&mut client, table! {});
+        client.send(method!("queue.delete", queue: &queue).with(flag, true));
+        let text = format!(
+            "NOT_IMPLEMENTED - cannot delete queue '{queue}' in vhost '/'. queue.delete operations \
+             with {flag} flag set are not supported by quorum queues"
+        );
+        client.expect_connection_close(540, &text, "queue.delete");
+        delete(&mut Broker::shared().client(), &queue);
+    }
+}
+
+#[test]
+fn prefetch_for_the_whole_channel_is_not_implemented() {
+    let mut client = Broker::shared().client();
+    let queue = quorum(&mut client, table! {});
+    client.send(method!("basic.qos", prefetch_count: 5, global: true));
+    client.expect(method!("basic.qos-ok"));
+    client.send(method!("basic.consume", queue: &queue, consumer_tag: "c"));
+    let text =
+        format!("NOT_IMPLEMENTED - queue '{queue}' in vhost '/' does not support global qos");
+    client.expect_connection_close(540, &text, "basic.consume");
+    delete(&mut Broker::shared().client(), &queue);
+}
