@@ -6,7 +6,7 @@
 use std::fmt::Write;
 
 use crate::figures::{Figure, Results};
-use crate::report::REFERENCE;
+use crate::report::{CEILING, REFERENCE};
 
 const WIDTH: f64 = 960.0;
 const LEFT: f64 = 210.0;
@@ -15,9 +15,17 @@ const TOP: f64 = 64.0;
 const BAR: f64 = 11.0;
 const GAP: f64 = 12.0;
 const CURVE_HEIGHT: f64 = 240.0;
-const COLOURS: [&str; 6] = [
-    "#2f6fdb", "#9aa3af", "#e07b39", "#2e9e6b", "#a45bd1", "#c9a227",
-];
+
+/// The same broker has the same colour in every picture.
+fn colour(broker: &str) -> &'static str {
+    const OTHERS: [&str; 4] = ["#2e9e6b", "#a45bd1", "#c9a227", "#c2476b"];
+    match broker {
+        "warren" => "#2f6fdb",
+        REFERENCE => "#e07b39",
+        CEILING => "#9aa3af",
+        other => OTHERS[other.bytes().map(usize::from).sum::<usize>() % OTHERS.len()],
+    }
+}
 
 /// A logarithmic axis from pixel to pixel.
 struct LogAxis {
@@ -118,7 +126,7 @@ pub fn bars(results: &Results, scenarios: &[String], brokers: &[String]) -> Opti
     for (row, (name, gains)) in rows.iter().enumerate() {
         let y = TOP + row as f64 * row_height;
         text(&mut svg, "end", (LEFT - 8.0, y + row_height / 2.0), name);
-        for (index, gain) in gains.iter().enumerate() {
+        for (index, (gain, broker)) in gains.iter().zip(&others).enumerate() {
             let Some(gain) = gain.filter(|gain| *gain > 0.0) else {
                 continue;
             };
@@ -126,7 +134,7 @@ pub fn bars(results: &Results, scenarios: &[String], brokers: &[String]) -> Opti
             let (x, width) = (one.min(end), (end - one).abs().max(1.0));
             let top = y + index as f64 * BAR;
             let height = BAR - 1.0;
-            let colour = COLOURS[index % COLOURS.len()];
+            let colour = colour(broker);
             let _ = writeln!(
                 svg,
                 r#"<rect x="{x:.1}" y="{top:.1}" width="{width:.1}" height="{height}" fill="{colour}"/>"#
@@ -161,7 +169,7 @@ pub fn curves(results: &Results, scenarios: &[String], brokers: &[String]) -> Op
     let block = CURVE_HEIGHT + 70.0;
     let mut svg = open(
         TOP + scenarios.len() as f64 * block,
-        "cost of a message as something grows (logarithmic)",
+        "CPU seconds of the broker for a million messages, as something grows (logarithmic)",
     );
     legend(&mut svg, &all);
     for (index, scenario) in scenarios.iter().enumerate() {
@@ -207,8 +215,8 @@ fn curve(svg: &mut String, results: &Results, scenario: &str, brokers: &[&String
         let unit = all[0].1.unit;
         text(svg, "end", (left - 6.0, y + 4.0), &unit.show(power));
     }
-    for (index, broker) in brokers.iter().enumerate() {
-        let colour = COLOURS[index % COLOURS.len()];
+    for broker in brokers {
+        let colour = colour(broker);
         let path: Vec<String> = points(broker)
             .iter()
             .map(|(at, figure)| format!("{:.1},{:.1}", across.place(*at), up.place(figure.value)))
@@ -245,7 +253,7 @@ fn close(mut svg: String) -> String {
 fn legend(svg: &mut String, brokers: &[&String]) {
     for (index, broker) in brokers.iter().enumerate() {
         let x = LEFT + index as f64 * 120.0;
-        let colour = COLOURS[index % COLOURS.len()];
+        let colour = colour(broker);
         let _ = writeln!(
             svg,
             r#"<rect x="{x}" y="34" width="10" height="10" fill="{colour}"/>"#

@@ -48,6 +48,9 @@ pub struct LoadOutcome {
     pub misplaced: u64,
     /// Nacked.
     pub refused: u64,
+    /// Publishers that the broker still kept waiting when all should have ended; how many of
+    /// their last messages it took is not known.
+    pub cut_off: usize,
     /// System calls of the broker per second, where they were asked for.
     pub system_calls_per_second: Option<io::Result<f64>>,
 }
@@ -249,6 +252,8 @@ impl<'scope> Threads<'scope> {
             }
             for (thread, socket) in self.publishers.iter().zip(&self.publisher_sockets) {
                 if !thread.is_finished() {
+                    shared.cut_off_publishers.store(true, Ordering::Relaxed);
+                    outcome.cut_off += 1;
                     socket.shutdown(Shutdown::Both)?;
                 }
             }

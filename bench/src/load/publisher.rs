@@ -135,7 +135,9 @@ impl<'s> Publisher<'s> {
             Pace::Confirmed { window } => self.run_confirmed(window),
             Pace::Rate { per_second } => self.run_schedule(per_second),
         };
-        if let Err(error) = result {
+        if let Err(error) = result
+            && !self.shared.cut_off_publishers.load(Ordering::Relaxed)
+        {
             return Err(self.reason_of_close().unwrap_or(error));
         }
         Ok(PublisherEnd {

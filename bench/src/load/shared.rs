@@ -29,6 +29,8 @@ impl Counter {
 pub struct Shared {
     /// Publishers end after their batch.
     pub stop_publishers: AtomicBool,
+    /// Publishers that still hang in a write were cut off, which is no error of theirs.
+    pub cut_off_publishers: AtomicBool,
     /// The end of a consumer's stream is no error any more.
     pub stop_consumers: AtomicBool,
     /// Latencies are recorded.
@@ -47,6 +49,7 @@ impl Shared {
         let counters = |count: usize| (0..count).map(|_| Counter::default()).collect();
         Shared {
             stop_publishers: AtomicBool::new(false),
+            cut_off_publishers: AtomicBool::new(false),
             stop_consumers: AtomicBool::new(false),
             measuring: AtomicBool::new(false),
             published: counters(publishers),
