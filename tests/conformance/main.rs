@@ -5,6 +5,7 @@
 mod support;
 
 mod acks;
+mod alarms;
 mod bindings;
 mod channels;
 mod consuming;
@@ -15,11 +16,13 @@ mod handshake;
 mod heartbeats;
 mod limits;
 mod no_wait;
+mod permissions;
 mod prefetch;
 mod priorities;
 mod publishing;
 mod queues;
 mod quorum;
 mod reply_to;
+mod timeouts;
 mod transactions;
 mod tuning;

@@ -1,0 +1,87 @@
+//! Publishers are stopped while memory is short.
+
+use crate::support::*;
+
+/// A broker whose messages may take a megabyte.
+fn small() -> Option<Broker> {
+    Setup::default()
+        .env("WARREN_LIMITS_MEMORY_LIMIT_BYTES", 1 << 20)
+        .start()
+}
+
+/// Fills a queue until the broker says that it is too much.
+fn fill(client: &mut Client, queue: &str) -> u64 {
+    let body = "x".repeat(50_000);
+    client.call(method!("confirm.select"));
+    for published in 1..=100 {
+        client.publish("", queue, &body);
+        // Either it is confirmed or we are told to wait.
+        let deadline = std::time::Instant::now() + client.patience;
+        let frame = client
+            .raw_frame(deadline)
+            .expect("a confirm or connection.blocked");
+        let method = Method::decode(&frame.payload);
+        if method.name == "connection.blocked" {
+            assert_eq!(
+                method,
+                method!("connection.blocked", reason: "low on memory")
+            );
+            return published;
+        }
+        assert_eq!(method.name, "basic.ack");
+    }
+    panic!("5 MB went into 1");
+}
+
+#[test]
+fn a_blocked_publisher_is_told_and_goes_on_when_there_is_room() {
+    let Some(broker) = small() else { return };
+    let (mut publisher, mut consumer) = (broker.client(), broker.client());
+    let queue = unique("queue");
+    consumer.call(method!("queue.declare", queue: &queue));
+    fill(&mut publisher, &queue);
+    // Others, who only consume, are not stopped; and make room.
+    while consumer.take(&queue).is_some() {}
+    publisher.on(0).expect(method!("connection.unblocked"));
+    publisher.publish("", &queue, "more");
+    consumer.call(method!("basic.consume", queue: &queue, no_ack: true));
+    while consumer.delivery().text() != "more" {}
+}
+
+#[test]
+fn a_blocked_publisher_is_not_read_until_there_is_room() {
+    let Some(broker) = small() else { return };
+    let (mut publisher, mut consumer) = (broker.client(), broker.client());
+    let queue = unique("queue");
+    consumer.call(method!("queue.declare", queue: &queue));
+    fill(&mut publisher, &queue);
+    publisher.publish("", &queue, "late");
+    publisher.send(method!("queue.purge", queue: &queue));
+    let before = consumer.counts(&queue).0;
+    assert!(before > 0, "the purge was read");
+    while consumer.take(&queue).is_some() {}
+    publisher.on(0).expect(method!("connection.unblocked"));
+    publisher.expect_name("basic.ack");
+}
+
+#[test]
+fn clients_that_do_not_know_connection_blocked_are_not_told() {
+    let Some(broker) = small() else { return };
+    let mut informed = broker.client();
+    let queue = unique("queue");
+    informed.call(method!("queue.declare", queue: &queue));
+    fill(&mut informed, &queue);
+    let login = Login {
+        capabilities: Table::default(),
+        ..Login::default()
+    };
+    let mut uninformed = login.open(broker.address());
+    uninformed.open_channel(1);
+    uninformed.publish("", &queue, "held");
+    let mut consumer = broker.client();
+    while consumer.take(&queue).is_some() {}
+    informed.on(0).expect(method!("connection.unblocked"));
+    consumer.call(method!("basic.consume", queue: &queue, no_ack: true));
+    while consumer.delivery().text() != "held" {}
+    uninformed.call(method!("basic.qos"));
+}
