@@ -79,9 +79,8 @@ fn clients_that_do_not_know_connection_blocked_are_not_told() {
     uninformed.open_channel(1);
     uninformed.publish("", &queue, "held");
     let mut consumer = broker.client();
-    while consumer.take(&queue).is_some() {}
-    informed.on(0).expect(method!("connection.unblocked"));
     consumer.call(method!("basic.consume", queue: &queue, no_ack: true));
     while consumer.delivery().text() != "held" {}
+    informed.on(0).expect(method!("connection.unblocked"));
     uninformed.call(method!("basic.qos"));
 }
