@@ -117,13 +117,17 @@ impl Sink for Basket {
 }
 
 fn queue(arguments: &[(&str, FieldValue)]) -> Arc<Queue> {
+    queue_of(&Engine::new(u64::MAX), arguments)
+}
+
+fn queue_of(engine: &Arc<Engine>, arguments: &[(&str, FieldValue)]) -> Arc<Queue> {
     let mut table = FieldTable::default();
     for (name, value) in arguments {
         table.push(*name, value.clone());
     }
     let spec = QueueSpec {
         id: QueueId(1),
-        engine: Engine::new(u64::MAX),
+        engine: Arc::clone(engine),
         vhost: Weak::new(),
         vhost_name: "/".into(),
         name: "q".into(),
@@ -495,4 +499,31 @@ fn a_deleted_queue_cancels_its_consumers() {
     assert_eq!(queue.close(false, false, &mut Effects::new()), Ok(Some(5)));
     assert!(basket.0.lock().cancelled);
     assert_eq!(queue.close(false, false, &mut Effects::new()), Ok(None));
+}
+
+#[test]
+fn a_burst_leaves_no_memory_behind() {
+    let engine = Engine::new(u64::MAX);
+    let queue = queue_of(&engine, &[]);
+    publish(&queue, 0..100_000, |_| 0);
+    assert!(engine.memory.used_bytes() > 2_000_000);
+    let basket = Basket::new(usize::MAX);
+    consume(&queue, &basket, true, 0);
+    assert_eq!(basket.take_new().len(), 100_000);
+    // What was published into since the last time keeps its buffers for once.
+    queue.tidy();
+    queue.tidy();
+    assert!(engine.memory.used_bytes() < 100_000);
+}
+
+#[test]
+fn messages_past_the_limit_raise_the_alarm_until_they_are_gone() {
+    let engine = Engine::new(1_000_000);
+    let queue = queue_of(&engine, &[]);
+    publish(&queue, 0..100_000, |_| 0);
+    assert!(engine.alarms.borrow().memory);
+    queue.purge(&mut Effects::new());
+    queue.tidy();
+    queue.tidy();
+    assert!(!engine.alarms.borrow().memory);
 }

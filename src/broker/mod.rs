@@ -59,6 +59,9 @@ const DEFAULT_MEMORY_LIMIT_BYTES: u64 = 1 << 30;
 /// The vhost that every new broker has.
 const DEFAULT_VHOST: &str = "/";
 
+/// A queue in which nothing was published for so long gives its spare buffers back.
+const TIDY_INTERVAL: std::time::Duration = std::time::Duration::from_secs(5);
+
 /// The broker: vhosts, users, counters. One per process; shared by every connection.
 pub struct Broker {
     /// Vhosts by name.
@@ -105,11 +108,25 @@ impl Broker {
         &self.engine.metrics
     }
 
+    fn all_vhosts(&self) -> Vec<Arc<Vhost>> {
+        self.vhosts.iter().map(|vhost| Arc::clone(&vhost)).collect()
+    }
+
+    /// Has queues give back what bursts left them with, for ever. The server runs it as one task.
+    pub async fn tidy_queues(self: Arc<Self>) {
+        loop {
+            tokio::time::sleep(TIDY_INTERVAL).await;
+            for queue in self.all_vhosts().iter().flat_map(|vhost| vhost.queues()) {
+                queue.tidy();
+                tokio::task::consume_budget().await;
+            }
+        }
+    }
+
     /// How much all vhosts hold, counted now.
     pub fn totals(&self) -> Totals {
-        let vhosts: Vec<Arc<Vhost>> = self.vhosts.iter().map(|vhost| Arc::clone(&vhost)).collect();
         let mut totals = Totals::default();
-        for vhost in vhosts {
+        for vhost in self.all_vhosts() {
             totals += vhost.totals();
         }
         totals

@@ -126,6 +126,7 @@ impl Server {
         let (broker, connections) = (Arc::clone(broker), Arc::clone(&server.connections));
         server.spawn(carry_alarms(broker, connections));
         server.spawn(Arc::clone(&reception.broker.engine).run_timers());
+        server.spawn(Arc::clone(&reception.broker).tidy_queues());
         Ok(server)
     }
 
