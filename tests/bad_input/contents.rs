@@ -1,7 +1,7 @@
 //! Contents that lie: about their size, their class, their properties.
 
 use crate::bystander::{assert_serves, undisturbed};
-use crate::support::client::{CONTENT_HEADER, Frame, METHOD};
+use crate::support::frame::{CONTENT_HEADER, METHOD};
 use crate::support::*;
 
 /// Starts a publish on a channel, up to the header with this body size.

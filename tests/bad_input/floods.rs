@@ -1,7 +1,7 @@
 //! Too much of everything.
 
 use crate::bystander::{assert_serves, undisturbed};
-use crate::support::client::{Frame, Silence};
+use crate::support::client::Silence;
 use crate::support::*;
 
 /// channel.open for each of these, in one go.

@@ -1,7 +1,7 @@
 //! Frames that are cut short, end wrongly, or lie about their length.
 
 use crate::bystander::{assert_serves, undisturbed};
-use crate::support::client::{BODY, CONTENT_HEADER, Frame, HEADER, HEARTBEAT, METHOD};
+use crate::support::frame::{BODY, CONTENT_HEADER, HEADER, HEARTBEAT, METHOD};
 use crate::support::*;
 
 #[test]

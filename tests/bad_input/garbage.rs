@@ -1,7 +1,7 @@
 //! Bytes that mean nothing, and conversations that went wrong on the way.
 
 use crate::bystander::{assert_serves, undisturbed};
-use crate::support::client::{Frame, HEADER};
+use crate::support::frame::HEADER;
 use crate::support::*;
 
 /// Conversations of each kind; seeds are their numbers. RabbitMQ takes seconds to hang up.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::bystander::{assert_serves, undisturbed};
 use crate::support::broker::eventually;
-use crate::support::client::{Frame, HEADER};
+use crate::support::frame::HEADER;
 use crate::support::*;
 
 /// A broker with little patience: handshakes and stuck writes end after a second.

@@ -1,7 +1,7 @@
 //! Field tables that are nested too deep, or lie about their lengths.
 
 use crate::bystander::{assert_serves, undisturbed};
-use crate::support::client::{Frame, HEADER, METHOD};
+use crate::support::frame::{HEADER, METHOD};
 use crate::support::*;
 
 /// The contents of a table whose tables are nested so deep, each in the one before.

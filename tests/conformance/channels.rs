@@ -1,6 +1,6 @@
 //! The life of a channel, and frames that do not fit where they come.
 
-use crate::support::client::{BODY, Frame, METHOD};
+use crate::support::frame::{BODY, METHOD};
 use crate::support::*;
 
 #[test]

@@ -15,14 +15,14 @@ fn with_dead_letters(client: &mut Client, mut arguments: Table) -> (String, Stri
 }
 
 /// Waits for a message in a queue and takes it.
-fn await_message(client: &mut Client, queue: &str) -> crate::support::client::Message {
+fn await_message(client: &mut Client, queue: &str) -> Message {
     client.await_ready(queue, 1);
     client.get(queue, true).expect("a message")
 }
 
 /// x-death without its times, which must be timestamps; keys in order, as RabbitMQ has them in
 /// more than one.
-fn deaths(message: &crate::support::client::Message) -> Vec<Table> {
+fn deaths(message: &Message) -> Vec<Table> {
     message
         .headers()
         .at("x-death")

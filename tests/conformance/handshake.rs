@@ -1,6 +1,6 @@
 //! From the first byte to connection.open-ok, and back out by connection.close.
 
-use crate::support::client::{Frame, HEADER, METHOD};
+use crate::support::frame::{HEADER, METHOD};
 use crate::support::*;
 
 /// Goes as far as connection.start.

@@ -1,6 +1,6 @@
 //! Heartbeat frames, both ways.
 
-use crate::support::client::{Frame, HEARTBEAT};
+use crate::support::frame::HEARTBEAT;
 use crate::support::*;
 
 fn beating(heartbeat: u16) -> Client {

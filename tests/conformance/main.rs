@@ -20,6 +20,7 @@ mod permissions;
 mod prefetch;
 mod priorities;
 mod publishing;
+mod queue_arguments;
 mod queues;
 mod quorum;
 mod reply_to;

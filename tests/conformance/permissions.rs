@@ -62,7 +62,7 @@ fn broker() -> Option<&'static Broker> {
         return Some(&GUARDED.broker);
     }
     let mut client = Broker::shared().stranger();
-    client.send_bytes(crate::support::client::HEADER);
+    client.send_bytes(crate::support::frame::HEADER);
     client.on(0).expect_name("connection.start");
     client.on(0).send(login("limited").start_ok());
     if client.on(0).receive().name == "connection.tune" {

@@ -1,6 +1,5 @@
 //! basic.publish: what is kept of a message, what comes back by basic.return, what is confirmed.
 
-use crate::support::client::Frame;
 use crate::support::*;
 
 fn publish(exchange: &str, key: &str) -> Method {

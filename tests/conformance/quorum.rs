@@ -22,7 +22,7 @@ fn delete(client: &mut Client, queue: &str) {
 }
 
 /// Takes the next message and gives it back.
-fn take_and_return(client: &mut Client, queue: &str) -> crate::support::client::Message {
+fn take_and_return(client: &mut Client, queue: &str) -> Message {
     client.await_ready(queue, 1);
     let message = client.get(queue, false).expect("a message");
     client.send(method!("basic.reject", delivery_tag: message.tag(), requeue: true));

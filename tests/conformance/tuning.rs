@@ -1,6 +1,6 @@
 //! connection.tune and tune-ok: what is offered, what may be answered, what then holds.
 
-use crate::support::client::{BODY, Frame, HEADER, HEARTBEAT, METHOD};
+use crate::support::frame::{BODY, HEADER, HEARTBEAT, METHOD};
 use crate::support::*;
 
 fn tuned(login: &Login) -> Client {

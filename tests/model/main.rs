@@ -231,7 +231,7 @@ impl Conversation {
     }
 }
 
-fn seen(message: &support::client::Message) -> (u64, String, bool) {
+fn seen(message: &support::Message) -> (u64, String, bool) {
     (message.tag(), message.text(), message.redelivered())
 }
 

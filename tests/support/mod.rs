@@ -12,14 +12,20 @@
 
 pub mod broker;
 pub mod client;
+pub mod frame;
+pub mod login;
 pub mod methods;
 pub mod random;
+pub mod talk;
 pub mod value;
 
 pub use broker::{Broker, Setup, skip, unique};
-pub use client::{Channel, Client, Login, Talk};
+pub use client::Client;
+pub use frame::{Frame, Message};
+pub use login::Login;
 pub use methods::{Arg, Method, Properties};
 pub use random::Random;
+pub use talk::{Channel, Talk};
 pub use value::{Table, Value};
 
 /// A field table: `table! { "x-message-ttl" => 100, "x-queue-type" => "classic" }`.

@@ -67,7 +67,7 @@ fn client(broker: &Broker, config: &Arc<ClientConfig>) -> Client {
 
 /// The TLS handshake fails, or the broker hangs up over it.
 fn assert_turned_away(mut client: Client) {
-    client.try_send_bytes(support::client::HEADER);
+    client.try_send_bytes(support::frame::HEADER);
     assert_eq!(client.drain_to_end(), b"", "the broker said something");
 }
 

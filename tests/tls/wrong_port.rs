@@ -7,7 +7,7 @@ use rustls::ClientConnection;
 use rustls::pki_types::ServerName;
 
 use crate::certificates::{Authority, Files};
-use crate::support::client::HEADER;
+use crate::support::frame::HEADER;
 use crate::support::*;
 use crate::{assert_serves, client, start, trust};
 

@@ -1,0 +1,266 @@
+//! The arguments of queue.declare: which are taken, which must be the same the second time.
+
+use crate::support::*;
+
+fn declare(name: &str) -> Method {
+    method!("queue.declare", queue: name)
+}
+
+#[test]
+fn redeclaring_needs_equivalent_arguments() {
+    let mut client = Broker::shared().client();
+    for (key, declared, kind, other) in [
+        (
+            "x-message-ttl",
+            Value::from(1000),
+            "signedint",
+            Value::from(2000),
+        ),
+        (
+            "x-expires",
+            Value::from(60_000),
+            "signedint",
+            Value::from(70_000),
+        ),
+        (
+            "x-max-length",
+            Value::from(10),
+            "signedint",
+            Value::from(11),
+        ),
+        (
+            "x-max-length-bytes",
+            Value::from(10),
+            "signedint",
+            Value::from(11),
+        ),
+        (
+            "x-max-priority",
+            Value::from(5),
+            "signedint",
+            Value::from(6),
+        ),
+        (
+            "x-dead-letter-exchange",
+            Value::from("a"),
+            "longstr",
+            Value::from("b"),
+        ),
+        (
+            "x-overflow",
+            Value::from("drop-head"),
+            "longstr",
+            Value::from("reject-publish"),
+        ),
+        (
+            "x-queue-mode",
+            Value::from("default"),
+            "longstr",
+            Value::from("lazy"),
+        ),
+        (
+            "x-single-active-consumer",
+            Value::from(true),
+            "bool",
+            Value::from(false),
+        ),
+    ] {
+        let name = unique("queue");
+        let with = |value: &Value| {
+            declare(&name).with("arguments", Table(vec![(key.into(), value.clone())]))
+        };
+        let text = |what: String| {
+            format!(
+                "PRECONDITION_FAILED - inequivalent arg '{key}' for queue '{name}' in vhost '/': {what}"
+            )
+        };
+        let plain = |value: &Value| match value {
+            Value::I32(number) => number.to_string(),
+            other => format!("{other:?}").replace('"', ""),
+        };
+        let (value, differs) = (plain(&declared), plain(&other));
+        client.call(with(&declared));
+        client.call(with(&declared));
+        client.refused(
+            with(&other),
+            406,
+            &text(format!("received '{differs}' but current is '{value}'")),
+        );
+        let was_there =
+            format!("received none but current is the value '{value}' of type '{kind}'");
+        client.refused(declare(&name), 406, &text(was_there));
+        client.call(method!("queue.delete", queue: &name));
+        client.call(declare(&name));
+        let is_new = format!("received the value '{value}' of type '{kind}' but current is none");
+        client.refused(with(&declared), 406, &text(is_new));
+        client.call(method!("queue.delete", queue: &name));
+    }
+}
+
+#[test]
+fn the_type_of_an_equivalent_number_does_not_matter() {
+    let mut client = Broker::shared().client();
+    let name = unique("queue");
+    let with = |value: Value| {
+        declare(&name).with("arguments", Table(vec![("x-max-length".into(), value)]))
+    };
+    client.call(with(Value::from(10)));
+    for same in [
+        Value::from(10i64),
+        Value::from(10i16),
+        Value::from(10i8),
+        Value::from(10u8),
+        Value::from(10u16),
+        Value::from(10u32),
+    ] {
+        client.call(with(same));
+    }
+    client.call(method!("queue.delete", queue: &name));
+}
+
+#[test]
+fn arguments_are_checked() {
+    let mut client = Broker::shared().client();
+    let no_integer = |kind: &str| format!("\"expected integer, got {kind}\"");
+    let unacceptable = |kind: &str| format!("{{unacceptable_type,{kind}}}");
+    for (key, value, text) in [
+        (
+            "x-message-ttl",
+            Value::from(-1),
+            "{value_negative,-1}".into(),
+        ),
+        ("x-message-ttl", Value::from("100"), no_integer("longstr")),
+        ("x-message-ttl", Value::from(1.5), no_integer("double")),
+        (
+            "x-message-ttl",
+            Value::from(i64::MAX),
+            "{value_too_large,9223372036854775807}".into(),
+        ),
+        ("x-expires", Value::from(0), "{value_zero,0}".into()),
+        ("x-expires", Value::from(-1), "{value_negative,-1}".into()),
+        ("x-expires", Value::from("1000"), no_integer("longstr")),
+        (
+            "x-expires",
+            Value::from(i64::MAX),
+            "{value_too_large,9223372036854775807}".into(),
+        ),
+        (
+            "x-max-length",
+            Value::from(-1),
+            "{value_negative,-1}".into(),
+        ),
+        ("x-max-length", Value::from("10"), no_integer("longstr")),
+        (
+            "x-max-length-bytes",
+            Value::from(-1),
+            "{value_negative,-1}".into(),
+        ),
+        ("x-max-length-bytes", Value::from(true), no_integer("bool")),
+        (
+            "x-max-priority",
+            Value::from(-1),
+            "{value_negative,-1}".into(),
+        ),
+        (
+            "x-max-priority",
+            Value::from(256),
+            "{max_value_exceeded,256}".into(),
+        ),
+        ("x-max-priority", Value::from("9"), no_integer("longstr")),
+        (
+            "x-dead-letter-routing-key",
+            Value::from("k"),
+            "routing_key_but_no_dlx_defined".into(),
+        ),
+        (
+            "x-dead-letter-routing-key",
+            Value::from(1),
+            unacceptable("signedint"),
+        ),
+        (
+            "x-overflow",
+            Value::from("drop-tail"),
+            "invalid_overflow".into(),
+        ),
+        ("x-overflow", Value::from(1), unacceptable("signedint")),
+        (
+            "x-queue-mode",
+            Value::from("busy"),
+            "\"unsupported queue mode 'busy'\"".into(),
+        ),
+        ("x-queue-mode", Value::from(1), unacceptable("signedint")),
+        (
+            "x-queue-type",
+            Value::from("nothing"),
+            "\"unsupported queue type 'nothing'\"".into(),
+        ),
+        ("x-queue-type", Value::from(1), unacceptable("signedint")),
+        (
+            "x-single-active-consumer",
+            Value::from("yes"),
+            unacceptable("longstr"),
+        ),
+        (
+            "x-queue-version",
+            Value::from(9),
+            "\"unsupported queue version '9'\"".into(),
+        ),
+    ] {
+        let name = unique("queue");
+        let arguments = Table(vec![(key.into(), value)]);
+        let text = format!(
+            "PRECONDITION_FAILED - invalid arg '{key}' for queue '{name}' in vhost '/': {text}"
+        );
+        client.refused(declare(&name).with("arguments", arguments), 406, &text);
+    }
+}
+
+#[test]
+fn a_dead_letter_exchange_must_be_a_string() {
+    let mut client = Broker::shared().client();
+    let name = unique("queue");
+    let arguments = table! { "x-dead-letter-exchange" => 1 };
+    let text = format!(
+        "PRECONDITION_FAILED - invalid type 'signedint' for arg 'x-dead-letter-exchange' in queue '{name}' in vhost '/'"
+    );
+    client.refused(declare(&name).with("arguments", arguments), 406, &text);
+}
+
+#[test]
+fn arguments_of_other_queue_types_are_refused() {
+    let mut client = Broker::shared().client();
+    for (key, value) in [
+        ("x-delivery-limit", Value::from(5)),
+        ("x-quorum-initial-group-size", Value::from(3)),
+        ("x-max-age", Value::from("1D")),
+        ("x-stream-max-segment-size-bytes", Value::from(1000)),
+        ("x-max-in-memory-length", Value::from(1000)),
+        ("x-dead-letter-strategy", Value::from("at-least-once")),
+    ] {
+        let name = unique("queue");
+        let arguments = Table(vec![(key.into(), value)]);
+        let text = format!(
+            "PRECONDITION_FAILED - invalid arg '{key}' for queue '{name}' in vhost '/' of queue type rabbit_classic_queue"
+        );
+        client.refused(
+            declare(&name)
+                .with("exclusive", true)
+                .with("arguments", arguments),
+            406,
+            &text,
+        );
+    }
+}
+
+#[test]
+fn limits_that_are_zero_are_fine() {
+    let mut client = Broker::shared().client();
+    for key in [
+        "x-message-ttl",
+        "x-max-length",
+        "x-max-length-bytes",
+        "x-max-priority",
+    ] {
+        client.queue_with(table! { key => 0 });
+    }
+}
