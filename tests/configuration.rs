@@ -303,8 +303,8 @@ fn warren(data_dir: &Path) -> Command {
 
 /// Starts it and reads its log until it listens.
 fn start(mut command: Command) -> (Running, Vec<String>, impl Iterator<Item = String>) {
-    let mut child = command.spawn().expect("it starts");
-    let mut lines = BufReader::new(child.stderr.take().expect("piped"))
+    let mut running = Running(command.spawn().expect("it starts"));
+    let mut lines = BufReader::new(running.0.stderr.take().expect("piped"))
         .lines()
         .map_while(Result::ok);
     let mut log = Vec::new();
@@ -312,7 +312,7 @@ fn start(mut command: Command) -> (Running, Vec<String>, impl Iterator<Item = St
         let is_up = line.contains("started");
         log.push(line);
         if is_up {
-            return (Running(child), log, lines);
+            return (running, log, lines);
         }
     }
     panic!("it did not start: {log:#?}");
