@@ -4,8 +4,9 @@
 
 use std::cell::Cell;
 
-/// So much is read at once. More saves few system calls and leaves the processor's cache.
-pub(super) const READ_BYTES: usize = 256 << 10;
+/// So much is read at once. Measured with 16-byte messages: from 64 KiB on the CPU time of a message
+/// stays the same, so what is left to gain is that nobody waits long for a queue's lock.
+pub(super) const READ_BYTES: usize = 128 << 10;
 
 thread_local! {
     static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };

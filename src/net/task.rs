@@ -19,7 +19,7 @@ use super::transport::Transport;
 use crate::connection::{Connection, Outgoing, State};
 
 /// So often in a row a task reads before others get their turn.
-const READS_PER_TURN: usize = 4;
+const READS_PER_TURN: usize = 2;
 /// A half-read frame of this size is read on where it lies, instead of being copied to and fro.
 const LARGE_REST_BYTES: usize = 16 << 10;
 /// What a large half-read frame is read on with at a time.
@@ -112,7 +112,7 @@ impl<T: Transport> Task<T> {
             self.armed = None;
             self.on_time(now);
         }
-        for turn in 0.. {
+        for turn in 1.. {
             self.write(cx, now);
             if self.phase == Phase::Held && self.may_read_again() {
                 self.phase = Phase::Reading;
