@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use clap::Parser;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 use warren::broker::catalog::Forgetful;
@@ -47,6 +48,7 @@ fn run(command_line: CommandLine) -> Result<(), AnyError> {
     for variable in unknown {
         tracing::warn!(variable, "no such setting");
     }
+    raise_file_limit(config.limits.max_connections);
     let _lock = lock_data_dir(&config.data_dir)?;
 
     let mut builder = tokio::runtime::Builder::new_multi_thread();
@@ -74,6 +76,28 @@ fn start_log(log: &LogSettings) -> Result<(), AnyError> {
         LogFormat::Json => builder.json().init(),
     }
     Ok(())
+}
+
+/// Each connection takes a file descriptor, and the usual limit of 1,024 is one that processes are
+/// allowed to raise.
+fn raise_file_limit(max_connections: usize) {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        ..limit
+    };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        tracing::warn!(%error, "cannot raise the limit of open files");
+    }
+    if let Some(files) = getrlimit(Resource::Nofile).current
+        && files < max_connections as u64
+    {
+        tracing::warn!(
+            files,
+            max_connections,
+            "open files are limited to fewer than connections"
+        );
+    }
 }
 
 /// Makes the data folder if need be. It is ours as long as the file is open.
