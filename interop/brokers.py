@@ -48,7 +48,6 @@ class Broker:
     label = "broker"
 
     def __init__(self) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix=f"interop-{self.label}-"))
         self.processes: list[subprocess.Popen[bytes]] = []
         self.urls: dict[str, str] = {}
 
@@ -56,6 +55,9 @@ class Broker:
         raise NotImplementedError
 
     def __enter__(self) -> "Broker":
+        # Whoever ends us means the broker too.
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+        self.folder = Path(tempfile.mkdtemp(prefix=f"interop-{self.label}-"))
         try:
             self.start()
         except BaseException:
