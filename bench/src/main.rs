@@ -71,6 +71,9 @@ struct RunArguments {
     /// Also write the plots here, for the documentation.
     #[arg(long, value_name = "FOLDER")]
     docs: Option<PathBuf>,
+    /// Bytes of the load generator's socket buffers; 0 leaves them to the kernel.
+    #[arg(long, value_name = "BYTES")]
+    socket_buffer: Option<usize>,
     /// Where results go.
     #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/results"))]
     out: PathBuf,
@@ -155,13 +158,16 @@ fn measure(broker: &BrokerUnderTest, scenario: &Scenario, arguments: &RunArgumen
     for _ in 0..arguments.repeat.max(1) {
         let measured = broker.start(scenario.tls).and_then(|running| {
             (scenario.measure)(&Bench {
-                url: running.url.clone(),
+                url: with_buffers(running.url.clone(), arguments),
                 probe: Probe {
                     process: running.process,
                     system_calls: arguments.system_calls,
                 },
                 start_seconds: running.start_seconds,
-                tls_url: running.tls_url.clone(),
+                tls_url: running
+                    .tls_url
+                    .clone()
+                    .map(|url| with_buffers(url, arguments)),
                 warm_up: Duration::from_secs_f64(arguments.warm_up),
                 measured: Duration::from_secs_f64(arguments.seconds),
             })
@@ -172,6 +178,17 @@ fn measure(broker: &BrokerUnderTest, scenario: &Scenario, arguments: &RunArgumen
         }
     }
     best
+}
+
+fn with_buffers(url: BrokerUrl, arguments: &RunArguments) -> BrokerUrl {
+    let socket_buffer_bytes = match arguments.socket_buffer {
+        None => url.socket_buffer_bytes,
+        Some(bytes) => Some(bytes).filter(|bytes| *bytes > 0),
+    };
+    BrokerUrl {
+        socket_buffer_bytes,
+        ..url
+    }
 }
 
 fn select(patterns: &[String]) -> io::Result<Vec<Scenario>> {

@@ -5,6 +5,8 @@
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 
+use rustix::net::sockopt;
+
 use crate::tls::{self, TlsStream};
 use crate::url::BrokerUrl;
 
@@ -22,6 +24,10 @@ impl Transport {
     pub fn connect(url: &BrokerUrl) -> io::Result<Transport> {
         let socket = TcpStream::connect((url.host.as_str(), url.port))?;
         socket.set_nodelay(true)?;
+        if let Some(bytes) = url.socket_buffer_bytes {
+            sockopt::set_socket_recv_buffer_size(&socket, bytes)?;
+            sockopt::set_socket_send_buffer_size(&socket, bytes)?;
+        }
         if url.tls {
             return Ok(Transport::Tls(Box::new(tls::wrap(socket, url)?)));
         }

@@ -6,6 +6,10 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+/// Left to itself the kernel lets megabytes gather in the sockets, and everything then goes through
+/// memory instead of the caches: the same broker needs twice the CPU time for a message of 1 KiB.
+const SOCKET_BUFFER_BYTES: usize = 128 * 1024;
+
 /// Where a broker is and how to log in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BrokerUrl {
@@ -23,6 +27,8 @@ pub struct BrokerUrl {
     pub vhost: String,
     /// A PEM file with the certificate that the broker's must come from; not part of the text.
     pub ca: Option<PathBuf>,
+    /// Size of each socket buffer; the kernel's choice without. Not part of the text.
+    pub socket_buffer_bytes: Option<usize>,
 }
 
 impl BrokerUrl {
@@ -36,6 +42,7 @@ impl BrokerUrl {
             password: "guest".into(),
             vhost: "/".into(),
             ca: None,
+            socket_buffer_bytes: Some(SOCKET_BUFFER_BYTES),
         }
     }
 }
@@ -77,6 +84,7 @@ impl FromStr for BrokerUrl {
             password: percent_decode(password)?,
             vhost,
             ca: None,
+            socket_buffer_bytes: Some(SOCKET_BUFFER_BYTES),
         })
     }
 }
