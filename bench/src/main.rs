@@ -34,7 +34,7 @@ enum Task {
     /// List the scenarios.
     List,
     /// Start each broker in turn, run the scenarios, print the table.
-    Run(RunArguments),
+    Run(Box<RunArguments>),
 }
 
 #[derive(Args)]

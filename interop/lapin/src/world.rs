@@ -108,12 +108,17 @@ impl World {
             .unwrap_or_default();
         for connection in connections {
             if connection.status().connected() {
-                // A case may have left it half way to closing; then there is nothing to do.
-                let _ = connection.close(200, "OK".into()).await;
+                // A case may have left it half way to closing; then there is nothing to do. Once in
+                // hundreds of times lapin closes the socket itself and never ends its close.
+                let close = connection.close(200, "OK".into());
+                let _ = tokio::time::timeout(CLOSE_TIMEOUT, close).await;
             }
         }
     }
 }
+
+/// Longer than any broker takes.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A name that nobody else uses, short enough for a text that names it to fit into a reply.
 pub fn fresh(kind: &str) -> ShortString {
