@@ -88,31 +88,32 @@ fn a_schedule_measures_every_message() {
 
 #[test]
 fn a_fanout_copies_and_a_topic_matches() {
-    let url = null_broker();
-    let mut admin = Client::open(&url).unwrap();
-    admin.declare_exchange("all", "fanout").unwrap();
-    admin.declare_exchange("some", "topic").unwrap();
-    for queue in ["q0", "q1", "q2"] {
-        admin
-            .declare_queue(queue, &QueueOptions::default())
-            .unwrap();
-    }
-    let nothing = Table::new();
-    admin
-        .bind_queues("all", ["q0", "q1", "q2"].map(|queue| (queue, "", &nothing)))
-        .unwrap();
-    let patterns = [
-        ("q0", "a.*", &nothing),
-        ("q1", "#", &nothing),
-        ("q2", "b.#", &nothing),
-    ];
-    admin.bind_queues("some", patterns).unwrap();
     for (exchange, key, copies) in [
         ("all", "", 3),
         ("some", "a.b", 2),
         ("some", "b", 2),
         ("some", "c", 1),
     ] {
+        // A broker each: one that still knows the consumers of the load before would serve them too.
+        let url = null_broker();
+        let mut admin = Client::open(&url).unwrap();
+        admin.declare_exchange("all", "fanout").unwrap();
+        admin.declare_exchange("some", "topic").unwrap();
+        for queue in ["q0", "q1", "q2"] {
+            admin
+                .declare_queue(queue, &QueueOptions::default())
+                .unwrap();
+        }
+        let nothing = Table::new();
+        admin
+            .bind_queues("all", ["q0", "q1", "q2"].map(|queue| (queue, "", &nothing)))
+            .unwrap();
+        let patterns = [
+            ("q0", "a.*", &nothing),
+            ("q1", "#", &nothing),
+            ("q2", "b.#", &nothing),
+        ];
+        admin.bind_queues("some", patterns).unwrap();
         let shape = MessageShape {
             routing_key: key.to_owned(),
             ..Default::default()
