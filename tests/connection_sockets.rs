@@ -506,6 +506,54 @@ async fn a_consumer_that_does_not_read_harms_nobody_and_misses_nothing() {
     assert_eq!(queue.counts().ready, 0);
 }
 
+/// Five tasks write to one socket which is full most of the time: none of what they have for it may
+/// be lost, torn, doubled, out of its order, or left lying.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn many_publishers_write_to_one_slow_consumer() {
+    let site = Site::start(NetSettings {
+        // Small, so that consumers wait for room all the time.
+        high_water_bytes: 64 << 10,
+        ..net()
+    });
+    let mut consumer = site.client().await;
+    consumer.declare("q").await;
+    consumer.consume("q").await;
+
+    const PUBLISHERS: u8 = 4;
+    const MESSAGES: u32 = 1_500;
+    // Some are copied, some are spliced in as shared slices.
+    let length = |number: u32| [5, 300, 4_090, 9_000, 150_000][(number % 5) as usize];
+    let mut publishers = tokio::task::JoinSet::new();
+    for publisher in 0..PUBLISHERS {
+        let mut client = site.client().await;
+        publishers.spawn(async move {
+            for number in 0..MESSAGES {
+                let mut body = vec![publisher; length(number)];
+                body[1..5].copy_from_slice(&number.to_be_bytes());
+                client.publish("q", &body).await;
+            }
+            client
+        });
+    }
+    let mut next = [0; PUBLISHERS as usize];
+    for received in 0..u32::from(PUBLISHERS) * MESSAGES {
+        let body = consumer.hear_delivery().await;
+        let publisher = body[0];
+        let number = u32::from_be_bytes(body[1..5].try_into().expect("four bytes"));
+        let place = &mut next[usize::from(publisher)];
+        assert_eq!(number, *place, "of publisher {publisher}");
+        *place += 1;
+        assert_eq!(body.len(), length(number));
+        assert!(body[5..].iter().all(|byte| *byte == publisher));
+        if received % 64 == 0 {
+            // Lets the socket fill up; what is waited for is nothing in particular.
+            tokio::task::yield_now().await;
+        }
+    }
+    assert_eq!(next, [MESSAGES; PUBLISHERS as usize]);
+    publishers.join_all().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_asks_and_never_reads_is_not_read_either() {
     let site = Site::start(net());
