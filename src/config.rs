@@ -224,6 +224,11 @@ impl Config {
             let why = "tls.cert and tls.key must both be set, or neither".to_string();
             return wrong("tls", why);
         }
+        let has_certificate = !tls.cert.as_os_str().is_empty();
+        if !tls.ca.as_os_str().is_empty() && !has_certificate {
+            let why = "means nothing without tls.cert and tls.key".to_string();
+            return wrong("tls.ca", why);
+        }
         if !self.listen.tls.is_empty() && self.tls_files().is_none() {
             let why = "tls.cert and tls.key must be set as well".to_string();
             return wrong("listen.tls", why);

@@ -122,7 +122,7 @@ impl DeadLetter {
         };
         for queue in route(&vhost, exchange, &keys, &encoded).iter() {
             if self.reason != Reason::Rejected && is_cycle(queue.name(), deaths.as_ref()) {
-                tracing::warn!(queue = %queue.name(), "message dropped: dead-letter queues form a cycle");
+                tracing::warn!(queue = ?queue.name(), "message dropped: dead-letter queues form a cycle");
                 continue;
             }
             queue.publish(std::slice::from_ref(&message), None, effects);
@@ -148,6 +148,7 @@ impl DeadLetter {
     /// Puts a death in front of the others: an old entry of the same queue and reason is counted
     /// up, the first death of all is noted apart.
     fn record_death(&self, headers: &mut FieldTable, death: FieldTable) {
+        let is_first = !headers.contains("x-death");
         let mut deaths = match headers.get("x-death") {
             Some(FieldValue::Array(deaths)) => deaths.clone(),
             Some(_) => Vec::new(),
@@ -182,7 +183,7 @@ impl DeadLetter {
                 for (name, value) in death.iter() {
                     counted.push(name, value.clone());
                 }
-                counted
+                if is_first { counted } else { sorted(counted) }
             }
         };
         deaths.insert(0, FieldValue::Table(newest));

@@ -191,7 +191,7 @@ impl Connection {
 
     /// Closes the open connection because of an exception.
     fn fail(&mut self, fault: &Fault, now: Instant) {
-        tracing::error!(ends = %self.link.ends, error = %fault.exception, method = ?fault.ids, "closing a connection");
+        tracing::error!(ends = %self.link.ends, error = ?fault.exception.reply_text(), method = ?fault.ids, "closing a connection");
         if let Some(closing) = self.leave(now) {
             fault.close_connection(&self.link);
             self.stage = Stage::Closing(if fault.is_fatal {

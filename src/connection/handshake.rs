@@ -241,7 +241,7 @@ impl Handshake {
             }
             (Refusal::Fault(fault), Step::Open { user, tuned }) => {
                 let user = user.name();
-                tracing::error!(%ends, %user, state, error = %fault.exception, "refused a connection");
+                tracing::error!(%ends, ?user, state, error = ?fault.exception.reply_text(), "refused a connection");
                 fault.close_connection(link);
                 let closing = Closing::after_close(tuned.heartbeat_s, tuned.frame_max, now);
                 if fault.is_fatal {
@@ -251,7 +251,7 @@ impl Handshake {
                 }
             }
             (Refusal::Fault(fault), _) => {
-                tracing::error!(%ends, state, error = %fault.exception, "refused a connection");
+                tracing::error!(%ends, state, error = ?fault.exception.reply_text(), "refused a connection");
                 Closing::out_of_step(now)
             }
             (Refusal::Silent(why), _) => {
@@ -277,7 +277,7 @@ impl Handshake {
 
     /// What comes is no frame: nothing more can be understood.
     fn out_of_step(&self, link: &Link, fault: &Fault, now: Instant) -> Closing {
-        tracing::error!(ends = %link.ends, state = self.state(), error = %fault.exception, "refused a connection");
+        tracing::error!(ends = %link.ends, state = self.state(), error = ?fault.exception.reply_text(), "refused a connection");
         if let Step::Open { .. } = self.step {
             fault.close_connection(link);
         }

@@ -210,7 +210,7 @@ impl Slot {
         if let State::Open(channel) = &mut self.channel {
             channel.close();
         }
-        tracing::error!(ends = %link.ends, channel = number, error = %fault.exception, "closed a channel");
+        tracing::error!(ends = %link.ends, channel = number, error = ?fault.exception.reply_text(), "closed a channel");
         fault.close_channel(link, number);
         self.channel = State::Closing;
     }
@@ -350,7 +350,7 @@ impl<'a> Run<'a, '_> {
             Method::ConnectionClose(_) => Ok(Some(Outcome::Closed)),
             Method::ConnectionUpdateSecret(update) => {
                 let reason = update.reason;
-                tracing::info!(ends = %self.link.ends, %reason, "secret updated");
+                tracing::info!(ends = %self.link.ends, ?reason, "secret updated");
                 // No login here expires, so there is nothing to extend.
                 let answer = Method::ConnectionUpdateSecretOk(connection::UpdateSecretOk);
                 self.link.send(0, &answer);

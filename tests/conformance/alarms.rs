@@ -84,3 +84,37 @@ fn clients_that_do_not_know_connection_blocked_are_not_told() {
     informed.on(0).expect(method!("connection.unblocked"));
     uninformed.call(method!("basic.qos"));
 }
+
+#[test]
+fn half_a_message_counts_until_its_publisher_is_gone() {
+    let Some(broker) = small() else { return };
+    let (mut publisher, mut bystander) = (broker.client(), broker.client());
+    let queue = unique("queue");
+    bystander.call(method!("queue.declare", queue: &queue));
+    publisher.open_channel(2);
+    publisher.send(method!("basic.publish", routing_key: &queue));
+    publisher.send_frame(&Frame::content_header(1, 100_000_000, &properties!()));
+    for _ in 0..8 {
+        publisher.send_frame(&Frame::body(1, &[b'x'; 100_000]));
+    }
+    publisher.on(2).call(method!("basic.qos"));
+    assert!(fill(&mut bystander, &queue) < 10);
+    drop(publisher);
+    bystander.on(0).expect(method!("connection.unblocked"));
+}
+
+#[test]
+fn an_open_transaction_counts_until_its_publisher_is_gone() {
+    let Some(broker) = small() else { return };
+    let (mut publisher, mut bystander) = (broker.client(), broker.client());
+    let queue = unique("queue");
+    bystander.call(method!("queue.declare", queue: &queue));
+    publisher.call(method!("tx.select"));
+    for _ in 0..8 {
+        publisher.publish("", &queue, &"x".repeat(100_000));
+    }
+    publisher.call(method!("basic.qos"));
+    assert!(fill(&mut bystander, &queue) < 10);
+    drop(publisher);
+    bystander.on(0).expect(method!("connection.unblocked"));
+}

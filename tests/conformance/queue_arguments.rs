@@ -119,6 +119,33 @@ fn the_type_of_an_equivalent_number_does_not_matter() {
 }
 
 #[test]
+fn a_queue_and_its_messages_may_live_for_ten_years() {
+    let mut client = Broker::shared().client();
+    for argument in ["x-message-ttl", "x-expires"] {
+        for (ms, is_taken) in [
+            (4_294_967_296i64, true),
+            (315_360_000_000, true),
+            (315_360_000_001, false),
+        ] {
+            let name = unique("queue");
+            let mut arguments = table! {};
+            arguments.0.push((argument.into(), Value::from(ms)));
+            let declare = method!("queue.declare", queue: &name, arguments: arguments);
+            if is_taken {
+                client.call(declare);
+                client.call(method!("queue.delete", queue: &name));
+            } else {
+                let text = format!(
+                    "PRECONDITION_FAILED - invalid arg '{argument}' for queue '{name}' in vhost '/': \
+                     {{value_too_large,{ms}}}"
+                );
+                client.refused(declare, 406, &text);
+            }
+        }
+    }
+}
+
+#[test]
 fn arguments_are_checked() {
     let mut client = Broker::shared().client();
     let no_integer = |kind: &str| format!("\"expected integer, got {kind}\"");

@@ -1,6 +1,7 @@
 //! What all queues of a broker share: the time, the timers, the memory gauge, the counters.
 
 mod clock;
+mod held;
 mod memory;
 mod timers;
 
@@ -9,6 +10,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 pub use clock::Clock;
+pub use held::Held;
 pub use memory::MemoryGauge;
 pub use timers::Timers;
 
@@ -58,10 +60,10 @@ impl Engine {
 
     /// Messages now take `bytes` more (or less) memory. Raises or clears the memory alarm.
     pub fn account_memory(&self, bytes: i64) {
-        if let Some(alarm) = self.memory.add(bytes) {
+        self.memory.add(bytes, |alarm| {
             self.alarms
                 .send_if_modified(|alarms| std::mem::replace(&mut alarms.memory, alarm) != alarm);
-        }
+        });
     }
 
     /// Wakes queues whose time has come, for ever. The server runs it as one task.

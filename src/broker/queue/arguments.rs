@@ -76,8 +76,8 @@ pub struct QueueArguments {
     pub delivery_limit: Option<u32>,
 }
 
-/// Longest time-to-live in milliseconds (RabbitMQ's MAX_EXPIRY_TIMER).
-const MAX_EXPIRY_MS: i64 = 4_294_967_295;
+/// Longest time-to-live in milliseconds: ten years, as in RabbitMQ.
+const MAX_EXPIRY_MS: i64 = 315_360_000_000;
 
 /// Quorum queues give a message up after it came back so often, unless they are told otherwise
 /// (RabbitMQ since 4.0).

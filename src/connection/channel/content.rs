@@ -4,10 +4,14 @@
 //! In: frames' payloads; out: a whole publish, or RabbitMQ's complaint about the order of frames.
 //! Memory grows with what has really arrived, never with what a header promises.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use crate::amqp::method::basic;
 use crate::amqp::reply::{Exception, ReplyCode};
+use crate::broker::Engine;
+use crate::broker::engine::Held;
 
 /// The class that content belongs to: basic.
 const BASIC: u16 = 60;
@@ -48,6 +52,7 @@ pub(super) struct Partial {
     properties: Bytes,
     missing_bytes: u64,
     body: Vec<u8>,
+    held: Option<Held>,
 }
 
 impl Assembly {
@@ -107,8 +112,17 @@ impl Assembly {
             properties,
             missing_bytes: header.body_bytes,
             body,
+            held: None,
         }));
         Ok(None)
+    }
+
+    /// So many bytes of a body have come that is not whole yet: they count against the memory limit.
+    pub fn hold(&mut self, bytes: usize, engine: &Arc<Engine>) {
+        if let Self::Body(partial) = self {
+            let held = partial.held.get_or_insert_with(|| Held::new(engine));
+            held.add(bytes);
+        }
     }
 
     /// A piece of the body came.

@@ -184,7 +184,11 @@ impl Channel {
     ) -> Result<(), Exception> {
         match self.assembly.body(payload)? {
             Some(assembled) => self.publish_assembled(assembled, &mut batch.0),
-            None => Ok(()),
+            None => {
+                let engine = &self.shared.broker.engine;
+                self.assembly.hold(payload.len(), engine);
+                Ok(())
+            }
         }
     }
 

@@ -16,7 +16,8 @@ use super::settle::{Outcome, Settling};
 use super::unacked::Unsettled;
 use crate::amqp::method::tx;
 use crate::amqp::reply::{Exception, ReplyCode};
-use crate::broker::{Body, Effects, Facts, Message, Queue};
+use crate::broker::engine::Held;
+use crate::broker::{Body, Effects, Engine, Facts, Message, Queue};
 
 /// What a transaction may hold in memory. RabbitMQ has no limit; whoever needs more than this
 /// would exhaust the machine there.
@@ -29,11 +30,10 @@ const ENTRY_BYTES: usize = 256;
 const COMMIT_SLICE: usize = 1024;
 
 /// An open transaction.
-#[derive(Default)]
 pub(super) struct Transaction {
     publishes: Vec<Publish>,
     settlements: Vec<(Outcome, Vec<Unsettled>)>,
-    held_bytes: usize,
+    held: Held,
 }
 
 /// A publish that waits for the commit.
@@ -76,6 +76,15 @@ impl Publish {
 }
 
 impl Transaction {
+    /// An empty one.
+    pub fn new(engine: &Arc<Engine>) -> Self {
+        Self {
+            publishes: Vec::new(),
+            settlements: Vec::new(),
+            held: Held::new(engine),
+        }
+    }
+
     /// Keeps a publish for the commit.
     pub fn publish(&mut self, publish: Publish) -> Result<(), Exception> {
         let names_bytes = publish.exchange.len() + publish.routing_key.len();
@@ -105,8 +114,8 @@ impl Transaction {
     }
 
     fn hold(&mut self, bytes: usize) -> Result<(), Exception> {
-        self.held_bytes += bytes;
-        if self.held_bytes <= MAX_BYTES {
+        self.held.add(bytes);
+        if self.held.bytes() <= MAX_BYTES {
             return Ok(());
         }
         Err(Exception::new(
@@ -128,7 +137,9 @@ impl Channel {
         if self.confirms.is_some() {
             return Err(precondition_failed("cannot switch from confirm to tx mode"));
         }
-        self.transaction.get_or_insert_default();
+        let engine = &self.shared.broker.engine;
+        self.transaction
+            .get_or_insert_with(|| Transaction::new(engine));
         self.reply_unless(false, tx::SelectOk);
         Ok(())
     }
@@ -136,7 +147,7 @@ impl Channel {
     pub(super) fn tx_commit(&mut self, batch: &mut Gathering<'_>) -> Result<(), Exception> {
         let transaction = self
             .transaction
-            .replace(Transaction::default())
+            .replace(Transaction::new(&self.shared.broker.engine))
             .ok_or_else(not_transactional)?;
         let refused = self.deliver_all(&transaction.publishes, &mut batch.effects);
         for (outcome, deliveries) in transaction.settlements {
@@ -164,7 +175,7 @@ impl Channel {
     pub(super) fn tx_rollback(&mut self) -> Result<(), Exception> {
         let transaction = self
             .transaction
-            .replace(Transaction::default())
+            .replace(Transaction::new(&self.shared.broker.engine))
             .ok_or_else(not_transactional)?;
         self.deliveries
             .lock()
