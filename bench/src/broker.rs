@@ -63,6 +63,7 @@ pub struct RunningBroker {
     /// From starting the process to the first open connection.
     pub start_seconds: Option<f64>,
     child: Option<Child>,
+    watchdog: Option<Child>,
     folder: Option<PathBuf>,
 }
 
@@ -78,6 +79,7 @@ impl BrokerUnderTest {
                 process,
                 start_seconds: None,
                 child: None,
+                watchdog: None,
                 folder: None,
             });
         }
@@ -106,6 +108,7 @@ impl BrokerUnderTest {
             tls_url: tls.as_ref().map(TlsListener::url),
             process: Some(ProcessGroup::Group(child.id())),
             start_seconds: None,
+            watchdog: Some(watchdog(&child, &folder)?),
             child: Some(child),
             folder: Some(folder),
         };
@@ -193,6 +196,20 @@ impl TlsListener {
     }
 }
 
+/// Ends a broker whose bench was interrupted: a broker has a process group of its own, so Ctrl-C
+/// does not reach it, but the watchdog's standard input ends with the bench.
+fn watchdog(broker: &Child, folder: &Path) -> io::Result<Child> {
+    const SCRIPT: &str = "read -r _; kill -TERM -$1; sleep 5; kill -KILL -$1; rm -rf -- \"$2\"";
+    Command::new("/bin/sh")
+        .args(["-c", SCRIPT, "watchdog", &broker.id().to_string()])
+        .arg(folder)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .process_group(0)
+        .spawn()
+}
+
 impl RunningBroker {
     fn wait_until_open(&mut self, started_at: Instant) -> io::Result<()> {
         loop {
@@ -260,6 +277,11 @@ impl Drop for RunningBroker {
             }
         }
         self.signal(Signal::KILL);
+        if let Some(watchdog) = &mut self.watchdog {
+            // Before the broker is reaped: until then its number belongs to nobody else.
+            let _ = watchdog.kill();
+            let _ = watchdog.wait();
+        }
         if let Some(child) = &mut self.child {
             let _ = child.wait();
         }
