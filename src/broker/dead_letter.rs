@@ -58,10 +58,7 @@ impl DeadLetter {
             exchange: message.exchange.into(),
             routing_key: message.routing_key.into(),
             properties: message.properties.into(),
-            body: match message.body {
-                Body::Slice(bytes) => Bytes::copy_from_slice(bytes),
-                Body::Shared(bytes) => Bytes::clone(bytes),
-            },
+            body: message.body.to_bytes(),
             facts: message.facts,
         }
     }
@@ -106,19 +103,11 @@ impl DeadLetter {
             exchange: exchange.as_bytes(),
             routing_key: &keys[0],
             properties: &encoded,
-            body: Body::Shared(&self.body),
+            body: Body::of(&self.body),
             facts: Facts {
                 expiration_ms: Facts::NEVER,
                 ..self.facts
             },
-        };
-        let message = if self.body.len() < super::message::SHARED_BODY_BYTES {
-            Message {
-                body: Body::Slice(&self.body),
-                ..message
-            }
-        } else {
-            message
         };
         for queue in route(&vhost, exchange, &keys, &encoded).iter() {
             if self.reason != Reason::Rejected && is_cycle(queue.name(), deaths.as_ref()) {

@@ -16,6 +16,23 @@ pub enum Body<'a> {
 pub const SHARED_BODY_BYTES: usize = 4096;
 
 impl<'a> Body<'a> {
+    /// A body that is shared from [`SHARED_BODY_BYTES`] on.
+    pub fn of(bytes: &'a Bytes) -> Self {
+        if bytes.len() >= SHARED_BODY_BYTES {
+            Body::Shared(bytes)
+        } else {
+            Body::Slice(bytes)
+        }
+    }
+
+    /// The body to keep: a reference to what is shared, a copy of what is not.
+    pub fn to_bytes(&self) -> Bytes {
+        match self {
+            Body::Slice(bytes) => Bytes::copy_from_slice(bytes),
+            Body::Shared(bytes) => Bytes::clone(bytes),
+        }
+    }
+
     /// The body's bytes.
     pub fn as_slice(&self) -> &'a [u8] {
         match self {

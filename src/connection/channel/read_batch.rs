@@ -15,7 +15,6 @@ use bytes::Bytes;
 
 use super::settle::Settling;
 use crate::amqp::table::ShortStr;
-use crate::broker::message::SHARED_BODY_BYTES;
 use crate::broker::{Body, Effects, Message, Queue};
 
 /// So many messages are handed over at the latest...
@@ -282,17 +281,8 @@ impl Kept {
             message.properties = properties;
         }
         if let Some(body) = &self.body {
-            message.body = body_of(body);
+            message.body = Body::of(body);
         }
-    }
-}
-
-/// A body that is shared from a certain size on.
-pub(super) fn body_of(body: &Bytes) -> Body<'_> {
-    if body.len() >= SHARED_BODY_BYTES {
-        Body::Shared(body)
-    } else {
-        Body::Slice(body)
     }
 }
 
@@ -305,6 +295,7 @@ mod tests {
 
     use super::*;
     use crate::amqp::table::FieldTable;
+    use crate::broker::message::SHARED_BODY_BYTES;
     use crate::broker::queue::{ConsumerSpec, QueueSpec};
     use crate::broker::{Delivery, Engine, Facts, QueueId, Sink, Taken};
 

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use smallvec::SmallVec;
 
 use super::Channel;
-use super::read_batch::{Gathering, body_of};
+use super::read_batch::Gathering;
 use super::settle::{Outcome, Settling};
 use super::unacked::Unsettled;
 use crate::amqp::method::tx;
@@ -54,10 +54,7 @@ impl Publish {
             exchange: Bytes::copy_from_slice(message.exchange),
             routing_key: Bytes::copy_from_slice(message.routing_key),
             properties: Bytes::copy_from_slice(message.properties),
-            body: match message.body {
-                Body::Slice(body) => Bytes::copy_from_slice(body),
-                Body::Shared(body) => body.clone(),
-            },
+            body: message.body.to_bytes(),
             facts: message.facts,
             queues,
             mandatory,
@@ -69,7 +66,7 @@ impl Publish {
             exchange: &self.exchange,
             routing_key: &self.routing_key,
             properties: &self.properties,
-            body: body_of(&self.body),
+            body: Body::of(&self.body),
             facts: self.facts,
         }
     }
