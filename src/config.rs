@@ -9,6 +9,7 @@
 
 mod command_line;
 mod layers;
+mod storage;
 mod users;
 
 use std::path::PathBuf;
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 pub use command_line::{CommandLine, Flags};
 pub use layers::{ConfigError, Sources};
+pub use storage::{ByteCount, FsyncMode, StorageSection, StorageSettings};
 pub use users::{PermissionSettings, UserSettings};
 
 use crate::connection::settings::FRAME_MIN_BYTES;
@@ -46,6 +48,8 @@ pub struct Config {
     pub listen: ListenSettings,
     /// Certificates.
     pub tls: TlsSettings,
+    /// How data are stored.
+    pub storage: StorageSection,
     /// Limits.
     pub limits: LimitSettings,
     /// The log.
@@ -141,6 +145,7 @@ impl Default for Config {
             worker_threads: 0,
             listen: ListenSettings::default(),
             tls: TlsSettings::default(),
+            storage: StorageSection::default(),
             limits: LimitSettings::default(),
             log: LogSettings::default(),
             users: vec![UserSettings::guest()],
@@ -233,7 +238,7 @@ impl Config {
             let why = "tls.cert and tls.key must be set as well".to_string();
             return wrong("listen.tls", why);
         }
-        Ok(())
+        self.storage.check()
     }
 
     fn tls_files(&self) -> Option<TlsFiles> {
@@ -279,6 +284,12 @@ impl Config {
             name => name.to_string(),
         };
         Settings::new(limits, &cluster_name)
+    }
+
+    /// What the store is told.
+    pub fn storage(&self) -> StorageSettings {
+        let data_dir = self.data_dir.clone();
+        self.storage.resolve(data_dir, machine_memory_bytes())
     }
 
     /// How much memory messages may take.

@@ -3,9 +3,11 @@
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use warren::config::{Config, ConfigError, Flags, LogFormat, Sources};
 use warren::net::ClientCertificate;
+use warren::store::journal::{Fsync, OnDamage};
 
 fn load(
     file: Option<&str>,
@@ -158,6 +160,90 @@ fn tls_is_listened_for_once_there_is_a_certificate() {
 }
 
 #[test]
+fn the_store_is_told_how_safe_to_be() {
+    let (config, _) = load(None, &[], Flags::default()).expect("it is right");
+    let storage = config.storage();
+    assert_eq!(storage.data_dir, Path::new("warren-data"));
+    assert_eq!(storage.disk_free_limit_bytes, 50_000_000);
+    let options = storage.journal_options();
+    assert_eq!(options.fsync, Fsync::Always);
+    assert_eq!(options.on_damage, OnDamage::SetAside);
+    assert_eq!((options.file_bytes, options.spare_files), (64 << 20, 3));
+
+    let file = r#"
+        [storage]
+        fsync = "interval"
+        fsync_interval_ms = 70
+        strict = true
+        journal_file_bytes = 8388608
+        journal_spare_files = 1
+        journal_buffer_bytes = 1048576
+    "#;
+    let (config, _) = load(Some(file), &[], Flags::default()).expect("it is right");
+    let options = config.storage().journal_options();
+    assert_eq!(options.fsync, Fsync::Interval(Duration::from_millis(70)));
+    assert_eq!(options.on_damage, OnDamage::Refuse);
+    assert_eq!((options.file_bytes, options.spare_files), (8 << 20, 1));
+    assert_eq!(options.limits.pressure_bytes, 1 << 20);
+    assert!(options.limits.full_bytes > options.limits.pressure_bytes);
+
+    let environment = [("WARREN_STORAGE_FSYNC", "always")];
+    let flags = Flags {
+        fsync: Some("never".to_string()),
+        strict: true,
+        ..Flags::default()
+    };
+    let (config, _) = load(Some(file), &environment, Flags::default()).expect("it is right");
+    assert_eq!(config.storage().fsync, Fsync::Always);
+    let (config, _) = load(None, &environment, flags).expect("it is right");
+    assert_eq!(config.storage().fsync, Fsync::Never);
+    assert!(config.storage().strict);
+}
+
+#[test]
+fn the_disk_limit_is_written_as_rabbitmq_has_it() {
+    let limit = |file: &str, environment: &[(&str, &str)], flag: Option<&str>| {
+        let flags = Flags {
+            disk_free_limit: flag.map(str::to_string),
+            ..Flags::default()
+        };
+        let file = format!("[storage]\n{file}\n");
+        let (config, _) = load(Some(&file), environment, flags).expect("it is right");
+        config.storage().disk_free_limit_bytes
+    };
+    for (text, bytes) in [
+        ("1000", 1000),
+        ("\"1000\"", 1000),
+        ("\"0\"", 0),
+        ("\"50MB\"", 50_000_000),
+        ("\"50000kB\"", 50_000_000),
+        ("\"2GB\"", 2_000_000_000),
+        ("\"2gib\"", 2 << 30),
+        ("\"2G\"", 2 << 30),
+        ("\"3m\"", 3 << 20),
+        ("\"4KiB\"", 4096),
+        ("\"1TB\"", 1_000_000_000_000),
+    ] {
+        let file = format!("disk_free_limit = {text}");
+        assert_eq!(limit(&file, &[], None), bytes, "{text}");
+    }
+    let absolute = ("WARREN_STORAGE_DISK_FREE_LIMIT", "3GB");
+    assert_eq!(limit("", &[absolute], None), 3_000_000_000);
+
+    // As with RabbitMQ, who gives both gets the relative one.
+    let memory_bytes = Config::default().memory_limit_bytes() / 2 * 5;
+    let is_about = |bytes: u64, times: u64| {
+        let expected = memory_bytes * times;
+        assert!(bytes.abs_diff(expected) < 100, "{bytes} is not {expected}");
+    };
+    let both = "disk_free_limit = 1\ndisk_free_limit_relative = 2";
+    is_about(limit(both, &[], None), 2);
+    let relative = ("WARREN_STORAGE_DISK_FREE_LIMIT_RELATIVE", "3.0");
+    is_about(limit(both, &[absolute, relative], None), 3);
+    assert_eq!(limit(both, &[relative], Some("5MB")), 5_000_000);
+}
+
+#[test]
 fn what_is_wrong_is_refused_by_name() {
     refused(Some("colour = 1"), &[], &["warren.toml", "colour"]);
     refused(
@@ -191,6 +277,34 @@ fn what_is_wrong_is_refused_by_name() {
         Some("[limits]\nwrite_timeout_ms = 0"),
         &[],
         &["limits.write_timeout_ms"],
+    );
+    for wrong in [
+        "fsync = \"sometimes\"",
+        "fsync_interval_ms = 0",
+        "fsync_interval_ms = 1000000000000",
+        "disk_free_limit = -1",
+        "disk_free_limit = \"50 MB\"",
+        "disk_free_limit = \"MB\"",
+        "disk_free_limit = \"many\"",
+        "disk_free_limit = \"18446744073709551615kB\"",
+        "disk_free_limit_relative = -1.0",
+        "disk_free_limit_relative = nan",
+        "journal_file_bytes = 4096",
+        "journal_spare_files = 0",
+        "journal_buffer_bytes = 0",
+    ] {
+        let key = wrong.split(' ').next().expect("it has one");
+        refused(Some(&format!("[storage]\n{wrong}")), &[], &[key]);
+    }
+    refused(
+        None,
+        &[("WARREN_STORAGE_DISK_FREE_LIMIT", "lots")],
+        &["lots", "50MB"],
+    );
+    refused(
+        None,
+        &[("WARREN_STORAGE_DISK_FREE_LIMIT_RELATIVE", "lots")],
+        &["WARREN_STORAGE_DISK_FREE_LIMIT_RELATIVE", "lots"],
     );
     refused(Some("[tls]\ncert = \"a\""), &[], &["tls.key"]);
     refused(

@@ -44,6 +44,15 @@ pub struct Flags {
     /// The CA certificates that client certificates are checked against, as PEM
     #[arg(long, value_name = "FILE")]
     pub tls_ca: Option<PathBuf>,
+    /// When data are synced to the disk: always, interval or never [default: always]
+    #[arg(long, value_name = "WHEN")]
+    pub fsync: Option<String>,
+    /// Refuses to start on damaged data, instead of setting them aside
+    #[arg(long)]
+    pub strict: bool,
+    /// Blocks publishers while the data folder's file system has less free [default: 50MB]
+    #[arg(long, value_name = "BYTES")]
+    pub disk_free_limit: Option<String>,
     /// Serves /health and /metrics there over HTTP; may be repeated [default: 127.0.0.1:15672]
     #[arg(long, value_name = "ADDR:PORT")]
     pub management: Vec<String>,

@@ -114,6 +114,22 @@ impl Sources {
                 set(table, key, path.to_string_lossy().into_owned().into());
             }
         }
+        let texts = [
+            ("storage.fsync", &flags.fsync),
+            ("storage.disk_free_limit", &flags.disk_free_limit),
+        ];
+        for (key, text) in texts {
+            if let Some(text) = text {
+                set(table, key, text.clone().into());
+            }
+        }
+        if flags.strict {
+            set(table, "storage.strict", true.into());
+        }
+        if flags.disk_free_limit.is_some() {
+            // Whoever asks for so many bytes does not want the file's relative limit.
+            set(table, "storage.disk_free_limit_relative", 0.0.into());
+        }
         let lists = [
             ("listen.plain", &flags.listen),
             ("listen.tls", &flags.listen_tls),
@@ -164,6 +180,10 @@ fn value(text: &str, like: &Value) -> Result<Value, String> {
         Value::Integer(_) => match text.trim().parse::<i64>() {
             Ok(number) => Ok(Value::Integer(number)),
             Err(_) => Err(format!("`{text}` is no whole number")),
+        },
+        Value::Float(_) => match text.trim().parse::<f64>() {
+            Ok(number) => Ok(Value::Float(number)),
+            Err(_) => Err(format!("`{text}` is no number")),
         },
         Value::Boolean(_) => match text.trim().parse::<bool>() {
             Ok(switch) => Ok(Value::Boolean(switch)),
