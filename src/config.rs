@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub use command_line::{CommandLine, Flags};
+pub use command_line::{CheckFlags, Command, CommandLine, Flags};
 pub use layers::{ConfigError, Sources};
 pub use storage::{ByteCount, FsyncMode, StorageSection, StorageSettings};
 pub use users::{PermissionSettings, UserSettings};

@@ -1,5 +1,7 @@
 //! The `warren` command: configuration, log, data folder, broker, signals.
 
+mod check_store;
+
 use std::fs::{File, TryLockError};
 use std::io::IsTerminal;
 use std::path::Path;
@@ -13,7 +15,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 use warren::broker::catalog::Forgetful;
 use warren::broker::{Broker, Effects, Engine};
-use warren::config::{CommandLine, Config, LogFormat, LogSettings, Sources};
+use warren::config::{Command, CommandLine, Config, Flags, LogFormat, LogSettings, Sources};
 use warren::net::Server;
 
 #[global_allocator]
@@ -32,7 +34,11 @@ const DEFAULT_VHOST: &str = "/";
 type AnyError = Box<dyn std::error::Error>;
 
 fn main() -> ExitCode {
-    match run(CommandLine::parse()) {
+    let flags = match CommandLine::parse().into_command() {
+        Command::Serve(flags) => flags,
+        Command::CheckStore(flags) => return check_store::run(flags),
+    };
+    match run(flags) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("warren: {error}");
@@ -41,9 +47,9 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(command_line: CommandLine) -> Result<(), AnyError> {
+fn run(flags: Flags) -> Result<(), AnyError> {
     let started = Instant::now();
-    let (config, unknown) = Sources::of_process(command_line.into_flags()).load()?;
+    let (config, unknown) = Sources::of_process(flags).load()?;
     start_log(&config.log)?;
     for variable in unknown {
         tracing::warn!(variable, "no such setting");

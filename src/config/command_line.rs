@@ -14,10 +14,35 @@ pub struct CommandLine {
     flags: Flags,
 }
 
+/// What is to be done.
 #[derive(Debug, Subcommand)]
-enum Command {
+pub enum Command {
     /// Runs the broker (also what plain `warren` does)
     Serve(Flags),
+    /// Verifies the data folder of a stopped broker and says what is in it. Exit code: 0 it is
+    /// sound, 1 it has problems, 2 it could not be checked
+    CheckStore(CheckFlags),
+}
+
+/// Which folder is checked.
+#[derive(Clone, Debug, Default, PartialEq, Args)]
+pub struct CheckFlags {
+    /// Reads settings from FILE, of which only the data folder matters
+    #[arg(long, value_name = "FILE", env = "WARREN_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// Checks DIR [default: warren-data]
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+}
+
+impl From<CheckFlags> for Flags {
+    fn from(flags: CheckFlags) -> Self {
+        Self {
+            config: flags.config,
+            data_dir: flags.data_dir,
+            ..Self::default()
+        }
+    }
 }
 
 /// What the broker is started with. Each flag overrides the configuration file and the environment.
@@ -59,11 +84,8 @@ pub struct Flags {
 }
 
 impl CommandLine {
-    /// What the broker is to be started with.
-    pub fn into_flags(self) -> Flags {
-        match self.command {
-            Some(Command::Serve(flags)) => flags,
-            None => self.flags,
-        }
+    /// What is to be done; where nothing is said, the broker is to run.
+    pub fn into_command(self) -> Command {
+        self.command.unwrap_or(Command::Serve(self.flags))
     }
 }

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
-use super::catalog::{Catalog, Contents, SegmentRecord};
+use super::catalog::{Catalog, CatalogError, Contents, SegmentRecord};
 use super::disk::Disk;
 use super::folder::{Folder, FolderError};
-use super::journal::{self, Drive, Journal, OnDamage, Record};
+use super::journal::{self, Drive, Journal, OnDamage, Record, RecoveryError};
 use super::segment::{self, Segment};
 
 /// What is in a data folder, and what is wrong with it.
@@ -74,7 +74,7 @@ fn list(f: &mut fmt::Formatter<'_>, counts: &BTreeMap<&'static str, u64>) -> fmt
 /// Verifies a data folder.
 ///
 /// # Errors
-/// It is not one, or it is in use.
+/// It is not one, it is in use, or it was written by a newer program.
 pub fn check(disk: Arc<dyn Disk>) -> Result<CheckReport, FolderError> {
     let folder = Folder::inspect(disk)?;
     let disk = folder.disk();
@@ -84,6 +84,7 @@ pub fn check(disk: Arc<dyn Disk>) -> Result<CheckReport, FolderError> {
             check_catalog(&contents, &mut report);
             check_segments(&disk, &contents, &mut report)?;
         }
+        Err(error @ CatalogError::NewerFormat(_)) => return Err(error.into()),
         Err(error) => report.problems.push(error.to_string()),
     }
     check_journal(&disk, &mut report)?;
@@ -164,6 +165,7 @@ fn check_journal(disk: &Arc<dyn Disk>, report: &mut CheckReport) -> Result<(), F
     };
     let mut recovery = match Journal::open(Arc::clone(disk), options) {
         Ok(recovery) => recovery,
+        Err(RecoveryError::NewerFormat { format }) => return Err(FolderError::NewerFormat(format)),
         Err(error) => {
             report.problems.push(error.to_string());
             return Ok(());

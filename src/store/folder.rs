@@ -101,13 +101,16 @@ impl Folder {
     /// # Errors
     /// See [`FolderError`].
     pub fn inspect(disk: Arc<dyn Disk>) -> Result<Self, FolderError> {
-        if !exists(&*disk, FORMAT_FILE)? && !has_data(&*disk)? {
+        let is_empty = !exists(&*disk, FORMAT_FILE)? && !has_data(&*disk)?;
+        // Nothing is left in a folder that is none of ours; but one that has a lock may be in use.
+        if is_empty && !exists(&*disk, LOCK)? {
             return Err(FolderError::Empty);
         }
         let lock = lock(&*disk)?;
         match format(&*disk)? {
             Some(format) if format > FORMAT => return Err(FolderError::NewerFormat(format)),
             Some(_) => {}
+            None if is_empty => return Err(FolderError::Empty),
             None => return Err(FolderError::NoFormat),
         }
         Ok(Self {

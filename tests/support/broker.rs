@@ -245,6 +245,11 @@ impl Broker {
         self.process.as_ref().expect("a broker of our own")
     }
 
+    /// Where it keeps its data.
+    pub fn data_dir(&self) -> &std::path::Path {
+        self.process().data.as_ref().expect("it runs").path()
+    }
+
     pub fn pid(&self) -> u32 {
         self.process().child.id()
     }

@@ -5,6 +5,7 @@
 //! submit(change) ─▶ commit.rs: one thread, one transaction for all that gathered ─▶ Stored
 //!                    tables.rs, records.rs: what is kept and how
 //! open.rs: whole, of a known format, or not at all      backend.rs: on the store's disk
+//!                                                       overlay.rs: for looking only
 //! ```
 //!
 //! A change is stored or not, never in part; once [`Stored`] says so, it survives. Changes are
@@ -13,6 +14,7 @@
 mod backend;
 mod commit;
 mod open;
+mod overlay;
 mod records;
 mod tables;
 
@@ -20,6 +22,7 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
+use self::open::Use;
 use super::disk::Disk;
 
 pub use self::commit::{Catalog, Stored};
@@ -126,10 +129,10 @@ impl Catalog {
         if !open::exists(&*disk)? {
             return Err(CatalogError::Missing);
         }
-        commit::start(open::open(&*disk)?)
+        commit::start(open::open(&*disk, Use::Write)?)
     }
 
-    /// Reads everything, for a look at a stopped folder.
+    /// Reads everything, for a look at a stopped folder. Changes nothing in it.
     ///
     /// # Errors
     /// See [`CatalogError`].
@@ -137,6 +140,6 @@ impl Catalog {
         if !open::exists(disk)? {
             return Err(CatalogError::Missing);
         }
-        Ok(open::open(disk)?.contents)
+        Ok(open::open(disk, Use::Look)?.contents)
     }
 }

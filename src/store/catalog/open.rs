@@ -7,6 +7,7 @@ use redb::{Builder, Database, ReadableDatabase};
 
 use super::CatalogError;
 use super::backend::Backend;
+use super::overlay::Overlay;
 use super::tables::{self, Contents, META};
 use crate::store::disk::{Disk, DiskFile};
 
@@ -24,6 +25,15 @@ pub(super) struct Opened {
     pub database: Database,
     pub contents: Contents,
     pub next_id: u64,
+}
+
+/// What a catalog is opened for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Use {
+    /// To be changed.
+    Write,
+    /// To be looked at: the file stays as it is.
+    Look,
 }
 
 /// Makes an empty catalog. It gets its name when it is complete and durable.
@@ -55,20 +65,23 @@ pub(super) fn exists(disk: &dyn Disk) -> Result<bool, CatalogError> {
 }
 
 /// Opens the catalog, verifies every page of it, and reads it.
-pub(super) fn open(disk: &dyn Disk) -> Result<Opened, CatalogError> {
+pub(super) fn open(disk: &dyn Disk, purpose: Use) -> Result<Opened, CatalogError> {
     let file = disk.open(FILE)?;
     if file.is_empty()? {
         return Err(CatalogError::Damaged("its file is empty".to_owned()));
     }
     // A file that is not what the library wrote may make it panic instead of saying so.
-    match catch_unwind(AssertUnwindSafe(|| open_file(file))) {
+    match catch_unwind(AssertUnwindSafe(|| open_file(file, purpose))) {
         Ok(opened) => opened,
         Err(_) => Err(CatalogError::Damaged("its pages make no sense".to_owned())),
     }
 }
 
-fn open_file(file: Arc<dyn DiskFile>) -> Result<Opened, CatalogError> {
-    let database = builder().create_with_backend(Backend(file))?;
+fn open_file(file: Arc<dyn DiskFile>, purpose: Use) -> Result<Opened, CatalogError> {
+    let database = match purpose {
+        Use::Write => builder().create_with_backend(Backend(file))?,
+        Use::Look => builder().create_with_backend(Overlay::new(file)?)?,
+    };
     let transaction = database.begin_read()?;
     let missing = |name: &str| CatalogError::Damaged(format!("it has no {name}"));
     let (format, next_id) = {
