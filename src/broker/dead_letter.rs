@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::log::Place;
 use super::message::{Body, Facts, Message};
 use super::{Effects, Queue, Vhost};
 use crate::amqp::properties::Properties;
@@ -47,11 +48,19 @@ pub struct DeadLetter {
     properties: Box<[u8]>,
     body: Bytes,
     facts: Facts,
+    /// Its sequence in its queue, if the log is to hear that it left.
+    left: Option<u64>,
 }
 
 impl DeadLetter {
-    /// Copies a message (and shares a large body).
-    pub fn new(source: &Arc<Queue>, reason: Reason, message: &Message<'_>) -> Self {
+    /// Copies a message (and shares a large body). `left` is its sequence in its queue, if the log is
+    /// to hear that it left.
+    pub fn new(
+        source: &Arc<Queue>,
+        reason: Reason,
+        message: &Message<'_>,
+        left: Option<u64>,
+    ) -> Self {
         Self {
             source: Arc::clone(source),
             reason,
@@ -60,21 +69,31 @@ impl DeadLetter {
             properties: message.properties.into(),
             body: message.body.to_bytes(),
             facts: message.facts,
+            left,
         }
     }
 
     /// Publishes it to its queue's dead-letter exchange. It is dropped if there is none, or if
     /// nothing is bound to it, or if it would go round in a circle.
     pub(super) fn publish(self, effects: &mut Effects) {
+        let is_logged = self.publish_to_queues(effects);
+        if let Some(sequence) = self.left.filter(|_| !is_logged) {
+            let queue = self.source.id().0;
+            effects.pending.settled(queue, sequence, sequence);
+        }
+    }
+
+    /// Says whether the log has heard that it left its queue: in the record that says where it went.
+    fn publish_to_queues(&self, effects: &mut Effects) -> bool {
         let Some(vhost) = self.source.vhost().upgrade() else {
-            return;
+            return false;
         };
         let wants = self.source.wants();
         let Some(exchange) = &wants.dead_letter_exchange else {
-            return;
+            return false;
         };
         let Ok(mut properties) = Properties::decode(&self.properties) else {
-            return;
+            return false;
         };
 
         let mut headers = properties.headers.take().unwrap_or_default();
@@ -116,6 +135,21 @@ impl DeadLetter {
             }
             queue.publish(std::slice::from_ref(&message), None, effects);
         }
+        let left = self.left.map(|sequence| Place {
+            queue: self.source.id().0,
+            sequence,
+        });
+        let log = self.source.engine().log();
+        let Some(log) = log.filter(|_| effects.pending.has_placements()) else {
+            return false;
+        };
+        let batch = std::slice::from_ref(&message);
+        let appended = effects.pending.append_messages(log, batch, left.as_slice());
+        // What can't be logged has not left its queue, as far as the next start is concerned.
+        if let Err(error) = appended {
+            tracing::error!(%error, queue = ?self.source.name(), "a dead letter is not logged");
+        }
+        true
     }
 
     /// This death's entry in `x-death`, without its count.

@@ -7,7 +7,8 @@
 use std::sync::Arc;
 
 use super::dead_letter::DeadLetter;
-use super::{Queue, SinkRef};
+use super::log::{AppendError, Pending};
+use super::{Engine, Message, Queue, SinkRef};
 
 /// See the module.
 #[derive(Default)]
@@ -15,6 +16,8 @@ pub struct Effects {
     flush: Vec<SinkRef>,
     dead_letters: Vec<DeadLetter>,
     abandoned: Vec<Arc<Queue>>,
+    /// What the log is to hear.
+    pub(super) pending: Pending,
     /// Indices, within the batch given to [`Queue::publish`], of messages that the queue refused
     /// because of its length limit (overflow reject-publish). The publisher takes them out
     /// (`drain`) after each call and nacks them.
@@ -57,12 +60,35 @@ impl Effects {
                     vhost.delete_abandoned(&queue, self);
                 }
             }
+            // Before anybody outside hears of it.
+            self.pending.append_rest();
             for sink in self.flush.drain(..) {
                 sink.flush();
             }
         }
+        self.pending.append_rest();
+        self.pending.land();
         // Nobody is there to be told that a dead letter was refused.
         self.refused.clear();
+    }
+
+    /// The log is to have the messages of `batch` that were given to durable queues since the last
+    /// time. Says the index by which they are safe; None if none of them needs to be.
+    ///
+    /// # Errors
+    /// See [`AppendError`]: nothing can be promised of the batch.
+    pub fn log_published(
+        &mut self,
+        engine: &Engine,
+        batch: &[Message<'_>],
+    ) -> Result<Option<u64>, AppendError> {
+        if !self.pending.has_placements() {
+            return Ok(None);
+        }
+        let Some(log) = engine.log() else {
+            return Ok(None);
+        };
+        self.pending.append_messages(log, batch, &[]).map(Some)
     }
 
     fn is_empty(&self) -> bool {

@@ -18,9 +18,11 @@ pub mod effects;
 pub mod engine;
 pub mod exchange;
 pub mod ids;
+pub mod log;
 pub mod message;
 pub mod metrics;
 pub mod names;
+pub mod pager;
 pub mod queue;
 mod routing;
 pub mod sink;
@@ -101,6 +103,11 @@ impl Broker {
         });
         broker.add_vhost(DEFAULT_VHOST);
         broker
+    }
+
+    /// Where durable topology is kept.
+    pub fn catalog(&self) -> &dyn Catalog {
+        &*self.catalog
     }
 
     /// Counters, for the metrics page.

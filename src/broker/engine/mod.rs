@@ -5,7 +5,7 @@ mod held;
 mod memory;
 mod timers;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use tokio::sync::watch;
 
@@ -15,6 +15,7 @@ pub use memory::MemoryGauge;
 pub use timers::Timers;
 
 use super::Metrics;
+use super::log::{Flights, Log};
 
 /// What stops publishers. Each change is seen by every connection's task.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -44,6 +45,9 @@ pub struct Engine {
     pub alarms: watch::Sender<Alarms>,
     /// What went through.
     pub metrics: Metrics,
+    /// Who has changed a durable queue and not yet told the log.
+    pub flights: Arc<Flights>,
+    log: OnceLock<Arc<dyn Log>>,
 }
 
 impl Engine {
@@ -55,7 +59,21 @@ impl Engine {
             memory: MemoryGauge::new(memory_limit_bytes),
             alarms: watch::Sender::new(Alarms::default()),
             metrics: Metrics::default(),
+            flights: Arc::default(),
+            log: OnceLock::new(),
         })
+    }
+
+    /// From now on persistent messages in durable queues go to that log. Called at most once, before
+    /// clients come; without it nothing outlives the broker.
+    pub fn set_log(&self, log: Arc<dyn Log>) {
+        let _ = self.log.set(log);
+    }
+
+    /// Where persistent messages in durable queues go.
+    #[inline]
+    pub fn log(&self) -> Option<&Arc<dyn Log>> {
+        self.log.get()
     }
 
     /// Messages now take `bytes` more (or less) memory. Raises or clears the memory alarm.

@@ -8,7 +8,10 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::chunk::{Chunk, Record};
+use super::slot::{NoRecord, Resident, Slot};
+use crate::broker::log::Ranges;
 use crate::broker::message::Message;
+use crate::broker::pager::Stored;
 
 /// How a message came back to its queue.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -22,15 +25,21 @@ pub struct GivenBack {
 /// See the module.
 #[derive(Debug, Default)]
 pub struct Band {
-    chunks: VecDeque<Chunk>,
+    /// In order, not necessarily without gaps: what is in none of them is settled.
+    pub(super) slots: VecDeque<Slot>,
     next: u64,
     cursor: u64,
+    /// How many from the cursor on are settled nevertheless. Only a restart leaves such.
+    holes: u64,
     given_back: BTreeMap<u64, GivenBack>,
     ready_bytes: u64,
     spare: Option<Chunk>,
-    /// What all chunks but the tail hold, in bytes.
+    /// What all chunks that take no more messages hold in memory, in bytes.
     closed_bytes: usize,
 }
+
+/// At start: a larger gap between numbers begins a new chunk.
+const LARGEST_GAP: u64 = 256;
 
 /// An emptied chunk keeps at most this many bytes of buffer when its queue has gone quiet.
 const QUIET_CHUNK_BYTES: usize = 1 << 10;
@@ -38,79 +47,172 @@ const QUIET_CHUNK_BYTES: usize = 1 << 10;
 impl Band {
     /// How many messages are ready.
     pub fn ready(&self) -> u64 {
-        self.next - self.cursor + self.given_back.len() as u64
+        self.next - self.cursor - self.holes + self.given_back.len() as u64
     }
 
-    /// How many bytes the ready messages' bodies have.
+    /// How many bytes the ready messages' bodies have. Only kept exactly while all chunks with
+    /// messages that are not settled are in memory.
     pub fn ready_bytes(&self) -> u64 {
         self.ready_bytes
     }
 
+    /// The number of the next message that is appended.
+    pub fn next(&self) -> u64 {
+        self.next
+    }
+
+    /// The first number that was never taken.
+    pub fn cursor(&self) -> u64 {
+        self.cursor
+    }
+
+    /// What was given back and is ready again.
+    pub fn given_back(&self) -> &BTreeMap<u64, GivenBack> {
+        &self.given_back
+    }
+
     /// What the band holds in memory, in bytes.
     pub fn memory_bytes(&self) -> usize {
+        let tail = self.slots.back().filter(|slot| slot.is_open());
         self.closed_bytes
-            + self.chunks.back().map_or(0, Chunk::memory_bytes)
+            + tail.map_or(0, Slot::memory_bytes)
             + self.spare.as_ref().map_or(0, Chunk::memory_bytes)
     }
 
-    /// Appends a message to the tail, ready.
-    pub fn append(&mut self, message: &Message<'_>, expires_at_ms: u64) {
-        if self.chunks.back().is_none_or(Chunk::is_full) {
-            let chunk = match self.spare.take() {
-                Some(mut spare) => {
-                    spare.reset(self.next);
-                    spare
-                }
-                None => Chunk::new(self.next, !self.chunks.is_empty()),
-            };
-            self.closed_bytes += self.chunks.back().map_or(0, Chunk::memory_bytes);
-            self.chunks.push_back(chunk);
+    /// Appends a message to the tail, ready, and says its number. If it is to be logged,
+    /// `logged_from` is an index that its record in the log will not be below.
+    #[inline]
+    pub fn append(
+        &mut self,
+        message: &Message<'_>,
+        expires_at_ms: u64,
+        logged_from: Option<u64>,
+    ) -> u64 {
+        let number = self.next;
+        self.ready_bytes += message.body.len() as u64;
+        let slot = self.tail();
+        if slot.logged_from.is_none() {
+            slot.logged_from = logged_from;
         }
-        if let Some(tail) = self.chunks.back_mut() {
-            tail.append(message, expires_at_ms);
-            self.next += 1;
-            self.ready_bytes += message.body.len() as u64;
+        if let Resident::Open(chunk) = &mut slot.resident {
+            chunk.append(message, expires_at_ms);
         }
+        self.next += 1;
+        number
+    }
+
+    /// The slot that takes messages.
+    #[inline]
+    fn tail(&mut self) -> &mut Slot {
+        let takes = self.slots.back().is_some_and(
+            |slot| matches!(&slot.resident, Resident::Open(chunk) if !chunk.is_full()),
+        );
+        if !takes {
+            self.new_tail();
+        }
+        let last = self.slots.len() - 1;
+        &mut self.slots[last]
+    }
+
+    #[cold]
+    fn new_tail(&mut self) {
+        self.close_tail();
+        let chunk = self.spare.take();
+        let chunk = chunk.unwrap_or_else(|| Chunk::new(!self.slots.is_empty()));
+        self.slots.push_back(Slot::open(self.next, chunk));
+    }
+
+    /// The tail takes no more messages: the next one goes to a new chunk.
+    pub fn close_tail(&mut self) {
+        if let Some(slot) = self.slots.back_mut().filter(|slot| slot.is_open()) {
+            slot.close();
+            self.closed_bytes += slot.memory_bytes();
+        }
+    }
+
+    /// What all chunks that take no more messages hold in memory, in bytes.
+    pub fn closed_bytes(&self) -> usize {
+        self.closed_bytes
+    }
+
+    /// Changes a slot, and keeps account of what it holds.
+    pub fn with_slot<T>(&mut self, first: u64, change: impl FnOnce(&mut Slot) -> T) -> Option<T> {
+        let at = self.position(first)?;
+        let slot = self.slots.get_mut(at).filter(|slot| slot.first == first)?;
+        let before_bytes = if slot.is_open() {
+            0
+        } else {
+            slot.memory_bytes()
+        };
+        let changed = change(slot);
+        let after_bytes = if slot.is_open() {
+            0
+        } else {
+            slot.memory_bytes()
+        };
+        self.closed_bytes = self.closed_bytes + after_bytes - before_bytes;
+        Some(changed)
     }
 
     /// The head of what is ready.
     pub fn head(&self) -> Option<(u64, GivenBack)> {
         match self.given_back.first_key_value() {
             Some((&number, &back)) => Some((number, back)),
-            None if self.cursor < self.next => Some((self.cursor, GivenBack::default())),
+            None if self.ready() > 0 => Some((self.first_from_cursor(), GivenBack::default())),
             None => None,
         }
     }
 
-    /// The record of a message that is not settled.
-    pub fn record(&self, number: u64) -> Option<Record<'_>> {
-        self.position(number)
-            .map(|at| self.chunks[at].record(number))
+    /// The first number from the cursor on that is not settled.
+    fn first_from_cursor(&self) -> u64 {
+        if self.holes == 0 {
+            return self.cursor;
+        }
+        let from = self.after(self.cursor).saturating_sub(1);
+        for slot in self.slots.range(from..) {
+            let mut numbers = self.cursor.max(slot.first)..slot.end();
+            if let Some(number) = numbers.find(|number| !slot.is_settled(*number)) {
+                return number;
+            }
+        }
+        self.next
     }
 
-    /// Reads the records at the head, in order, as long as `each` says so.
-    pub fn read_ready<'a>(&'a self, mut each: impl FnMut(u64, GivenBack, Record<'a>) -> bool) {
+    /// The record of a message that is not settled.
+    pub fn record(&self, number: u64) -> Result<Record<'_>, NoRecord> {
+        match self.position(number) {
+            Some(at) => self.slots[at].record(number),
+            None => Err(NoRecord::Gone),
+        }
+    }
+
+    /// Reads the records at the head, in order, as long as `each` says so and their chunks are in
+    /// memory. Says the first number of the chunk that must be loaded to go on, if that is why it
+    /// stopped.
+    pub fn read_ready<'a>(
+        &'a self,
+        mut each: impl FnMut(u64, GivenBack, Record<'a>) -> bool,
+    ) -> Option<u64> {
         for (&number, &back) in &self.given_back {
-            let Some(record) = self.record(number) else {
-                continue;
-            };
-            if !each(number, back, record) {
-                return;
+            match self.record(number) {
+                Ok(record) if each(number, back, record) => {}
+                Ok(_) => return None,
+                Err(NoRecord::Gone) => {}
+                Err(NoRecord::NotLoaded(first)) => return Some(first),
             }
         }
-        let Some(mut at) = self.position(self.cursor) else {
-            return;
-        };
-        let mut number = self.cursor;
-        while let Some(chunk) = self.chunks.get(at) {
-            while number < chunk.end() {
-                if !each(number, GivenBack::default(), chunk.record(number)) {
-                    return;
+        let from = self.after(self.cursor).saturating_sub(1);
+        for slot in self.slots.range(from..) {
+            for number in self.cursor.max(slot.first)..slot.end() {
+                match slot.record(number) {
+                    Ok(record) if each(number, GivenBack::default(), record) => {}
+                    Ok(_) => return None,
+                    Err(NoRecord::Gone) => {}
+                    Err(NoRecord::NotLoaded(first)) => return Some(first),
                 }
-                number += 1;
             }
-            at += 1;
         }
+        None
     }
 
     /// Takes the `count` messages at the head, whose bodies have `body_bytes`, out of what is
@@ -120,49 +222,66 @@ impl Band {
         while left > 0 && self.given_back.pop_first().is_some() {
             left -= 1;
         }
-        self.cursor += left;
-        self.ready_bytes -= body_bytes;
+        if self.holes == 0 {
+            self.cursor += left;
+        } else {
+            for _ in 0..left {
+                let number = self.first_from_cursor();
+                self.holes -= number - self.cursor;
+                self.cursor = number + 1;
+            }
+        }
+        self.ready_bytes = self.ready_bytes.saturating_sub(body_bytes);
     }
 
     /// Puts a message that was taken back among the ready ones.
     pub fn give_back(&mut self, number: u64, back: GivenBack) {
-        if let Some(record) = self.record(number) {
+        if let Ok(record) = self.record(number) {
             self.ready_bytes += record.message.body.len() as u64;
-            self.given_back.insert(number, back);
         }
+        self.given_back.insert(number, back);
     }
 
     /// Settles taken messages from `first` to `last` for good; their chunks are recycled when
     /// nothing else lives in them.
     pub fn settle(&mut self, first: u64, last: u64) {
-        let mut from = first;
-        while from <= last {
-            let Some(at) = self.position(from) else {
-                return;
-            };
-            let chunk = &mut self.chunks[at];
-            let to = last.min(chunk.end() - 1);
-            let released_bytes = chunk.settle(from, to);
-            let unsettled = chunk.unsettled();
-            if at + 1 < self.chunks.len() {
-                self.closed_bytes -= released_bytes;
+        let mut at = self.after(first).saturating_sub(1);
+        while let Some(slot) = self.slots.get_mut(at)
+            && slot.first <= last
+        {
+            let (from, to) = (
+                first.max(slot.first),
+                last.min(slot.end().saturating_sub(1)),
+            );
+            if from > to || slot.end() == slot.first {
+                at += 1;
+                continue;
             }
-            if unsettled == 0 {
-                self.recycle(at);
+            let before_bytes = slot.memory_bytes();
+            slot.settle(from, to);
+            let after_bytes = slot.memory_bytes();
+            let is_done = slot.unsettled() == 0;
+            if !slot.is_open() {
+                self.closed_bytes -= before_bytes - after_bytes;
             }
-            from = to + 1;
+            if !is_done || !self.recycle(at) {
+                at += 1;
+            }
         }
     }
 
-    /// Drops everything that is ready, and says how much it was.
-    pub fn clear_ready(&mut self) -> u64 {
+    /// Drops everything that is ready, and says how much it was; `settled` hears which.
+    pub fn clear_ready(&mut self, mut settled: impl FnMut(u64, u64)) -> u64 {
         let ready = self.ready();
         for number in std::mem::take(&mut self.given_back).into_keys() {
+            settled(number, number);
             self.settle(number, number);
         }
         let (first, end) = (self.cursor, self.next);
         self.cursor = self.next;
+        self.holes = 0;
         if first < end {
+            settled(first, end - 1);
             self.settle(first, end - 1);
         }
         self.ready_bytes = 0;
@@ -172,24 +291,128 @@ impl Band {
     /// Gives back buffers that only a busy queue needs.
     pub fn shrink(&mut self) {
         self.spare = None;
-        if self.chunks.len() == 1 && self.chunks[0].unsettled() == 0 {
-            self.chunks[0].shrink(QUIET_CHUNK_BYTES);
+        if self.slots.len() == 1
+            && let Resident::Open(chunk) = &mut self.slots[0].resident
+            && chunk.len() == 0
+        {
+            chunk.shrink(QUIET_CHUNK_BYTES);
         }
+    }
+
+    /// At start: a chunk in a segment comes next.
+    pub fn restore_stored(&mut self, stored: Stored, settled: &Ranges) {
+        self.close_tail();
+        let mut slot = Slot::stored(stored.entry.first, stored.entry.records, stored);
+        let (first, end) = (slot.first, slot.end());
+        for (first, last) in settled.within(first, end - 1) {
+            slot.settle(first, last);
+        }
+        self.next = self.next.max(end);
+        if slot.unsettled() > 0 {
+            self.slots.push_back(slot);
+        }
+    }
+
+    /// At start: a message from the log comes next, unless a chunk in a segment has it already.
+    pub fn restore_message(
+        &mut self,
+        number: u64,
+        message: &Message<'_>,
+        expires_at_ms: u64,
+        logged_from: u64,
+    ) {
+        if number < self.next {
+            return;
+        }
+        let gap = number - self.next;
+        let is_open = self.slots.back().is_some_and(Slot::is_open);
+        if gap > LARGEST_GAP || !is_open {
+            self.close_tail();
+            self.next = number;
+        } else if gap > 0 {
+            let slot = self.tail();
+            if let Resident::Open(chunk) = &mut slot.resident {
+                let len = chunk.len();
+                chunk.append_settled(gap as u32);
+                slot.settled.settle(len, len + gap as u32 - 1);
+            }
+            self.next = number;
+            // The tail may be full, so that the message goes to a chunk of its own.
+        }
+        let tail = self.tail();
+        let logged_from = tail
+            .logged_from
+            .map_or(logged_from, |from| from.min(logged_from));
+        tail.logged_from = Some(logged_from);
+        self.append(message, expires_at_ms, Some(logged_from));
+    }
+
+    /// The numbers below `cursor` that are not settled.
+    pub fn unsettled_below(&self, cursor: u64) -> impl Iterator<Item = u64> {
+        let slots = self
+            .slots
+            .iter()
+            .take_while(move |slot| slot.first < cursor);
+        slots.flat_map(move |slot| {
+            (slot.first..slot.end().min(cursor)).filter(|number| !slot.is_settled(*number))
+        })
+    }
+
+    /// At start: how far the band has come.
+    pub fn restore_cursor(&mut self, next: u64, cursor: u64, given_back: BTreeMap<u64, GivenBack>) {
+        self.next = next.max(self.next);
+        self.cursor = cursor;
+        self.given_back = given_back;
+        let slots = self.slots.iter().filter(|slot| slot.end() > cursor);
+        let unsettled: u64 = slots
+            .map(|slot| {
+                if slot.first >= cursor {
+                    return u64::from(slot.unsettled());
+                }
+                let numbers = cursor..slot.end();
+                numbers.filter(|number| !slot.is_settled(*number)).count() as u64
+            })
+            .sum();
+        self.holes = self.next - cursor - unsettled;
+        let is_tail_last = self
+            .slots
+            .back()
+            .is_some_and(|slot| slot.end() == self.next);
+        if !is_tail_last {
+            // What is appended next must follow the last record of its chunk.
+            self.close_tail();
+        }
+    }
+
+    /// The index after the last slot that begins at or before a number.
+    fn after(&self, number: u64) -> usize {
+        self.slots.partition_point(|slot| slot.first <= number)
     }
 
     fn position(&self, number: u64) -> Option<usize> {
-        let after = self.chunks.partition_point(|chunk| chunk.first() <= number);
-        let at = after.checked_sub(1)?;
-        (number < self.chunks[at].end()).then_some(at)
+        let at = self.after(number).checked_sub(1)?;
+        (number < self.slots[at].end()).then_some(at)
     }
 
-    fn recycle(&mut self, at: usize) {
-        if at + 1 == self.chunks.len() {
-            self.chunks[at].reset(self.next);
-        } else if let Some(chunk) = self.chunks.remove(at) {
-            self.closed_bytes -= chunk.memory_bytes();
-            self.spare = Some(chunk);
+    /// Everything in the slot is settled. Says whether the slot is gone.
+    fn recycle(&mut self, at: usize) -> bool {
+        let next = self.next;
+        if let Some(slot) = self.slots.get_mut(at)
+            && let Resident::Open(chunk) = &mut slot.resident
+        {
+            chunk.reset();
+            let chunk = std::mem::take(chunk);
+            *slot = Slot::open(next, chunk);
+            return false;
         }
+        if let Some(slot) = self.slots.remove(at) {
+            self.closed_bytes -= slot.memory_bytes();
+            if let Some(mut chunk) = slot.into_chunk() {
+                chunk.reset();
+                self.spare = Some(chunk);
+            }
+        }
+        true
     }
 }
 
@@ -247,7 +470,7 @@ mod tests {
                             body: if bytes > 4096 { Body::Shared(&shared) } else { Body::Slice(&body) },
                             facts: Facts::PLAIN,
                         };
-                        band.append(&message, next);
+                        band.append(&message, next, None);
                         ready.insert(next, body);
                         next += 1;
                     }
@@ -283,7 +506,7 @@ mod tests {
                         }
                     }
                     Step::Clear => {
-                        prop_assert_eq!(band.clear_ready(), ready.len() as u64);
+                        prop_assert_eq!(band.clear_ready(|_, _| {}), ready.len() as u64);
                         ready.clear();
                     }
                     Step::Settle(_) | Step::GiveBack(_) => {}
@@ -292,7 +515,7 @@ mod tests {
                 prop_assert_eq!(band.ready_bytes(), ready.values().map(|body| body.len() as u64).sum::<u64>());
                 prop_assert_eq!(band.head().map(|(number, _)| number), ready.keys().next().copied());
                 for (&number, body) in ready.iter().chain(&taken) {
-                    let record = band.record(number);
+                    let record = band.record(number).ok();
                     prop_assert_eq!(record.map(|record| record.message.body.as_slice()), Some(&body[..]));
                     prop_assert_eq!(record.map(|record| record.expires_at_ms), Some(number));
                 }

@@ -1,6 +1,6 @@
 //! A chunk: messages one after the other in one byte buffer, the unit in which a queue keeps,
-//! finds, recycles (and later pages out) its messages. No object, no allocation and no reference
-//! count per message.
+//! finds, recycles and pages out its messages. No object, no allocation and no reference count per
+//! message.
 //!
 //! A record is a fixed header, exchange, routing key, properties, body; all lengths little-endian:
 //!
@@ -13,6 +13,7 @@
 use bytes::Bytes;
 
 use crate::broker::message::{Body, Facts, Message};
+use crate::store::segment::{ChunkParts, StoredChunk};
 
 /// A chunk is closed once its buffer has this many bytes.
 pub const CHUNK_BYTES: usize = 1 << 20;
@@ -34,56 +35,62 @@ pub struct Record<'a> {
     pub expires_at_ms: u64,
 }
 
-/// See the module. Records are numbered from `first` on without gaps.
+/// See the module. Records are found by their index.
 #[derive(Debug, Default)]
 pub struct Chunk {
-    first: u64,
     data: Vec<u8>,
     starts: Vec<u32>,
     blobs: Vec<(u32, Bytes)>,
     blob_bytes: usize,
-    unsettled: u32,
 }
 
 impl Chunk {
-    /// An empty chunk whose first record will be number `first`. `large` reserves the whole
-    /// buffer at once, which a queue that filled one before will need.
-    pub fn new(first: u64, large: bool) -> Self {
+    /// An empty chunk. `large` reserves the whole buffer at once, which a queue that filled one
+    /// before will need.
+    pub fn new(large: bool) -> Self {
         let data = if large {
             Vec::with_capacity(CHUNK_BYTES + CHUNK_BYTES / 8)
         } else {
             Vec::new()
         };
         Self {
-            first,
             data,
             ..Self::default()
         }
     }
 
-    /// Makes it an empty chunk from `first` on, keeping its buffers.
-    pub fn reset(&mut self, first: u64) {
-        self.first = first;
+    /// A chunk that was read from a segment.
+    pub fn from_stored(stored: StoredChunk) -> Self {
+        Self {
+            data: stored.data.to_vec(),
+            starts: stored.starts,
+            blob_bytes: stored.blobs.iter().map(|(_, blob)| blob.len()).sum(),
+            blobs: stored.blobs,
+        }
+    }
+
+    /// The chunk as a segment takes it.
+    pub fn parts(&self, band: u32, first: u64) -> ChunkParts<'_> {
+        ChunkParts {
+            band,
+            first,
+            data: &self.data,
+            starts: &self.starts,
+            blobs: &self.blobs,
+        }
+    }
+
+    /// Makes it an empty chunk, keeping its buffers.
+    pub fn reset(&mut self) {
         self.data.clear();
         self.starts.clear();
         self.blobs.clear();
         self.blob_bytes = 0;
-        self.unsettled = 0;
     }
 
-    /// The number of its first record.
-    pub fn first(&self) -> u64 {
-        self.first
-    }
-
-    /// The number after its last record.
-    pub fn end(&self) -> u64 {
-        self.first + self.starts.len() as u64
-    }
-
-    /// How many of its records are not settled.
-    pub fn unsettled(&self) -> u32 {
-        self.unsettled
+    /// How many records it has.
+    pub fn len(&self) -> u32 {
+        self.starts.len() as u32
     }
 
     /// Whether the next record goes to a new chunk.
@@ -111,7 +118,6 @@ impl Chunk {
     pub fn append(&mut self, message: &Message<'_>, expires_at_ms: u64) {
         let index = self.starts.len() as u32;
         self.starts.push(self.data.len() as u32);
-        self.unsettled += 1;
         let body_bytes = message.body.len();
         let (inline, shared) = match message.body {
             Body::Slice(bytes) => (bytes, 0),
@@ -148,10 +154,16 @@ impl Chunk {
         self.data.extend_from_slice(inline);
     }
 
-    /// The record of that number, which must lie in this chunk and not be settled.
-    pub fn record(&self, number: u64) -> Record<'_> {
-        let index = (number - self.first) as usize;
-        let data = &self.data[self.starts[index] as usize..];
+    /// Appends places for records that are settled already, so that those behind them have the
+    /// right index.
+    pub fn append_settled(&mut self, count: u32) {
+        let filled = self.starts.len() + count as usize;
+        self.starts.resize(filled, self.data.len() as u32);
+    }
+
+    /// The record at that index, which must be in this chunk and not be settled.
+    pub fn record(&self, index: u32) -> Record<'_> {
+        let data = &self.data[self.starts[index as usize] as usize..];
         let (header, rest) = data.split_at(HEADER_BYTES);
         let properties_bytes =
             u32::from_le_bytes([header[4], header[5], header[6], header[7]]) as usize;
@@ -167,7 +179,7 @@ impl Chunk {
         let body = if header[0] & SHARED == 0 {
             Body::Slice(&rest[..body_bytes])
         } else {
-            self.blob(index as u32)
+            self.blob(index)
                 .map_or(Body::Slice(&[]), |at| Body::Shared(&self.blobs[at].1))
         };
         Record {
@@ -186,24 +198,19 @@ impl Chunk {
         }
     }
 
-    /// Settles the records from `first` to `last`, both in this chunk and none settled before,
-    /// and says how many bytes of shared bodies it let go of.
-    pub fn settle(&mut self, first: u64, last: u64) -> usize {
-        self.unsettled -= (last - first + 1) as u32;
-        if self.blobs.is_empty() {
-            return 0;
-        }
-        let before = self.blob_bytes;
-        self.release_blobs((first - self.first) as u32, (last - self.first) as u32);
-        before - self.blob_bytes
+    /// Whether it has shared bodies.
+    pub fn has_blobs(&self) -> bool {
+        !self.blobs.is_empty()
     }
 
     fn blob(&self, index: u32) -> Option<usize> {
         self.blobs.binary_search_by_key(&index, |(at, _)| *at).ok()
     }
 
-    /// Lets go of settled records' shared bodies at once: they may be far larger than the chunk.
-    fn release_blobs(&mut self, from: u32, to: u32) {
+    /// Lets go of settled records' shared bodies at once, as they may be far larger than the chunk;
+    /// says how many bytes they had.
+    pub fn release_blobs(&mut self, from: u32, to: u32) -> usize {
+        let before = self.blob_bytes;
         let start = self.blobs.partition_point(|(at, _)| *at < from);
         for (_, bytes) in self.blobs[start..]
             .iter_mut()
@@ -212,5 +219,6 @@ impl Chunk {
             self.blob_bytes -= bytes.len();
             *bytes = Bytes::new();
         }
+        before - self.blob_bytes
     }
 }

@@ -183,17 +183,21 @@ impl Queue {
                 self.drop_expired(state, expired_by_ms, effects);
             }
             let Some(band) = state.top_band() else { return };
-            state.deliver_from(band, expired_by_ms, effects);
+            self.deliver_from(state, band, expired_by_ms, effects);
         }
     }
-}
 
-impl State {
     /// Deals out up to a slice of what is ready in one band, as far as the first that has expired.
-    fn deliver_from(&mut self, band: usize, expired_by_ms: u64, effects: &mut Effects) {
+    fn deliver_from(
+        &self,
+        state: &mut State,
+        band: usize,
+        expired_by_ms: u64,
+        effects: &mut Effects,
+    ) {
         let counted: Vec<(usize, Vec<u8>)>;
         let mut deliveries: SmallVec<[Delivery<'_>; SLICE]> = SmallVec::new();
-        self.bands[band].read_ready(|number, back, record| {
+        state.bands[band].read_ready(|number, back, record| {
             if record.expires_at_ms <= expired_by_ms {
                 return false;
             }
@@ -205,7 +209,7 @@ impl State {
             });
             deliveries.len() < SLICE
         });
-        if self.counts_deliveries {
+        if state.counts_deliveries {
             let came_back = deliveries.iter().enumerate();
             counted = came_back
                 .filter(|(_, delivery)| delivery.returns > 0)
@@ -220,7 +224,7 @@ impl State {
                 deliveries[*at].message.properties = properties;
             }
         }
-        let dealt = deal(&mut self.consumers, &mut self.turn, &deliveries, effects);
+        let dealt = deal(&mut state.consumers, &mut state.turn, &deliveries, effects);
         if dealt.count == 0 {
             return;
         }
@@ -235,16 +239,26 @@ impl State {
             .collect();
         drop(deliveries);
 
-        self.ready -= dealt.count as u64;
-        self.unacked += dealt.count as u64 - u64::from(dealt.settled.count_ones());
-        let band = &mut self.bands[band];
-        band.take_head(dealt.count as u64, body_bytes);
+        state.ready -= dealt.count as u64;
+        state.unacked += dealt.count as u64 - u64::from(dealt.settled.count_ones());
+        let queue = self.spec.id.0;
+        let mut log = self.log_of(state, effects);
+        let taken_from = &mut state.bands[band];
+        taken_from.take_head(dealt.count as u64, body_bytes);
+        if let Some(log) = &mut log
+            && (dealt.settled.count_ones() as usize) < dealt.count
+        {
+            log.delivered(queue, sequence_of(band, taken_from.cursor()));
+        }
         let settled = numbers
             .iter()
             .enumerate()
             .filter(|(at, _)| dealt.settled >> at & 1 == 1);
         settle_runs(settled.map(|(_, number)| *number), |first, last| {
-            band.settle(first, last)
+            taken_from.settle(first, last);
+            if let Some(log) = &mut log {
+                log.settled(queue, sequence_of(band, first), sequence_of(band, last));
+            }
         });
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use parking_lot::MutexGuard;
 
 use super::deliver::settle_runs;
-use super::{Overflow, Queue, State, band_of, number_of};
+use super::{Overflow, Queue, State, band_of, number_of, sequence_of};
 use crate::broker::Effects;
 use crate::broker::dead_letter::{DeadLetter, Reason};
 use crate::broker::message::{Facts, Message};
@@ -77,25 +77,47 @@ impl Queue {
         effects: &mut Effects,
     ) {
         if self.wants.dead_letter_exchange.is_some() {
-            effects.dead_letter(DeadLetter::new(self, Reason::MaxLength, message));
+            effects.dead_letter(DeadLetter::new(self, Reason::MaxLength, message, None));
         }
     }
 
-    /// A message that is about to be settled: its copy is dead-lettered if the queue asks for it.
-    pub(super) fn dead_letter(
+    /// Settles an unacked message that is given up: it is dead-lettered if the queue asks for that.
+    pub(super) fn give_up(
         self: &Arc<Self>,
-        state: &MutexGuard<'_, State>,
+        state: &mut MutexGuard<'_, State>,
         sequence: u64,
         reason: Reason,
         effects: &mut Effects,
     ) {
-        if self.wants.dead_letter_exchange.is_none() {
+        state.unacked -= 1;
+        let band = state.bands.get(band_of(sequence));
+        if self.wants.dead_letter_exchange.is_some()
+            && let Some(Ok(record)) = band.map(|band| band.record(number_of(sequence)))
+        {
+            self.move_on(state.is_logged, sequence, reason, &record.message, effects);
+            if let Some(band) = state.bands.get_mut(band_of(sequence)) {
+                band.settle(number_of(sequence), number_of(sequence));
+            }
             return;
         }
-        let band = state.bands.get(band_of(sequence));
-        if let Some(record) = band.and_then(|band| band.record(number_of(sequence))) {
-            effects.dead_letter(DeadLetter::new(self, reason, &record.message));
+        self.settle_logged(state, sequence, sequence, effects);
+    }
+
+    /// Copies a message that is given up, on its way to the dead-letter exchange. Where it is logged,
+    /// what it leaves here and what it becomes there are one record.
+    fn move_on(
+        self: &Arc<Self>,
+        is_logged: bool,
+        sequence: u64,
+        reason: Reason,
+        message: &Message<'_>,
+        effects: &mut Effects,
+    ) {
+        if is_logged {
+            effects.pending.begin(&self.spec.engine);
         }
+        let left = is_logged.then_some(sequence);
+        effects.dead_letter(DeadLetter::new(self, reason, message, left));
     }
 
     /// Sets the timer to when the head expires or the queue does, whichever comes first.
@@ -170,7 +192,8 @@ impl Queue {
             numbers.push(number);
             body_bytes += record.message.body.len() as u64;
             if dead_letters {
-                effects.dead_letter(DeadLetter::new(self, reason, &record.message));
+                let sequence = sequence_of(at, number);
+                self.move_on(state.is_logged, sequence, reason, &record.message, effects);
             }
             true
         });
@@ -180,6 +203,15 @@ impl Queue {
             band.settle(first, last)
         });
         state.ready -= numbers.len() as u64;
+        if !dead_letters && let Some(log) = self.log_of(state, effects) {
+            settle_runs(numbers.iter().copied(), |first, last| {
+                log.settled(
+                    self.spec.id.0,
+                    sequence_of(at, first),
+                    sequence_of(at, last),
+                );
+            });
+        }
     }
 }
 
@@ -189,6 +221,7 @@ impl State {
         let band = &self.bands[self.top_band()?];
         let (number, _) = band.head()?;
         band.record(number)
+            .ok()
             .map(|record| record.expires_at_ms)
             .filter(|at_ms| *at_ms != Facts::NEVER)
     }

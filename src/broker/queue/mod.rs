@@ -21,7 +21,10 @@ mod deliver;
 mod delivery_count;
 mod limits;
 mod publish;
+mod restored;
 mod settle;
+mod settled;
+mod slot;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
@@ -33,7 +36,9 @@ use self::consumers::Consumers;
 
 pub use self::arguments::{Overflow, QueueArguments, QueueType};
 pub use self::consumers::ConsumerId;
+pub(super) use self::restored::RestoredBand;
 
+use super::log::Pending;
 use super::sink::SinkRef;
 use super::{ConnectionId, Effects, Engine, Vhost};
 use crate::amqp::reply::{Exception, ReplyCode};
@@ -145,6 +150,8 @@ struct State {
     busy: bool,
     /// Whether any message that is here may expire.
     may_expire: bool,
+    /// Whether any message that is here was logged: what becomes of it is logged as well.
+    is_logged: bool,
     /// When the queue was last used, for x-expires.
     used_at_ms: u64,
     /// When the engine's timers wake this queue.
@@ -159,11 +166,11 @@ fn sequence_of(band: usize, number: u64) -> u64 {
     (band as u64) << BAND_SHIFT | number
 }
 
-fn band_of(sequence: u64) -> usize {
+pub(super) fn band_of(sequence: u64) -> usize {
     (sequence >> BAND_SHIFT) as usize
 }
 
-fn number_of(sequence: u64) -> u64 {
+pub(super) fn number_of(sequence: u64) -> u64 {
     sequence & ((1 << BAND_SHIFT) - 1)
 }
 
@@ -187,6 +194,7 @@ impl Queue {
             turn: Vec::new(),
             busy: false,
             may_expire: false,
+            is_logged: false,
             used_at_ms: spec.engine.clock.now_ms(),
             timer_ms: None,
             accounted_bytes: 0,
@@ -320,9 +328,14 @@ impl Queue {
     }
 
     /// Drops all ready messages and says how many.
-    pub fn purge(self: &Arc<Self>, _effects: &mut Effects) -> u64 {
+    pub fn purge(self: &Arc<Self>, effects: &mut Effects) -> u64 {
         let mut state = self.state.lock();
-        let purged = state.clear_ready();
+        let mut log = self.log_of(&state, effects);
+        let purged = state.clear_ready(|first, last| {
+            if let Some(log) = &mut log {
+                log.settled(self.spec.id.0, first, last);
+            }
+        });
         self.after(&mut state);
         purged
     }
@@ -367,7 +380,8 @@ impl Queue {
             return refusal("not empty");
         }
         self.deleted.store(true, Ordering::Release);
-        let dropped = state.clear_ready();
+        // The catalog forgets the queue, and so do all who read the log.
+        let dropped = state.clear_ready(|_, _| {});
         state.bands = vec![Band::default()];
         state.unacked = 0;
         for consumer in state.consumers.drain() {
@@ -429,6 +443,24 @@ impl Queue {
         Exception::new(ReplyCode::NotFound, text)
     }
 
+    /// Where to note what becomes of messages here; None if no message here was logged.
+    fn log_of<'e>(&self, state: &State, effects: &'e mut Effects) -> Option<&'e mut Pending> {
+        state.is_logged.then(|| {
+            effects.pending.begin(&self.spec.engine);
+            &mut effects.pending
+        })
+    }
+
+    /// Settles messages that nobody has unacked any more, one after the other in one band.
+    fn settle_logged(&self, state: &mut State, first: u64, last: u64, effects: &mut Effects) {
+        if let Some(log) = self.log_of(state, effects) {
+            log.settled(self.spec.id.0, first, last);
+        }
+        if let Some(band) = state.bands.get_mut(band_of(first)) {
+            band.settle(number_of(first), number_of(last));
+        }
+    }
+
     /// Delivers what can be delivered, then does what has to follow any change.
     fn run(self: &Arc<Self>, state: &mut MutexGuard<'_, State>, effects: &mut Effects) {
         self.deliver(state, effects);
@@ -439,6 +471,7 @@ impl Queue {
     fn after(self: &Arc<Self>, state: &mut MutexGuard<'_, State>) {
         if state.ready == 0 && state.unacked == 0 {
             state.may_expire = false;
+            state.is_logged = false;
         }
         self.set_timer(state);
         self.account(state);
@@ -468,10 +501,13 @@ impl State {
         self.bands.iter().map(Band::ready_bytes).sum()
     }
 
-    fn clear_ready(&mut self) -> u64 {
+    /// Drops what is ready; `settled` hears of which sequences.
+    fn clear_ready(&mut self, mut settled: impl FnMut(u64, u64)) -> u64 {
         let dropped = self.ready;
-        for band in &mut self.bands {
-            band.clear_ready();
+        for (at, band) in self.bands.iter_mut().enumerate() {
+            band.clear_ready(|first, last| {
+                settled(sequence_of(at, first), sequence_of(at, last));
+            });
         }
         self.ready = 0;
         dropped

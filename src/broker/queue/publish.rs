@@ -9,7 +9,8 @@ use smallvec::SmallVec;
 
 use super::band::Band;
 use super::deliver::{SLICE, deal};
-use super::{Overflow, Queue, State};
+use super::{Overflow, Queue, State, sequence_of};
+use crate::broker::log::{Place, Placement};
 use crate::broker::message::{Facts, Message};
 use crate::broker::{Delivery, Effects};
 
@@ -61,7 +62,7 @@ impl Queue {
             }
             if from < picked.len() {
                 let now_ms = self.spec.engine.clock.now_ms();
-                self.append(&mut state, picked, from..picked.len(), now_ms);
+                self.append(&mut state, picked, from..picked.len(), now_ms, effects);
                 self.deliver_as_of(&mut state, now_ms, effects);
             }
             self.drop_over_length(&mut state, effects);
@@ -89,7 +90,7 @@ impl Queue {
                 }
                 continue;
             }
-            self.append(state, picked, at..at + 1, now_ms);
+            self.append(state, picked, at..at + 1, now_ms, effects);
             if state.ready >= max_length || state.ready_bytes() >= max_bytes {
                 self.deliver_as_of(state, now_ms, effects);
             }
@@ -103,8 +104,11 @@ impl Queue {
         picked: Picked<'_>,
         range: Range<usize>,
         now_ms: u64,
+        effects: &mut Effects,
     ) {
         let count = range.len();
+        let log = self.spec.engine.log().filter(|_| self.spec.durable);
+        let logged_from = log.map(|log| log.safe_index() + 1);
         for at in range {
             let message = picked.get(at);
             let ttl_ms = self
@@ -122,7 +126,21 @@ impl Queue {
             if band >= state.bands.len() {
                 state.bands.resize_with(band + 1, Band::default);
             }
-            state.bands[band].append(message, expires_at_ms);
+            let logged_from = logged_from.filter(|_| message.facts.persistent);
+            let number = state.bands[band].append(message, expires_at_ms, logged_from);
+            if logged_from.is_some() {
+                state.is_logged = true;
+                effects.pending.begin(&self.spec.engine);
+                let place = Place {
+                    queue: self.spec.id.0,
+                    sequence: sequence_of(band, number),
+                };
+                let placement = Placement {
+                    place,
+                    expires_at_ms,
+                };
+                effects.pending.placed(picked.index(at), placement);
+            }
         }
         state.ready += count as u64;
     }

@@ -7,6 +7,7 @@ use super::band::GivenBack;
 use super::delivery_count::with_delivery_count;
 use super::{Queue, Returned, State, band_of, number_of, sequence_of};
 use crate::broker::dead_letter::Reason;
+use crate::broker::log::Place;
 use crate::broker::{Delivery, Effects};
 
 use super::consumers::ConsumerId;
@@ -40,6 +41,10 @@ impl Queue {
             .map_or(0, |record| record.message.body.len() as u64);
         state.ready -= 1;
         state.bands[band].take_head(1, body_bytes);
+        let cursor = sequence_of(band, state.bands[band].cursor());
+        if !no_ack && let Some(log) = self.log_of(&state, effects) {
+            log.delivered(self.spec.id.0, cursor);
+        }
         if state.may_expire {
             // What has expired behind it does not count as remaining.
             let now_ms = self.spec.engine.clock.now_ms();
@@ -47,7 +52,7 @@ impl Queue {
         }
         let remaining = state.ready;
         let counted;
-        if let Some(mut record) = state.bands[band].record(number) {
+        if let Ok(mut record) = state.bands[band].record(number) {
             if state.counts_deliveries && back.returns > 0 {
                 counted = with_delivery_count(record.message.properties, back.returns);
                 record.message.properties = &counted;
@@ -61,7 +66,8 @@ impl Queue {
             take(&delivery, remaining);
         }
         if no_ack {
-            state.bands[band].settle(number, number);
+            let sequence = sequence_of(band, number);
+            self.settle_logged(&mut state, sequence, sequence, effects);
         } else {
             state.unacked += 1;
         }
@@ -82,7 +88,8 @@ impl Queue {
             return;
         }
         for &(first, last) in ranges {
-            state.settle(first, last);
+            state.unacked -= last - first + 1;
+            self.settle_logged(&mut state, first, last, effects);
         }
         state.resume(resume);
         self.run(&mut state, effects);
@@ -109,9 +116,17 @@ impl Queue {
                 .delivery_limit
                 .is_some_and(|limit| returns > limit)
             {
-                self.dead_letter(&state, message.sequence, Reason::DeliveryLimit, effects);
-                state.settle(message.sequence, message.sequence);
+                self.give_up(&mut state, message.sequence, Reason::DeliveryLimit, effects);
                 continue;
+            }
+            if returns > message.returns
+                && let Some(log) = self.log_of(&state, effects)
+            {
+                let place = Place {
+                    queue: self.spec.id.0,
+                    sequence: message.sequence,
+                };
+                log.returned(place, returns);
             }
             let back = GivenBack {
                 returns,
@@ -144,8 +159,7 @@ impl Queue {
             return;
         }
         for message in returned {
-            self.dead_letter(&state, message.sequence, Reason::Rejected, effects);
-            state.settle(message.sequence, message.sequence);
+            self.give_up(&mut state, message.sequence, Reason::Rejected, effects);
         }
         state.resume(resume);
         self.run(&mut state, effects);
@@ -153,14 +167,6 @@ impl Queue {
 }
 
 impl State {
-    /// Settles unacked messages of one band.
-    fn settle(&mut self, first: u64, last: u64) {
-        if let Some(band) = self.bands.get_mut(band_of(first)) {
-            band.settle(number_of(first), number_of(last));
-            self.unacked -= last - first + 1;
-        }
-    }
-
     fn resume(&mut self, consumers: &[ConsumerId]) {
         for consumer in consumers {
             self.consumers.has_room(*consumer);

@@ -2,18 +2,29 @@
 //!
 //! In: ranges of publish tags, each with the point of durability that it waits for and the tags
 //! in it that a queue refused. Out: acks and nacks in the order of the tags, so that one `multiple`
-//! ack may stand for everything below it. Today nothing needs to wait ([`SafePoint::NOW`]); a
-//! journal will hand out later points and call [`Confirms::release`] when they are reached.
+//! ack may stand for everything below it.
 
 use std::collections::VecDeque;
 
-/// A point of the journal's watermark.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct SafePoint(pub u64);
+/// What has to be stored before publishes count as safe: records of the log and transactions of the
+/// catalog, up to these.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct SafePoint {
+    pub log_index: u64,
+    pub revision: u64,
+}
 
 impl SafePoint {
     /// Safe at once: nothing of it has to be on the disk.
-    pub const NOW: Self = Self(0);
+    pub const NOW: Self = Self {
+        log_index: 0,
+        revision: 0,
+    };
+
+    /// Whether it is behind what was reached.
+    fn is_reached(self, reached: Self) -> bool {
+        self.log_index <= reached.log_index && self.revision <= reached.revision
+    }
 }
 
 /// A basic.ack or basic.nack to a publisher.
@@ -34,29 +45,12 @@ struct Waiting {
 }
 
 /// See the module.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Confirms {
-    next_tag: u64,
     waiting: VecDeque<Waiting>,
 }
 
-impl Default for Confirms {
-    fn default() -> Self {
-        Self {
-            next_tag: 1,
-            waiting: VecDeque::new(),
-        }
-    }
-}
-
 impl Confirms {
-    /// The tag of the next publish.
-    pub fn next_tag(&mut self) -> u64 {
-        let tag = self.next_tag;
-        self.next_tag += 1;
-        tag
-    }
-
     /// Whether something was handed over and not answered yet.
     pub fn has_waiting(&self) -> bool {
         !self.waiting.is_empty()
@@ -92,9 +86,8 @@ impl Confirms {
         let mut confirmed = 0;
         // Acks that wait to be covered by a later one of the same round.
         let mut run: Option<(u64, u64)> = None;
-        let mut send_run = |run: Option<(u64, u64)>, send: &mut dyn FnMut(Confirm)| {
+        let send_run = |run: Option<(u64, u64)>, send: &mut dyn FnMut(Confirm)| {
             if let Some((first, last)) = run {
-                confirmed += last - first + 1;
                 send(Confirm::Ack {
                     tag: last,
                     multiple: last > first,
@@ -104,11 +97,12 @@ impl Confirms {
         while self
             .waiting
             .front()
-            .is_some_and(|waiting| waiting.safe_at <= reached)
+            .is_some_and(|waiting| waiting.safe_at.is_reached(reached))
         {
             let Some(waiting) = self.waiting.pop_front() else {
                 break;
             };
+            confirmed += waiting.last - waiting.first + 1 - waiting.refused.len() as u64;
             let mut first = waiting.first;
             for tag in waiting.refused {
                 if tag > first {
@@ -128,6 +122,17 @@ impl Confirms {
         send_run(run, &mut send);
         confirmed
     }
+
+    /// What is not safe by now never will be: says what to send.
+    pub fn fail(&mut self, send: impl FnOnce(Confirm)) {
+        let waiting = std::mem::take(&mut self.waiting);
+        if let (Some(first), Some(last)) = (waiting.front(), waiting.back()) {
+            send(Confirm::Nack {
+                tag: last.last,
+                multiple: last.last > first.first,
+            });
+        }
+    }
 }
 
 #[cfg(test)]
@@ -138,9 +143,16 @@ mod tests {
 
     use super::*;
 
+    fn point(log_index: u64) -> SafePoint {
+        SafePoint {
+            log_index,
+            revision: 0,
+        }
+    }
+
     fn sent(confirms: &mut Confirms, reached: u64) -> Vec<Confirm> {
         let mut sent = Vec::new();
-        confirms.release(SafePoint(reached), |confirm| sent.push(confirm));
+        confirms.release(point(reached), |confirm| sent.push(confirm));
         sent
     }
 
@@ -194,6 +206,40 @@ mod tests {
         );
     }
 
+    #[test]
+    fn what_waits_for_the_catalog_waits() {
+        let mut confirms = Confirms::default();
+        let safe_at = SafePoint {
+            log_index: 1,
+            revision: 1,
+        };
+        confirms.handed_over(1, 2, vec![], safe_at);
+        assert_eq!(sent(&mut confirms, 9), []);
+        let mut last = None;
+        assert_eq!(confirms.release(safe_at, |confirm| last = Some(confirm)), 2);
+        let expected = Confirm::Ack {
+            tag: 2,
+            multiple: true,
+        };
+        assert_eq!(last, Some(expected));
+    }
+
+    #[test]
+    fn what_can_not_become_safe_is_refused() {
+        let mut confirms = Confirms::default();
+        confirms.handed_over(1, 2, vec![], point(1));
+        confirms.handed_over(3, 3, vec![], point(2));
+        assert_eq!(sent(&mut confirms, 1).len(), 1);
+        let mut last = None;
+        confirms.fail(|confirm| last = Some(confirm));
+        let expected = Confirm::Nack {
+            tag: 3,
+            multiple: false,
+        };
+        assert_eq!(last, Some(expected));
+        assert!(!confirms.has_waiting());
+    }
+
     /// Batches: (length, which of it is refused, how much later it is safe).
     type Batches = Vec<(u64, BTreeSet<u64>, u64)>;
 
@@ -212,15 +258,16 @@ mod tests {
             let mut confirms = Confirms::default();
             let (mut outstanding, mut refused_all) = (BTreeSet::new(), BTreeSet::new());
             let mut safe_at_of = std::collections::BTreeMap::new();
-            let mut point = 0;
+            let (mut safe_at, mut next_tag) = (0, 1);
             for (length, refused, later) in batches {
-                point += later;
-                let tags: Vec<u64> = (0..length).map(|_| confirms.next_tag()).collect();
+                safe_at += later;
+                let tags: Vec<u64> = (next_tag..next_tag + length).collect();
+                next_tag += length;
                 let refused: Vec<u64> = tags.iter().copied().filter(|tag| refused.contains(&(tag - tags[0]))).collect();
                 outstanding.extend(tags.iter().copied());
-                safe_at_of.extend(tags.iter().map(|tag| (*tag, point)));
+                safe_at_of.extend(tags.iter().map(|tag| (*tag, safe_at)));
                 refused_all.extend(refused.iter().copied());
-                confirms.handed_over(tags[0], tags[tags.len() - 1], refused, SafePoint(point));
+                confirms.handed_over(tags[0], tags[tags.len() - 1], refused, point(safe_at));
             }
             let mut reached = 0;
             for step in rounds.into_iter().chain([u64::MAX / 2]) {

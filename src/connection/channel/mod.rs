@@ -3,7 +3,8 @@
 //! ```text
 //! publishes ──▶ publish.rs ──▶ read_batch.rs ──▶ queues        (content.rs: those in pieces;
 //!                   │              │                            message_checks.rs, sender_selected.rs,
-//!               route_cache.rs     └─▶ confirms.rs ──▶ client   tx.rs: special ones)
+//!               route_cache.rs     └─▶ confirmer.rs ──▶ client  tx.rs: special ones)
+//!                                    (confirms.rs)
 //!
 //! consume.rs ──▶ slots.rs ◀── delivery.rs ◀── queues (and get.rs, reply_to.rs)
 //!                                 │
@@ -17,6 +18,7 @@
 //! done together; everything else comes after what was gathered before it. The checks, their
 //! order and their texts are RabbitMQ's.
 
+mod confirmer;
 mod confirms;
 mod consume;
 mod content;
@@ -41,7 +43,7 @@ use std::sync::Arc;
 
 pub use self::read_batch::ReadBatch;
 
-use self::confirms::Confirms;
+use self::confirmer::Confirmer;
 use self::content::Assembly;
 use self::delivery::Deliveries;
 use self::read_batch::Gathering;
@@ -65,7 +67,8 @@ pub struct Channel {
     assembly: Assembly,
     routes: RouteCache,
     /// In confirm mode.
-    confirms: Option<Confirms>,
+    confirmer: Option<Arc<Confirmer>>,
+    next_publish_tag: u64,
     /// In tx mode.
     transaction: Option<Transaction>,
     /// For consumers yet to come; 0 is no limit.
@@ -88,7 +91,8 @@ impl Channel {
             deliveries: Deliveries::new(number, shared),
             assembly: Assembly::default(),
             routes: RouteCache::default(),
-            confirms: None,
+            confirmer: None,
+            next_publish_tag: 1,
             transaction: None,
             prefetch: 0,
             last_declared: ShortStr::default(),
@@ -211,6 +215,9 @@ impl Channel {
     pub fn close(&mut self) {
         if !std::mem::take(&mut self.is_open) {
             return;
+        }
+        if let Some(confirmer) = &self.confirmer {
+            confirmer.close();
         }
         let mut effects = Effects::new();
         self.stop_replies();

@@ -16,18 +16,16 @@ use bytes::Bytes;
 use smallvec::SmallVec;
 
 use super::Channel;
-use super::confirms::{Confirm, SafePoint};
+use super::confirmer::{self, Confirmer};
 use super::content::{Assembled, check_size};
-use super::content_frames::{self, short_str};
 use super::message_checks::{self, Checked};
-use super::read_batch::{Gathering, Kept, ReadBatch};
+use super::read_batch::{Gathering, HandedOver, Kept, ReadBatch};
 use super::reply_to::{self, ReplyConsumer};
 use super::route_cache::Targets;
 use super::sender_selected::{self, SenderSelected};
 use super::tx;
-use crate::amqp::encode;
 use crate::amqp::frame::WholePublish;
-use crate::amqp::method::{Method, basic, confirm};
+use crate::amqp::method::confirm;
 use crate::amqp::properties::Properties;
 use crate::amqp::reply::{Exception, ReplyCode};
 use crate::auth::Permission;
@@ -122,12 +120,9 @@ impl Channel {
             let is_routed = !targets.is_empty();
             if is_routed {
                 batch.push(message, targets);
+                self.published(true, batch);
             } else {
                 self.nowhere(mandatory, &message, batch);
-            }
-            self.published(is_routed, batch);
-            if mandatory && !is_routed {
-                self.confirm_gathered(batch);
             }
             return Ok(());
         }
@@ -274,19 +269,12 @@ impl Channel {
             batch.published += 1;
             return transaction.publish(tx::Publish::of(&whole, queues, mandatory));
         }
-        let is_routed = !queues.is_empty();
-        if is_routed {
+        if !queues.is_empty() {
             let targets = self.number_queues(&queues, batch);
             batch.push_kept(message, kept, &targets);
+            self.published(true, batch);
         } else {
-            if mandatory {
-                self.confirm_gathered(batch);
-            }
-            self.unroutable(mandatory, &whole);
-        }
-        self.published(is_routed, batch);
-        if mandatory && !is_routed {
-            self.confirm_gathered(batch);
+            self.publish_unroutable(mandatory, &whole, batch);
         }
         Ok(())
     }
@@ -375,18 +363,31 @@ impl Channel {
                 &mut batch.effects,
             );
         }
-        if mandatory {
-            self.confirm_gathered(batch);
-        }
-        self.unroutable(mandatory, message);
+        self.publish_unroutable(mandatory, message, batch);
     }
 
-    /// Confirms at once what was published so far. Done before and after a return: clients take the
-    /// confirm that follows a return for the returned message's own, as it is with RabbitMQ.
-    fn confirm_gathered(&mut self, batch: &mut Gathering<'_>) {
-        if self.confirms.is_some() {
-            self.hand_over(batch);
-            self.send_confirms();
+    /// A message that reaches no queue is returned if it is mandatory, or dropped. On a channel with
+    /// confirms it counts as confirmed; one that is returned is confirmed at once, whatever was
+    /// published before it and is not safe yet.
+    fn publish_unroutable(
+        &mut self,
+        mandatory: bool,
+        message: &Message<'_>,
+        batch: &mut Gathering<'_>,
+    ) {
+        if !mandatory || self.confirmer.is_none() {
+            self.unroutable(mandatory, message);
+            self.published(false, batch);
+            return;
+        }
+        self.hand_over(batch);
+        self.send_confirms();
+        batch.published += 1;
+        let tag = self.take_publish_tag();
+        if let Some(confirmer) = &self.confirmer {
+            confirmer.return_and_confirm(tag, message);
+            let metrics = self.shared.broker.metrics();
+            metrics.messages_unroutable_returned.add(1);
         }
     }
 
@@ -398,23 +399,23 @@ impl Channel {
             return;
         }
         metrics.messages_unroutable_returned.add(1);
-        let method = Method::BasicReturn(basic::Return {
-            reply_code: ReplyCode::NoRoute.number(),
-            reply_text: ReplyCode::NoRoute.name().into(),
-            exchange: short_str(message.exchange),
-            routing_key: short_str(message.routing_key),
-        });
         let mut pending = self.shared.outgoing.lock();
-        encode::method_frame(&mut pending.frames, self.number, &method);
-        content_frames::write(&mut pending, self.number, self.shared.frame_max, message);
+        confirmer::write_return(&mut pending, &self.shared, self.number, message);
+    }
+
+    #[inline]
+    fn take_publish_tag(&mut self) -> u64 {
+        let tag = self.next_publish_tag;
+        self.next_publish_tag += 1;
+        tag
     }
 
     /// Counts a publish, and hands over when enough has gathered.
     #[inline]
     fn published(&mut self, is_routed: bool, batch: &mut Gathering<'_>) {
         batch.published += 1;
-        if let Some(confirms) = &mut self.confirms {
-            batch.used_tag(confirms.next_tag(), is_routed);
+        if self.confirmer.is_some() {
+            batch.used_tag(self.take_publish_tag(), is_routed);
         }
         if batch.is_full() {
             self.hand_over(batch);
@@ -423,14 +424,18 @@ impl Channel {
 
     /// Gives what was gathered to the queues.
     pub(super) fn hand_over(&mut self, batch: &mut Gathering<'_>) {
-        let refused = batch.hand_over(self.routes.queues());
-        self.shared
-            .broker
-            .metrics()
+        let engine = &self.shared.broker.engine;
+        let HandedOver { refused, logged } = batch.hand_over(self.routes.queues(), engine);
+        let metrics = self.shared.broker.metrics();
+        metrics
             .messages_published
             .add(std::mem::take(&mut batch.published));
-        if let (Some(confirms), Some((first, last))) = (&mut self.confirms, batch.confirms.take()) {
-            confirms.handed_over(first, last, refused, SafePoint::NOW);
+        if let (Some(confirmer), Some((first, last))) = (&self.confirmer, batch.confirms.take()) {
+            match logged {
+                Ok(log_index) => confirmer.handed_over(first, last, refused, log_index),
+                // The log has failed: nothing can be promised any more.
+                Err(_) => confirmer.handed_over(first, last, (first..=last).collect(), None),
+            }
         }
     }
 
@@ -439,40 +444,17 @@ impl Channel {
             let text = "cannot switch from tx to confirm mode";
             return Err(Exception::new(ReplyCode::PreconditionFailed, text));
         }
-        self.confirms.get_or_insert_default();
+        let (number, shared) = (self.number, &self.shared);
+        self.confirmer
+            .get_or_insert_with(|| Confirmer::new(number, shared));
         self.reply_unless(select.no_wait, confirm::SelectOk);
         Ok(())
     }
 
     /// Confirms what is safe.
     pub(super) fn send_confirms(&mut self) {
-        let Some(confirms) = self
-            .confirms
-            .as_mut()
-            .filter(|confirms| confirms.has_waiting())
-        else {
-            return;
-        };
-        let mut pending = self.shared.outgoing.lock();
-        let confirmed = confirms.release(SafePoint::NOW, |confirm| {
-            let method = match confirm {
-                Confirm::Ack { tag, multiple } => Method::BasicAck(basic::Ack {
-                    delivery_tag: tag,
-                    multiple,
-                }),
-                Confirm::Nack { tag, multiple } => Method::BasicNack(basic::Nack {
-                    delivery_tag: tag,
-                    multiple,
-                    requeue: false,
-                }),
-            };
-            encode::method_frame(&mut pending.frames, self.number, &method);
-        });
-        drop(pending);
-        self.shared
-            .broker
-            .metrics()
-            .messages_confirmed
-            .add(confirmed);
+        if let Some(confirmer) = &self.confirmer {
+            confirmer.send();
+        }
     }
 }

@@ -15,7 +15,8 @@ use bytes::Bytes;
 
 use super::settle::Settling;
 use crate::amqp::table::ShortStr;
-use crate::broker::{Body, Effects, Message, Queue};
+use crate::broker::log::AppendError;
+use crate::broker::{Body, Effects, Engine, Message, Queue};
 
 /// So many messages are handed over at the latest...
 const MAX_MESSAGES: usize = 1024;
@@ -54,7 +55,15 @@ pub(super) struct Gathering<'a> {
     pub effects: Effects,
 }
 
-/// Gathering of a message that do not lie in the read buffer.
+/// What became of the messages that were handed over.
+pub(super) struct HandedOver {
+    /// The publish tags of messages that a full queue refused, once per queue that did.
+    pub refused: Vec<u64>,
+    /// The log's index by which the others are safe; None if nothing has to be logged.
+    pub logged: Result<Option<u64>, AppendError>,
+}
+
+/// Parts of a message that do not lie in the read buffer.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Kept {
     /// Exchange and routing key.
@@ -175,13 +184,15 @@ impl<'a> Gathering<'a> {
         self.confirms = Some((first, tag));
     }
 
-    /// Gives all messages to their queues, of which `queues` are those that have numbers. Says the
-    /// publish tags of messages that a full queue refused, once per queue that did.
-    pub fn hand_over(&mut self, queues: &[Arc<Queue>]) -> Vec<u64> {
+    /// Gives all messages to their queues, of which `queues` are those that have numbers, and to the
+    /// log what has to survive.
+    pub fn hand_over(&mut self, queues: &[Arc<Queue>], engine: &Engine) -> HandedOver {
         let mut refused = Vec::new();
+        let logged;
         if self.kept.is_empty() {
             let messages = std::mem::take(&mut self.messages);
             self.publish(&messages, queues, &mut refused);
+            logged = self.effects.log_published(engine, &messages);
             self.messages = messages;
         } else {
             let kept = std::mem::take(&mut self.kept);
@@ -192,12 +203,13 @@ impl<'a> Gathering<'a> {
                 }
             }
             self.publish(&whole, queues, &mut refused);
+            logged = self.effects.log_published(engine, &whole);
             drop(whole);
             self.kept = kept;
         }
         self.messages.clear();
         self.forget();
-        refused
+        HandedOver { refused, logged }
     }
 
     fn publish(&mut self, messages: &[Message<'_>], queues: &[Arc<Queue>], refused: &mut Vec<u64>) {
@@ -297,7 +309,7 @@ mod tests {
     use crate::amqp::table::FieldTable;
     use crate::broker::message::SHARED_BODY_BYTES;
     use crate::broker::queue::{ConsumerSpec, QueueSpec};
-    use crate::broker::{Delivery, Engine, Facts, QueueId, Sink, Taken};
+    use crate::broker::{Delivery, Facts, QueueId, Sink, Taken};
 
     /// What was seen of a message: names, properties, body.
     type Seen = (String, String, Vec<u8>, Vec<u8>);
@@ -428,9 +440,9 @@ mod tests {
                         expected[target as usize].push((exchange.into(), key.clone(), vec![0, 0], body.clone()));
                     }
                 }
-                prop_assert!(batch.0.hand_over(&queues).is_empty());
+                prop_assert!(batch.0.hand_over(&queues, &engine).refused.is_empty());
                 prop_assert!(batch.0.is_empty());
-                prop_assert!(batch.0.hand_over(&queues).is_empty());
+                prop_assert!(batch.0.hand_over(&queues, &engine).refused.is_empty());
             }
             for (collector, expected) in collectors.iter().zip(expected) {
                 prop_assert_eq!(&*collector.0.lock(), &expected);
@@ -456,7 +468,7 @@ mod tests {
             batch.0.used_tag(tag, !targets.is_empty());
         }
         assert_eq!(batch.0.confirms, Some((5, 9)));
-        assert_eq!(batch.0.hand_over(&queues), [8, 9]);
+        assert_eq!(batch.0.hand_over(&queues, &engine).refused, [8, 9]);
         assert_eq!(queues[1].counts().ready, 2);
     }
 

@@ -131,7 +131,7 @@ impl Transaction {
 
 impl Channel {
     pub(super) fn tx_select(&mut self) -> Result<(), Exception> {
-        if self.confirms.is_some() {
+        if self.confirmer.is_some() {
             return Err(precondition_failed("cannot switch from confirm to tx mode"));
         }
         let engine = &self.shared.broker.engine;

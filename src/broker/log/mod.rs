@@ -1,0 +1,99 @@
+//! What the engine asks of durability, and nothing else: append a batch of records, learn when it is
+//! safe, hear of pressure. A journal stands behind it; tests use [`MemoryLog`]; a replicated log may
+//! stand there one day.
+//!
+//! ```text
+//! queues ─▶ effects ─▶ pending.rs (gathered under queue locks) ─▶ Log::append ─▶ journal
+//!                        flights.rs: what is gathered and not yet appended
+//! journal ─▶ replay.rs ─▶ queues, at start
+//! ```
+
+mod flights;
+mod memory;
+mod pending;
+mod ranges;
+mod replay;
+
+use std::sync::Arc;
+
+pub use self::flights::{Flight, Flights};
+pub use self::memory::{MemoryLog, OwnedRecord};
+pub(super) use self::pending::Pending;
+pub(super) use self::ranges::Ranges;
+pub(super) use self::replay::BandReplay;
+pub use self::replay::Replay;
+pub use crate::store::journal::{AppendError, NewMessage, Place, Placement, SafeListener, Safety};
+use crate::store::journal::{Batch, Journal};
+
+/// Takes the records of one batch, in order.
+pub trait Records {
+    /// A message with its places, and what it settles.
+    ///
+    /// # Errors
+    /// [`AppendError::TooLarge`]; nothing of it is taken then.
+    fn message(&mut self, message: &NewMessage<'_>) -> Result<(), AppendError>;
+
+    /// Messages of a queue are done with: first and last sequence of each range.
+    fn settle(&mut self, queue: u64, ranges: &[(u64, u64)]);
+
+    /// Everything below `sequence`, in its band, was delivered at least once.
+    fn cursor(&mut self, queue: u64, sequence: u64);
+
+    /// A message was given back, `returns` times by now in a way that counts.
+    fn returned(&mut self, place: Place, returns: u32);
+}
+
+/// See the module. Indices of records grow without gaps.
+pub trait Log: Send + Sync {
+    /// Appends the records that `encode` gives, and says the index of the last one. Never waits for
+    /// the disk.
+    ///
+    /// # Errors
+    /// See [`AppendError`]; none of the records will ever be safe then.
+    fn append(&self, encode: &mut dyn FnMut(&mut dyn Records)) -> Result<u64, AppendError>;
+
+    /// Everything up to it is safe.
+    fn safe_index(&self) -> u64;
+
+    /// Calls `listener` once everything up to `index` is safe, or can't be any more.
+    fn notify_when_safe(&self, index: u64, listener: Arc<dyn SafeListener>) -> Safety;
+
+    /// Whether publishers should wait.
+    fn has_pressure(&self) -> bool;
+}
+
+impl Records for Batch<'_> {
+    fn message(&mut self, message: &NewMessage<'_>) -> Result<(), AppendError> {
+        Batch::message(self, message).map(|_| ())
+    }
+
+    fn settle(&mut self, queue: u64, ranges: &[(u64, u64)]) {
+        Batch::settle(self, queue, ranges);
+    }
+
+    fn cursor(&mut self, queue: u64, sequence: u64) {
+        Batch::cursor(self, queue, sequence);
+    }
+
+    fn returned(&mut self, place: Place, returns: u32) {
+        Batch::returned(self, place, returns);
+    }
+}
+
+impl Log for Journal {
+    fn append(&self, encode: &mut dyn FnMut(&mut dyn Records)) -> Result<u64, AppendError> {
+        Journal::append(self, |batch| encode(batch))
+    }
+
+    fn safe_index(&self) -> u64 {
+        Journal::safe_index(self)
+    }
+
+    fn notify_when_safe(&self, index: u64, listener: Arc<dyn SafeListener>) -> Safety {
+        Journal::notify_when_safe(self, index, listener)
+    }
+
+    fn has_pressure(&self) -> bool {
+        Journal::has_pressure(self)
+    }
+}

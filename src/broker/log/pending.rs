@@ -1,0 +1,157 @@
+//! What calls into durable queues have changed and the log does not have yet. It gathers under the
+//! queues' locks and is appended once they are released, before any client hears of the changes.
+
+use std::sync::Arc;
+
+use super::{AppendError, Flight, Log, NewMessage, Place, Placement, Records};
+use crate::broker::Engine;
+use crate::broker::message::Message;
+
+/// See the module.
+#[derive(Default)]
+pub struct Pending {
+    flight: Option<Flight>,
+    log: Option<Arc<dyn Log>>,
+    /// Where messages of the batch that is being published went: index in the batch, place.
+    placements: Vec<(u32, Placement)>,
+    settles: Vec<(u64, (u64, u64))>,
+    cursors: Vec<(u64, u64)>,
+    returned: Vec<(Place, u32)>,
+    /// Kept to reuse their allocations.
+    places: Vec<Placement>,
+    ranges: Vec<(u64, u64)>,
+}
+
+/// Where a sequence keeps its band.
+const BAND_SHIFT: u32 = 56;
+
+impl Pending {
+    /// A durable queue is about to change.
+    pub fn begin(&mut self, engine: &Engine) {
+        if self.flight.is_none()
+            && let Some(log) = engine.log()
+        {
+            self.flight = Some(engine.flights.begin());
+            self.log = Some(Arc::clone(log));
+        }
+    }
+
+    /// The message at `index` of the batch got a place.
+    #[inline]
+    pub fn placed(&mut self, index: u32, placement: Placement) {
+        self.placements.push((index, placement));
+    }
+
+    /// Messages of a queue, one after the other in one band, are done with.
+    #[inline]
+    pub fn settled(&mut self, queue: u64, first: u64, last: u64) {
+        match self.settles.last_mut() {
+            Some((same, range)) if *same == queue && range.1 + 1 == first => range.1 = last,
+            _ => self.settles.push((queue, (first, last))),
+        }
+    }
+
+    /// Everything below `sequence` in its band was delivered.
+    pub fn delivered(&mut self, queue: u64, sequence: u64) {
+        match self.cursors.last_mut() {
+            Some((same, before))
+                if *same == queue && *before >> BAND_SHIFT == sequence >> BAND_SHIFT =>
+            {
+                *before = sequence;
+            }
+            _ => self.cursors.push((queue, sequence)),
+        }
+    }
+
+    /// A message was given back in a way that counts.
+    pub fn returned(&mut self, place: Place, returns: u32) {
+        self.returned.push((place, returns));
+    }
+
+    /// Whether a message of the batch that is being published got a place.
+    pub fn has_placements(&self) -> bool {
+        !self.placements.is_empty()
+    }
+
+    /// Appends the messages that got places, each once; says the index by which they are safe.
+    ///
+    /// # Errors
+    /// See [`AppendError`].
+    pub fn append_messages(
+        &mut self,
+        log: &Arc<dyn Log>,
+        batch: &[Message<'_>],
+        settles: &[Place],
+    ) -> Result<u64, AppendError> {
+        // Each queue's are in order already.
+        if !self.placements.is_sorted_by_key(|(index, _)| *index) {
+            self.placements.sort_by_key(|(index, _)| *index);
+        }
+        let Self {
+            placements, places, ..
+        } = self;
+        let mut refused = None;
+        let appended = log.append(&mut |records| {
+            for run in placements.chunk_by(|one, next| one.0 == next.0) {
+                let Some(message) = run.first().and_then(|(at, _)| batch.get(*at as usize)) else {
+                    continue;
+                };
+                places.clear();
+                places.extend(run.iter().map(|(_, placement)| *placement));
+                let record = NewMessage {
+                    persistent: message.facts.persistent,
+                    priority: message.facts.priority,
+                    placements: places,
+                    settles,
+                    exchange: message.exchange,
+                    routing_key: message.routing_key,
+                    properties: message.properties,
+                    body: message.body.as_slice(),
+                };
+                if let Err(error) = records.message(&record) {
+                    refused = Some(error);
+                }
+            }
+        });
+        placements.clear();
+        match refused {
+            Some(error) => Err(error),
+            None => appended,
+        }
+    }
+
+    /// Appends everything else that gathered.
+    pub fn append_rest(&mut self) {
+        let is_empty =
+            self.settles.is_empty() && self.cursors.is_empty() && self.returned.is_empty();
+        if !is_empty && let Some(log) = self.log.clone() {
+            // What can't be appended is not promised to anybody: it will come back.
+            let _ = log.append(&mut |records| self.encode(records));
+        }
+        self.settles.clear();
+        self.cursors.clear();
+        self.returned.clear();
+    }
+
+    /// Everything is appended.
+    pub fn land(&mut self) {
+        self.flight = None;
+        self.log = None;
+    }
+
+    fn encode(&mut self, records: &mut dyn Records) {
+        for run in self.settles.chunk_by(|one, next| one.0 == next.0) {
+            self.ranges.clear();
+            self.ranges.extend(run.iter().map(|(_, range)| *range));
+            if let Some((queue, _)) = run.first() {
+                records.settle(*queue, &self.ranges);
+            }
+        }
+        for (queue, sequence) in &self.cursors {
+            records.cursor(*queue, *sequence);
+        }
+        for (place, returns) in &self.returned {
+            records.returned(*place, *returns);
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! A slot: one chunk's place in its band, wherever the chunk is: being filled, in memory, in a
+//! segment, or both of the latter.
+
+use std::sync::Arc;
+
+use super::chunk::{Chunk, Record};
+use super::settled::Settled;
+use crate::broker::pager::Stored;
+
+/// See the module. Its records are numbered from `first` on without gaps.
+#[derive(Debug)]
+pub struct Slot {
+    pub first: u64,
+    pub settled: Settled,
+    pub resident: Resident,
+    /// Where it is in a segment.
+    pub stored: Option<Stored>,
+    /// The log may have messages of it from this index on, and nothing else is durable of them yet.
+    pub logged_from: Option<u64>,
+    /// Records of a chunk that is not in memory.
+    len: u32,
+}
+
+/// The chunk in memory.
+#[derive(Debug)]
+pub enum Resident {
+    /// It is the tail and takes messages.
+    Open(Chunk),
+    /// It is full, or was, and does not change any more.
+    Closed(Arc<Chunk>),
+    /// It is only in a segment.
+    No,
+}
+
+/// Why a record can't be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoRecord {
+    /// It is settled, or never was.
+    Gone,
+    /// Its chunk must be loaded; this is the number of the chunk's first record.
+    NotLoaded(u64),
+}
+
+impl Slot {
+    /// A slot for a chunk that takes messages from number `first` on.
+    pub fn open(first: u64, chunk: Chunk) -> Self {
+        Self {
+            first,
+            settled: Settled::default(),
+            resident: Resident::Open(chunk),
+            stored: None,
+            logged_from: None,
+            len: 0,
+        }
+    }
+
+    /// A slot for a chunk of `len` records in a segment.
+    pub fn stored(first: u64, len: u32, stored: Stored) -> Self {
+        Self {
+            first,
+            settled: Settled::default(),
+            resident: Resident::No,
+            stored: Some(stored),
+            logged_from: None,
+            len,
+        }
+    }
+
+    /// Whether it takes messages.
+    pub fn is_open(&self) -> bool {
+        matches!(self.resident, Resident::Open(_))
+    }
+
+    /// How many records it has, settled or not.
+    #[inline]
+    pub fn len(&self) -> u32 {
+        match &self.resident {
+            Resident::Open(chunk) => chunk.len(),
+            Resident::Closed(chunk) => chunk.len(),
+            Resident::No => self.len,
+        }
+    }
+
+    /// The number after its last record.
+    #[inline]
+    pub fn end(&self) -> u64 {
+        self.first + u64::from(self.len())
+    }
+
+    /// How many of its records are not settled.
+    pub fn unsettled(&self) -> u32 {
+        self.len() - self.settled.count()
+    }
+
+    /// What it holds in memory, in bytes.
+    pub fn memory_bytes(&self) -> usize {
+        self.chunk().map_or(0, Chunk::memory_bytes)
+    }
+
+    /// The chunk, if it is in memory.
+    #[inline]
+    pub fn chunk(&self) -> Option<&Chunk> {
+        match &self.resident {
+            Resident::Open(chunk) => Some(chunk),
+            Resident::Closed(chunk) => Some(chunk),
+            Resident::No => None,
+        }
+    }
+
+    /// Whether the record of that number, which must be in this slot, is settled.
+    pub fn is_settled(&self, number: u64) -> bool {
+        self.settled.contains((number - self.first) as u32)
+    }
+
+    /// The record of that number, which must be in this slot.
+    #[inline]
+    pub fn record(&self, number: u64) -> Result<Record<'_>, NoRecord> {
+        let index = (number - self.first) as u32;
+        if self.settled.contains(index) {
+            return Err(NoRecord::Gone);
+        }
+        match self.chunk() {
+            Some(chunk) => Ok(chunk.record(index)),
+            None => Err(NoRecord::NotLoaded(self.first)),
+        }
+    }
+
+    /// Settles records of this slot; says how many were not settled yet.
+    pub fn settle(&mut self, first: u64, last: u64) -> u32 {
+        let (first, last) = ((first - self.first) as u32, (last - self.first) as u32);
+        let new = self.settled.settle(first, last);
+        let chunk = match &mut self.resident {
+            Resident::Open(chunk) => Some(chunk),
+            // While it is being written to a segment it stays whole.
+            Resident::Closed(chunk) => Arc::get_mut(chunk),
+            Resident::No => None,
+        };
+        if let Some(chunk) = chunk
+            && chunk.has_blobs()
+        {
+            chunk.release_blobs(first, last);
+        }
+        new
+    }
+
+    /// It takes no more messages.
+    pub fn close(&mut self) {
+        if let Resident::Open(chunk) = &mut self.resident {
+            self.len = chunk.len();
+            self.resident = Resident::Closed(Arc::new(std::mem::take(chunk)));
+        }
+    }
+
+    /// Its chunk was read from the segment.
+    pub fn load(&mut self, chunk: Arc<Chunk>) {
+        if let Resident::No = self.resident
+            && chunk.len() == self.len
+        {
+            self.resident = Resident::Closed(chunk);
+        }
+    }
+
+    /// Lets go of the chunk in memory, if it is in a segment.
+    pub fn evict(&mut self) {
+        if let (Resident::Closed(chunk), Some(_)) = (&self.resident, &self.stored) {
+            self.len = chunk.len();
+            self.resident = Resident::No;
+        }
+    }
+
+    /// The chunk, to be used again.
+    pub fn into_chunk(self) -> Option<Chunk> {
+        match self.resident {
+            Resident::Open(chunk) => Some(chunk),
+            Resident::Closed(chunk) => Arc::into_inner(chunk),
+            Resident::No => None,
+        }
+    }
+}
