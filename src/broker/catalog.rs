@@ -2,8 +2,10 @@
 //!
 //! In: changes, as transactions, in the order in which they took effect. Out: a watermark, the
 //! revision up to which everything is stored. A reply such as declare-ok may leave once
-//! [`Catalog::submitted`], read after the change, is stored; nobody waits with a lock held.
+//! [`Catalog::submitted`], read after the change, is stored; nobody waits with a lock held. Where
+//! storing fails, nothing is ever reported stored any more.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -11,6 +13,7 @@ use super::binding::Binding;
 use super::exchange::Exchange;
 use super::ids::{BindingId, ExchangeId};
 use super::queue::{Queue, QueueId};
+use crate::amqp::reply::{Exception, ReplyCode};
 
 /// A change to durable topology. What is put is put whole; its id is new.
 #[derive(Clone)]
@@ -37,6 +40,48 @@ pub enum Change {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Revision(pub u64);
 
+/// Whether what a change was about survives a restart, so that its reply waits for the catalog.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// It does not.
+    Transient,
+    /// It does, or may.
+    Durable,
+}
+
+impl Durability {
+    /// Of something that is durable or not.
+    pub fn of(is_durable: bool) -> Self {
+        match is_durable {
+            true => Self::Durable,
+            false => Self::Transient,
+        }
+    }
+}
+
+/// Why something is not stored, and never will be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotStored(pub Arc<str>);
+
+impl fmt::Display for NotStored {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for NotStored {}
+
+/// For clients, who need not know what is wrong with the disk.
+impl From<NotStored> for Exception {
+    fn from(_: NotStored) -> Self {
+        let text = "durable topology can't be stored";
+        Self::new(ReplyCode::InternalError, text)
+    }
+}
+
+/// What waits until something is stored. It must not block.
+pub type WhenStored = Box<dyn FnOnce(Result<(), NotStored>) + Send>;
+
 /// See the module.
 pub trait Catalog: Send + Sync {
     /// Takes a transaction. Called with a vhost's topology locked, so it must not block.
@@ -48,28 +93,49 @@ pub trait Catalog: Send + Sync {
     /// The revision up to which everything is stored.
     fn stored(&self) -> Revision;
 
-    /// Calls `then` as soon as everything up to `revision` is stored; at once if it is.
-    fn when_stored(&self, revision: Revision, then: Box<dyn FnOnce() + Send>);
+    /// Calls `then` as soon as everything up to `revision` is stored, or can't be any more; at once
+    /// if that is so already.
+    fn when_stored(&self, revision: Revision, then: WhenStored);
+
+    /// A number that was never given out before and never will be again, not even after a restart.
+    ///
+    /// # Errors
+    /// Storing has failed.
+    fn next_id(&self) -> Result<u64, NotStored>;
+
+    /// Why nothing is stored any more, if that is so.
+    fn failure(&self) -> Option<NotStored>;
 }
 
 /// A catalog that keeps nothing: topology lives as long as the broker.
 #[derive(Debug, Default)]
-pub struct Forgetful(AtomicU64);
+pub struct Forgetful {
+    revision: AtomicU64,
+    id: AtomicU64,
+}
 
 impl Catalog for Forgetful {
     fn submit(&self, _changes: Vec<Change>) -> Revision {
-        Revision(self.0.fetch_add(1, Ordering::AcqRel) + 1)
+        Revision(self.revision.fetch_add(1, Ordering::AcqRel) + 1)
     }
 
     fn submitted(&self) -> Revision {
-        Revision(self.0.load(Ordering::Acquire))
+        Revision(self.revision.load(Ordering::Acquire))
     }
 
     fn stored(&self) -> Revision {
         self.submitted()
     }
 
-    fn when_stored(&self, _revision: Revision, then: Box<dyn FnOnce() + Send>) {
-        then();
+    fn when_stored(&self, _revision: Revision, then: WhenStored) {
+        then(Ok(()));
+    }
+
+    fn next_id(&self) -> Result<u64, NotStored> {
+        Ok(self.id.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+
+    fn failure(&self) -> Option<NotStored> {
+        None
     }
 }

@@ -35,6 +35,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
+use parking_lot::Mutex;
 
 pub use catalog::Catalog;
 pub use effects::Effects;
@@ -47,7 +48,6 @@ pub use sink::{Delivery, Sink, SinkRef, Taken};
 pub use vhost::{Route, Totals, Vhost};
 
 use self::catalog::{Change, Forgetful};
-use self::ids::Ids;
 use self::vhost::Surroundings;
 use crate::auth::Users;
 
@@ -74,8 +74,9 @@ pub struct Broker {
     pub engine: Arc<Engine>,
     /// Direct reply-to: where `amq.rabbitmq.reply-to.<key>` leads.
     pub reply_to: DashMap<Bytes, (SinkRef, u32)>,
-    ids: Arc<Ids>,
     catalog: Arc<dyn Catalog>,
+    /// Whoever adds or removes a vhost holds it, so that the catalog hears of it in that order.
+    changing_vhosts: Mutex<()>,
     next_connection: AtomicU64,
 }
 
@@ -97,8 +98,8 @@ impl Broker {
             users,
             engine,
             reply_to: DashMap::new(),
-            ids: Arc::new(Ids::starting_at(1)),
             catalog,
+            changing_vhosts: Mutex::new(()),
             next_connection: AtomicU64::new(1),
         });
         broker.add_vhost(DEFAULT_VHOST);
@@ -156,18 +157,26 @@ impl Broker {
 
     /// The vhost of that name, which is made if there is none.
     pub fn add_vhost(&self, name: &str) -> Arc<Vhost> {
+        let _changing = self.changing_vhosts.lock();
+        let (vhost, is_new) = self.put_in_vhost(name);
+        if is_new {
+            let name = Arc::clone(vhost.name());
+            self.catalog.submit(vec![Change::PutVhost(name)]);
+        }
+        vhost
+    }
+
+    /// The vhost of that name, and whether it was made just now.
+    fn put_in_vhost(&self, name: &str) -> (Arc<Vhost>, bool) {
         match self.vhosts.entry(name.into()) {
-            Entry::Occupied(there) => Arc::clone(there.get()),
+            Entry::Occupied(there) => (Arc::clone(there.get()), false),
             Entry::Vacant(place) => {
                 let surroundings = Surroundings {
                     engine: Arc::clone(&self.engine),
-                    ids: Arc::clone(&self.ids),
                     catalog: Arc::clone(&self.catalog),
                 };
                 let vhost = Vhost::new(name, surroundings);
-                self.catalog
-                    .submit(vec![Change::PutVhost(Arc::clone(vhost.name()))]);
-                Arc::clone(&place.insert(vhost))
+                (Arc::clone(&place.insert(vhost)), true)
             }
         }
     }
@@ -175,12 +184,13 @@ impl Broker {
     /// Removes a vhost and all that is in it; says whether there was one. Its connections are the
     /// caller's business.
     pub fn remove_vhost(&self, name: &str, effects: &mut Effects) -> bool {
+        let _changing = self.changing_vhosts.lock();
         let Some((_, vhost)) = self.vhosts.remove(name) else {
             return false;
         };
-        vhost.close(effects);
-        self.catalog
-            .submit(vec![Change::DeleteVhost(Arc::clone(vhost.name()))]);
+        let mut changes = vhost.close(effects);
+        changes.push(Change::DeleteVhost(Arc::clone(vhost.name())));
+        self.catalog.submit(changes);
         true
     }
 }

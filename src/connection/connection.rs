@@ -56,7 +56,8 @@ pub struct Received {
 pub enum State {
     /// Read it.
     Reading,
-    /// Do not read it: its publisher is blocked, or its client does not take our replies.
+    /// Do not read it: its publisher is blocked, its client does not take our replies, or it is
+    /// paused.
     Held,
     /// Send what is in the outgoing buffer, then close it.
     Over,
@@ -97,7 +98,7 @@ impl Connection {
     pub fn state(&self) -> State {
         match &self.stage {
             Stage::Over => State::Over,
-            Stage::Open(open) if open.throttle.is_blocked() => State::Held,
+            Stage::Open(open) if open.is_held() => State::Held,
             _ => State::Reading,
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! bytes ─▶ Connection ─┬─ handshake (sasl, tuning) ─▶ open ─▶ closing
-//!                      │                               │  └─ heartbeat, throttle
+//!                      │                               │  └─ heartbeat, throttle, pause
 //!                      │                               └─▶ channel/ ─▶ broker
 //!                      └─▶ Outgoing ─▶ socket            (exceptions: what is refused)
 //! ```
@@ -20,6 +20,7 @@ mod heartbeat;
 mod link;
 mod open;
 pub mod outgoing;
+pub mod pause;
 mod sasl;
 pub mod settings;
 pub mod shared;

@@ -15,6 +15,7 @@ use super::exceptions::{BASIC_ACK, BASIC_PUBLISH, CONNECTION_OPEN, CausedBy, Fau
 use super::handshake::Entrance;
 use super::heartbeat::Heartbeat;
 use super::link::Link;
+use super::pause::{Over, Pauses, Then};
 use super::shared::Shared;
 use super::throttle::Throttle;
 use crate::amqp::frame::{self, Frame, FrameError, FrameKind};
@@ -100,6 +101,7 @@ impl Open {
             max_message_bytes: limits.max_message_bytes,
             consumer_timeout_ms: limits.consumer_timeout_ms,
             capabilities: client.capabilities,
+            pauses: Pauses::default(),
         });
         let mut open = Self {
             shared,
@@ -121,10 +123,18 @@ impl Open {
         self.channels.len()
     }
 
+    /// Whether no input is to be used for now.
+    pub fn is_held(&self) -> bool {
+        self.throttle.is_blocked() || self.shared.pauses.last()
+    }
+
     /// Takes input. Says how much of it was used.
     pub fn receive(&mut self, link: &Link, input: &[u8], now: Instant) -> (usize, Outcome) {
         if let Some(heartbeat) = &mut self.heartbeat {
             heartbeat.resume(now);
+        }
+        if let Err(fault) = self.end_pauses(link) {
+            return (0, Outcome::Failed(fault));
         }
         let mut batch = ReadBatch::new();
         let mut run = Run {
@@ -141,15 +151,44 @@ impl Open {
                 break outcome;
             }
         };
-        if let (Outcome::Held, Some(heartbeat)) = (&outcome, &mut run.open.heartbeat) {
-            heartbeat.pause();
-        }
         // What was gathered before an error is handed on all the same.
         let outcome = match (run.finish(), outcome) {
             (Err(fault), Outcome::More | Outcome::Held | Outcome::Closed) => Outcome::Failed(fault),
             (_, outcome) => outcome,
         };
+        let outcome = match outcome {
+            Outcome::More if self.shared.pauses.any() => Outcome::Held,
+            outcome => outcome,
+        };
+        if let (Outcome::Held, Some(heartbeat)) = (&outcome, &mut self.heartbeat) {
+            heartbeat.pause();
+        }
         (at, outcome)
+    }
+
+    /// Does what is to be done at the end of pauses, if all of them are over.
+    fn end_pauses(&mut self, link: &Link) -> Result<(), Fault> {
+        for Over {
+            channel: number,
+            then,
+            outcome,
+        } in self.shared.pauses.take_over()
+        {
+            let Some(slot) = self.channels.get_mut(&number) else {
+                continue;
+            };
+            match (outcome, then) {
+                (Err(exception), _) if exception.code.is_hard() => {
+                    return Err(exception.caused_by(NO_METHOD));
+                }
+                // It may have been closed meanwhile.
+                _ if matches!(slot.channel, State::Closing) => {}
+                (Err(exception), _) => slot.close(link, number, &exception.caused_by(NO_METHOD)),
+                (Ok(()), Then::Reply(reply)) => link.send(number, &reply),
+                (Ok(()), Then::GoOn | Then::Again) => {}
+            }
+        }
+        Ok(())
     }
 
     /// When to call [`Open::on_time`].
@@ -231,6 +270,20 @@ struct Run<'a, 'r> {
 impl<'a> Run<'a, '_> {
     /// Deals with what is at the front of `input`: a run of publishes on one channel, or a frame.
     fn step(&mut self, input: &'a [u8]) -> Stepped {
+        let (used, outcome) = self.take(input);
+        if !self.open.shared.pauses.any() {
+            return (used, outcome);
+        }
+        match outcome {
+            None | Some(Outcome::Held) if self.open.shared.pauses.again() => {
+                (0, Some(Outcome::Held))
+            }
+            None | Some(Outcome::More) => (used, Some(Outcome::Held)),
+            ended => (used, ended),
+        }
+    }
+
+    fn take(&mut self, input: &'a [u8]) -> Stepped {
         // During an alarm the header of a message already blocks its publisher.
         if !self.open.throttle.is_alarmed()
             && let Some(number) = frame::publish_channel(input)

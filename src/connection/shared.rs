@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::Outgoing;
+use super::pause::{Pauses, Resume, Then};
 use crate::auth::User;
 use crate::broker::{Broker, ConnectionId, Vhost};
 
@@ -39,4 +40,14 @@ pub struct Shared {
     pub consumer_timeout_ms: Option<u64>,
     /// What the client understands.
     pub capabilities: ClientCapabilities,
+    /// What the connection waits for before it takes more input.
+    pub pauses: Pauses,
+}
+
+impl Shared {
+    /// Pauses the connection on behalf of a channel: see [`Pauses`]. Only from the connection's own
+    /// task, while it deals with input.
+    pub fn pause(&self, channel: u16, then: Then) -> Resume {
+        self.pauses.pause(&self.outgoing, channel, then)
+    }
 }

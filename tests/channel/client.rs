@@ -78,6 +78,7 @@ impl Client {
             frame_max: FRAME_MAX,
             max_message_bytes: MAX_MESSAGE_BYTES,
             consumer_timeout_ms: Some(1_800_000),
+            pauses: Default::default(),
             capabilities: ClientCapabilities {
                 consumer_cancel_notify: true,
                 ..Default::default()

@@ -21,15 +21,18 @@ fn what_is_missing_is_named() {
     assert_eq!(bind("nox2", "nox"), no_exchange);
     // To unbind, nothing needs to be there.
     for (queue, exchange) in [("noq", "x"), ("q", "nox"), ("noq", "nox"), ("q", "x")] {
+        // It may have been there, and durable.
+        let gone = queue != "q" || exchange != "x";
         assert_eq!(
             vhost.unbind_queue(queue, exchange, "k", FieldTable::new(), ME),
-            Ok(())
+            Ok(Durability::of(gone))
         );
     }
     for (to, from) in [("nox", "x"), ("x", "nox"), ("nox", "nox"), ("x", "x")] {
+        let gone = to != "x" || from != "x";
         assert_eq!(
             vhost.unbind_exchange(to, from, "k", FieldTable::new()),
-            Ok(())
+            Ok(Durability::of(gone))
         );
     }
 }
@@ -99,7 +102,7 @@ fn x_match_is_checked() {
     };
     for exchange in ["amq.headers", "amq.match"] {
         for known in ["all", "any", "all-with-x", "any-with-x"] {
-            assert_eq!(bind(exchange, known.into()), Ok(()));
+            assert_eq!(bind(exchange, known.into()), Ok(TRANSIENT));
         }
         for unknown in ["foo", "héh", ""] {
             let shown = if unknown.is_empty() {
@@ -138,7 +141,7 @@ fn x_match_is_checked() {
     }
     assert_eq!(
         bind("amq.direct", "foo".into()),
-        Ok(()),
+        Ok(TRANSIENT),
         "it means nothing elsewhere"
     );
 }
@@ -211,28 +214,16 @@ fn what_changes_a_route_changes_the_epoch() {
         .declare_exchange(exchange("x", "direct"))
         .expect("declared");
     let none = FieldTable::new;
-    let changes: [&dyn Fn(); 5] = [
-        &|| vhost.bind_queue("q", "x", "k", none(), ME).expect("bound"),
-        &|| {
-            vhost
-                .unbind_queue("q", "x", "k", none(), ME)
-                .expect("unbound")
-        },
-        &|| {
-            vhost
-                .bind_exchange("x", "amq.fanout", "k", none())
-                .expect("bound")
-        },
-        &|| {
-            vhost
-                .unbind_exchange("x", "amq.fanout", "k", none())
-                .expect("unbound")
-        },
-        &|| vhost.delete_exchange("x", false).expect("deleted"),
+    let changes: [&dyn Fn() -> Result<Durability, Exception>; 5] = [
+        &|| vhost.bind_queue("q", "x", "k", none(), ME),
+        &|| vhost.unbind_queue("q", "x", "k", none(), ME),
+        &|| vhost.bind_exchange("x", "amq.fanout", "k", none()),
+        &|| vhost.unbind_exchange("x", "amq.fanout", "k", none()),
+        &|| vhost.delete_exchange("x", false),
     ];
     for change in changes {
         let epoch = vhost.epoch();
-        change();
+        assert_eq!(change(), Ok(TRANSIENT));
         assert_ne!(vhost.epoch(), epoch);
     }
     let epoch = vhost.epoch();

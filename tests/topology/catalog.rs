@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
-use warren::broker::catalog::{Catalog, Change, Revision};
+use warren::broker::catalog::{Catalog, Change, NotStored, Revision, WhenStored};
 use warren::broker::engine::Engine;
 
 use super::*;
@@ -13,6 +13,7 @@ use super::*;
 struct Listening {
     heard: Mutex<Vec<String>>,
     revision: AtomicU64,
+    id: AtomicU64,
 }
 
 impl Listening {
@@ -55,8 +56,16 @@ impl Catalog for Listening {
         self.submitted()
     }
 
-    fn when_stored(&self, _revision: Revision, then: Box<dyn FnOnce() + Send>) {
-        then();
+    fn when_stored(&self, _revision: Revision, then: WhenStored) {
+        then(Ok(()));
+    }
+
+    fn next_id(&self) -> Result<u64, NotStored> {
+        Ok(self.id.fetch_add(1, Ordering::AcqRel) + 1)
+    }
+
+    fn failure(&self) -> Option<NotStored> {
+        None
     }
 }
 

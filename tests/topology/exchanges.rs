@@ -19,7 +19,11 @@ fn every_vhost_has_some() {
             durable: true,
             ..exchange(name, kind)
         };
-        assert_eq!(vhost.declare_exchange(durable), Ok(()), "{name} as it is");
+        assert_eq!(
+            vhost.declare_exchange(durable),
+            Ok(DURABLE),
+            "{name} as it is"
+        );
         assert!(vhost.has_exchange(name));
     }
     assert_eq!(
@@ -101,7 +105,7 @@ fn passive_declares_look_up() {
         .expect("declared");
     assert_eq!(
         vhost.declare_exchange(passive("x", "no type at all")),
-        Ok(())
+        Ok(TRANSIENT)
     );
 }
 
@@ -113,7 +117,7 @@ fn declared_again_it_must_be_the_same() {
         ..exchange("x", "direct")
     };
     vhost.declare_exchange(declare()).expect("declared");
-    assert_eq!(vhost.declare_exchange(declare()), Ok(()));
+    assert_eq!(vhost.declare_exchange(declare()), Ok(DURABLE));
     let differences: [Difference; 5] = [
         (
             |x| x.kind = "fanout",
@@ -147,7 +151,7 @@ fn declared_again_it_must_be_the_same() {
     }
     let mut other = declare();
     other.arguments.push("foo", "not compared");
-    assert_eq!(vhost.declare_exchange(other), Ok(()));
+    assert_eq!(vhost.declare_exchange(other), Ok(DURABLE));
 }
 
 #[test]
@@ -259,7 +263,7 @@ fn deleting() {
     let vhost = vhost();
     assert_eq!(
         vhost.delete_exchange("x", false),
-        Ok(()),
+        Ok(DURABLE),
         "what is not there is deleted"
     );
     vhost
@@ -272,7 +276,7 @@ fn deleting() {
         "PRECONDITION_FAILED - exchange 'x' in vhost '/' in use"
     );
     assert_eq!(routed(&vhost, "x", "k"), names(&["q"]));
-    assert_eq!(vhost.delete_exchange("x", false), Ok(()));
+    assert_eq!(vhost.delete_exchange("x", false), Ok(TRANSIENT));
     assert!(!vhost.has_exchange("x"));
     assert_eq!(vhost.bindings().len(), 0, "its bindings went with it");
     vhost
@@ -281,7 +285,7 @@ fn deleting() {
     assert_eq!(routed(&vhost, "x", "k"), names(&[]));
     assert_eq!(
         vhost.delete_exchange("x", true),
-        Ok(()),
+        Ok(TRANSIENT),
         "nothing leads from it"
     );
 }
@@ -295,7 +299,7 @@ fn being_a_destination_is_no_use() {
     vhost
         .bind_exchange("x", "amq.fanout", "", FieldTable::new())
         .expect("bound");
-    assert_eq!(vhost.delete_exchange("x", true), Ok(()));
+    assert_eq!(vhost.delete_exchange("x", true), Ok(TRANSIENT));
     assert_eq!(vhost.bindings().len(), 0);
 }
 
@@ -361,6 +365,6 @@ fn line_ends_are_taken_out_of_names() {
         .declare_exchange(exchange("a\r\nb", "direct"))
         .expect("declared");
     assert!(vhost.has_exchange("ab"));
-    assert_eq!(vhost.delete_exchange("a\nb", false), Ok(()));
+    assert_eq!(vhost.delete_exchange("a\nb", false), Ok(TRANSIENT));
     assert!(!vhost.has_exchange("ab"));
 }

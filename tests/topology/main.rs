@@ -18,12 +18,17 @@ use warren::amqp::properties::Properties;
 use warren::amqp::reply::Exception;
 use warren::amqp::table::{FieldTable, FieldValue};
 use warren::auth::Users;
+use warren::broker::catalog::Durability;
 use warren::broker::vhost::{ExchangeDeclare, QueueDeclare};
 use warren::broker::{Broker, ConnectionId, Effects, Queue, Vhost};
 
 /// Whose connection it is where that does not matter.
 const ME: ConnectionId = ConnectionId(1);
 const OTHER: ConnectionId = ConnectionId(2);
+
+/// What most tests make does not survive a restart.
+const TRANSIENT: Durability = Durability::Transient;
+const DURABLE: Durability = Durability::Durable;
 
 /// Properties without any.
 const PLAIN: [u8; 2] = [0, 0];
@@ -70,7 +75,8 @@ fn declare(vhost: &Arc<Vhost>, name: &str) -> Arc<Queue> {
 }
 
 fn delete(vhost: &Vhost, name: &str) -> Result<u64, Exception> {
-    vhost.delete_queue(name, false, false, ME, &mut Effects::new())
+    let deleted = vhost.delete_queue(name, false, false, ME, &mut Effects::new())?;
+    Ok(deleted.messages)
 }
 
 fn bind(vhost: &Vhost, queue: &str, exchange: &str, key: &str) {

@@ -271,15 +271,19 @@ fn exclusive_ones_are_their_connections() {
         vhost
             .delete_queue("q", false, false, OTHER, &mut effects)
             .map(drop),
-        vhost.bind_queue("q", "amq.direct", "k", none(), OTHER),
-        vhost.unbind_queue("q", "amq.direct", "mine", none(), OTHER),
+        vhost
+            .bind_queue("q", "amq.direct", "k", none(), OTHER)
+            .map(drop),
+        vhost
+            .unbind_queue("q", "amq.direct", "mine", none(), OTHER)
+            .map(drop),
     ] {
         assert_eq!(refusal(refused), LOCKED);
     }
     // What is not bound is unbound, whoever asks.
     assert_eq!(
         vhost.unbind_queue("q", "amq.direct", "k", none(), OTHER),
-        Ok(())
+        Ok(TRANSIENT)
     );
     // Messages reach it, whoever sends them.
     assert_eq!(routed(&vhost, "", "q"), names(&["q"]));
@@ -345,10 +349,10 @@ fn only_in_use_or_with_messages() {
     );
     let totals = vhost.totals();
     assert_eq!((totals.queues, totals.ready, totals.unacked), (1, 2, 0));
-    assert_eq!(
-        vhost.delete_queue("q", true, false, ME, &mut effects),
-        Ok(2)
-    );
+    let deleted = vhost
+        .delete_queue("q", true, false, ME, &mut effects)
+        .expect("deleted");
+    assert_eq!((deleted.messages, deleted.durability), (2, TRANSIENT));
     assert_eq!(vhost.totals().ready, 0);
 }
 

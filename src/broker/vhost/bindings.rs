@@ -8,7 +8,7 @@ use crate::amqp::reply::Exception;
 use crate::amqp::table::FieldTable;
 use crate::broker::ConnectionId;
 use crate::broker::binding::{BindingRequest, Destination};
-use crate::broker::catalog::Change;
+use crate::broker::catalog::{Change, Durability};
 use crate::broker::exchange::Exchange;
 use crate::broker::ids::BindingId;
 use crate::broker::names::{self, Resource};
@@ -21,7 +21,7 @@ enum End<'a> {
 }
 
 impl Vhost {
-    /// queue.bind. The same once more changes nothing.
+    /// queue.bind. The same once more changes nothing. Says whether the binding is durable.
     pub fn bind_queue(
         &self,
         queue: &str,
@@ -29,7 +29,7 @@ impl Vhost {
         routing_key: &str,
         arguments: FieldTable,
         connection: ConnectionId,
-    ) -> Result<(), Exception> {
+    ) -> Result<Durability, Exception> {
         let queue = names::without_line_ends(queue);
         self.bind(
             End::Queue(&queue, connection),
@@ -47,7 +47,7 @@ impl Vhost {
         routing_key: &str,
         arguments: FieldTable,
         connection: ConnectionId,
-    ) -> Result<(), Exception> {
+    ) -> Result<Durability, Exception> {
         let queue = names::without_line_ends(queue);
         self.unbind(
             End::Queue(&queue, connection),
@@ -57,14 +57,14 @@ impl Vhost {
         )
     }
 
-    /// exchange.bind. The same once more changes nothing.
+    /// exchange.bind. The same once more changes nothing. Says whether the binding is durable.
     pub fn bind_exchange(
         &self,
         destination: &str,
         source: &str,
         routing_key: &str,
         arguments: FieldTable,
-    ) -> Result<(), Exception> {
+    ) -> Result<Durability, Exception> {
         let destination = names::without_line_ends(destination);
         names::check_not_default_exchange(&destination)?;
         self.bind(End::Exchange(&destination), source, routing_key, arguments)
@@ -77,7 +77,7 @@ impl Vhost {
         source: &str,
         routing_key: &str,
         arguments: FieldTable,
-    ) -> Result<(), Exception> {
+    ) -> Result<Durability, Exception> {
         let destination = names::without_line_ends(destination);
         names::check_not_default_exchange(&destination)?;
         self.unbind(End::Exchange(&destination), source, routing_key, arguments)
@@ -89,7 +89,7 @@ impl Vhost {
         source: &str,
         routing_key: &str,
         arguments: FieldTable,
-    ) -> Result<(), Exception> {
+    ) -> Result<Durability, Exception> {
         let source = names::without_line_ends(source);
         names::check_not_default_exchange(&source)?;
         let mut topology = self.topology.lock();
@@ -97,17 +97,18 @@ impl Vhost {
         source.check_binding_arguments(&arguments)?;
         self.check_access(&destination, end)?;
         let request = BindingRequest::new(source, destination, routing_key, arguments);
-        if topology.bindings.find(&request).is_some() {
-            return Ok(());
+        if let Some(there) = topology.bindings.find(&request) {
+            return Ok(Durability::of(there.is_durable()));
         }
-        let binding = request.into_binding(BindingId(self.broker.ids.next()));
+        let binding = request.into_binding(BindingId(self.broker.catalog.next_id()?));
         topology.bindings.insert(&binding);
         binding.source.add(&binding);
         self.bump_epoch();
-        if binding.is_durable() {
+        let durability = Durability::of(binding.is_durable());
+        if durability == Durability::Durable {
             self.submit(vec![Change::PutBinding(binding)]);
         }
-        Ok(())
+        Ok(durability)
     }
 
     fn unbind(
@@ -116,24 +117,28 @@ impl Vhost {
         source: &str,
         routing_key: &str,
         arguments: FieldTable,
-    ) -> Result<(), Exception> {
+    ) -> Result<Durability, Exception> {
         let source = names::without_line_ends(source);
         names::check_not_default_exchange(&source)?;
         let mut topology = self.topology.lock();
-        // What has no ends is not bound.
+        // What has no ends is not bound. It may have been, to something durable that just went.
         let Ok((source, destination)) = self.ends(&source, end) else {
-            return Ok(());
+            return Ok(Durability::Durable);
         };
+        let mut durability = Durability::of(source.is_durable() && destination.is_durable());
         let request = BindingRequest::new(source, destination, routing_key, arguments);
         let Some(binding) = topology.bindings.find(&request).map(Arc::clone) else {
-            return Ok(());
+            return Ok(durability);
         };
         self.check_access(&binding.destination, end)?;
         let mut changes = Vec::new();
         topology.bindings.remove(&binding);
         self.take_out_bindings(&mut topology, vec![binding], &mut changes);
-        self.submit(changes);
-        Ok(())
+        // A durable exchange may go along with a transient binding.
+        if self.submit(changes) {
+            durability = Durability::Durable;
+        }
+        Ok(durability)
     }
 
     /// Both ends of a binding; NOT_FOUND for the first that is missing.

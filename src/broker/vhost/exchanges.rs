@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Vhost;
 use crate::amqp::reply::{Exception, ReplyCode};
 use crate::amqp::table::FieldTable;
-use crate::broker::catalog::Change;
+use crate::broker::catalog::{Change, Durability};
 use crate::broker::declared::{check_arguments, check_names_exchange, check_property};
 use crate::broker::exchange::{ALTERNATE_EXCHANGE, Exchange, ExchangeKind, ExchangeSpec};
 use crate::broker::ids::ExchangeId;
@@ -56,37 +56,39 @@ impl Vhost {
         self.exchanges.contains_key(name)
     }
 
-    /// exchange.declare: makes it, or checks that it is as declared.
+    /// exchange.declare: makes it, or checks that it is as declared. Says whether it is durable.
     pub fn declare_exchange(
         self: &Arc<Self>,
         declare: ExchangeDeclare<'_>,
-    ) -> Result<(), Exception> {
+    ) -> Result<Durability, Exception> {
         let name = names::without_line_ends(declare.name);
         let resource = Resource::exchange(&name, self.name());
         if declare.passive {
             names::check_not_default_exchange(&name)?;
-            return if self.has_exchange(&name) {
-                Ok(())
-            } else {
-                Err(resource.not_found())
-            };
+            let current = self.exchange(&name).ok_or_else(|| resource.not_found())?;
+            return Ok(Durability::of(current.is_durable()));
         }
         let kind = ExchangeKind::from_name(declare.kind)?;
         names::check_not_default_exchange(&name)?;
+        let check = |current: &Exchange| {
+            check_equivalent(resource, current, kind, &declare)?;
+            Ok(Durability::of(current.is_durable()))
+        };
         if let Some(current) = self.exchange(&name) {
-            return check_equivalent(resource, &current, kind, &declare);
+            return check(&current);
         }
         names::check_not_reserved("exchange", &name)?;
         check_names_exchange(resource, &declare.arguments, ALTERNATE_EXCHANGE)?;
 
+        let id = self.broker.catalog.next_id()?;
         let topology = self.topology.lock();
         topology.check_open(self)?;
         if let Some(current) = self.exchange(&name) {
             drop(topology);
-            return check_equivalent(resource, &current, kind, &declare);
+            return check(&current);
         }
         let exchange = Exchange::new(ExchangeSpec {
-            id: ExchangeId(self.broker.ids.next()),
+            id: ExchangeId(id),
             name: (&*name).into(),
             kind,
             durable: declare.durable,
@@ -98,21 +100,23 @@ impl Vhost {
             .insert(Arc::clone(exchange.name()), Arc::clone(&exchange));
         // It may be another exchange's alternate.
         self.bump_epoch();
-        if exchange.is_durable() {
+        let durability = Durability::of(exchange.is_durable());
+        if durability == Durability::Durable {
             self.submit(vec![Change::PutExchange(Arc::clone(self.name()), exchange)]);
         }
-        Ok(())
+        Ok(durability)
     }
 
-    /// exchange.delete. An exchange that is not there counts as deleted.
-    pub fn delete_exchange(&self, name: &str, if_unused: bool) -> Result<(), Exception> {
+    /// exchange.delete. An exchange that is not there counts as deleted. Says whether anything
+    /// durable went, or may have gone just before.
+    pub fn delete_exchange(&self, name: &str, if_unused: bool) -> Result<Durability, Exception> {
         let name = names::without_line_ends(name);
         let resource = Resource::exchange(&name, self.name());
         names::check_not_default_exchange(&name)?;
         names::check_may_be_deleted(resource)?;
         let mut topology = self.topology.lock();
         let Some(exchange) = self.exchange(&name) else {
-            return Ok(());
+            return Ok(Durability::Durable);
         };
         if if_unused && topology.bindings.has_source(&exchange) {
             let text = format!("{resource} in use");
@@ -120,15 +124,14 @@ impl Vhost {
         }
         let mut changes = Vec::new();
         self.take_out_exchange(&mut topology, &exchange, &mut changes);
-        self.submit(changes);
-        Ok(())
+        Ok(Durability::of(self.submit(changes)))
     }
 
     /// They are the same in every vhost, so the catalog need not know them.
     pub(super) fn declare_system_exchanges(&self) {
-        for (name, kind, internal) in SYSTEM_EXCHANGES {
+        for (index, (name, kind, internal)) in SYSTEM_EXCHANGES.into_iter().enumerate() {
             let exchange = Exchange::new(ExchangeSpec {
-                id: ExchangeId(self.broker.ids.next()),
+                id: ExchangeId::system(index),
                 name: name.into(),
                 kind,
                 durable: true,

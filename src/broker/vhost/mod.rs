@@ -24,7 +24,7 @@ use dashmap::DashMap;
 use parking_lot::Mutex;
 
 pub use exchanges::ExchangeDeclare;
-pub use queues::QueueDeclare;
+pub use queues::{Deleted, QueueDeclare};
 
 pub use super::routing::Route;
 
@@ -33,7 +33,6 @@ use super::binding::Binding;
 use super::catalog::Catalog;
 use super::engine::Engine;
 use super::exchange::Exchange;
-use super::ids::Ids;
 use super::queue::{Counts, Queue};
 
 /// Things by their names.
@@ -43,7 +42,6 @@ type Registry<T> = DashMap<Arc<str>, Arc<T>, foldhash::fast::RandomState>;
 #[derive(Clone)]
 pub(super) struct Surroundings {
     pub engine: Arc<Engine>,
-    pub ids: Arc<Ids>,
     pub catalog: Arc<dyn Catalog>,
 }
 

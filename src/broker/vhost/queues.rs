@@ -9,7 +9,7 @@ use super::Vhost;
 use super::topology::Topology;
 use crate::amqp::reply::{Exception, ReplyCode};
 use crate::amqp::table::{FieldTable, FieldValue};
-use crate::broker::catalog::Change;
+use crate::broker::catalog::{Change, Durability};
 use crate::broker::declared::{check_arguments, check_names_exchange, check_property};
 use crate::broker::names::{self, Resource};
 use crate::broker::queue::{Queue, QueueId, QueueSpec};
@@ -47,6 +47,15 @@ pub struct QueueDeclare<'a> {
     pub auto_delete: bool,
     /// x-arguments.
     pub arguments: FieldTable,
+}
+
+/// What came of a queue.delete.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deleted {
+    /// How many messages were ready.
+    pub messages: u64,
+    /// Whether anything durable went, or may have gone just before.
+    pub durability: Durability,
 }
 
 /// RESOURCE_LOCKED if it is another connection's exclusive queue.
@@ -152,6 +161,7 @@ impl Vhost {
         }
         let resource = Resource::queue(name, self.name());
         check_names_exchange(resource, &declare.arguments, "x-dead-letter-exchange")?;
+        let id = QueueId(self.broker.catalog.next_id()?);
         let mut topology = self.topology.lock();
         topology.check_open(self)?;
         let there = self.queues.get(name).map(|queue| Arc::clone(&queue));
@@ -166,7 +176,7 @@ impl Vhost {
             None => {}
         }
         let queue = Queue::new(QueueSpec {
-            id: QueueId(self.broker.ids.next()),
+            id,
             engine: Arc::clone(&self.broker.engine),
             vhost: Arc::downgrade(self),
             vhost_name: Arc::clone(self.name()),
@@ -197,8 +207,7 @@ impl Vhost {
         self.broker.engine.metrics.queues_declared.add(1);
     }
 
-    /// queue.delete by a client; says how many messages were ready. A queue that is not there
-    /// counts as deleted, with 0 messages.
+    /// queue.delete by a client. A queue that is not there counts as deleted, with 0 messages.
     pub fn delete_queue(
         &self,
         name: &str,
@@ -206,15 +215,21 @@ impl Vhost {
         if_empty: bool,
         connection: ConnectionId,
         effects: &mut Effects,
-    ) -> Result<u64, Exception> {
+    ) -> Result<Deleted, Exception> {
         let name = names::without_line_ends(name);
         let Some(queue) = self.live_queue(&name) else {
-            return Ok(0);
+            return Ok(Deleted {
+                messages: 0,
+                durability: Durability::Durable,
+            });
         };
         check_exclusive_access(self, &queue, connection)?;
         let messages = queue.close(if_unused, if_empty, effects)?;
-        self.forget(&queue);
-        Ok(messages.unwrap_or(0))
+        let any = self.forget(&queue);
+        Ok(Deleted {
+            messages: messages.unwrap_or(0),
+            durability: Durability::of(any || queue.is_durable()),
+        })
     }
 
     /// Deletes a queue that was abandoned (auto-delete, x-expires), unless it is in use again.
@@ -237,17 +252,25 @@ impl Vhost {
         }
     }
 
-    /// Deletes everything, because the vhost is removed.
-    pub(in crate::broker) fn close(&self, effects: &mut Effects) {
+    /// Deletes everything, because the vhost is removed. Gives what the catalog is to forget.
+    pub(in crate::broker) fn close(&self, effects: &mut Effects) -> Vec<Change> {
         self.topology.lock().is_closed = true;
         for queue in self.queues() {
-            self.delete_whatever(&queue, effects);
+            // Without conditions it cannot be refused.
+            let _ = queue.close(false, false, effects);
         }
+        let mut changes = Vec::new();
         let mut topology = self.topology.lock();
-        for exchange in self.exchanges() {
-            // The catalog forgets a vhost as a whole.
-            self.take_out_exchange(&mut topology, &exchange, &mut Vec::new());
+        // Also those that somebody else has closed and is about to take out: whatever the catalog
+        // has of the vhost goes at once.
+        let queues: Vec<_> = self.queues.iter().map(|queue| Arc::clone(&queue)).collect();
+        for queue in queues {
+            self.take_out_queue(&mut topology, &queue, &mut changes);
         }
+        for exchange in self.exchanges() {
+            self.take_out_exchange(&mut topology, &exchange, &mut changes);
+        }
+        changes
     }
 
     fn delete_whatever(&self, queue: &Arc<Queue>, effects: &mut Effects) {
@@ -257,11 +280,12 @@ impl Vhost {
         }
     }
 
-    fn forget(&self, queue: &Arc<Queue>) {
+    /// Takes a closed queue out of the topology; says whether anything durable went.
+    fn forget(&self, queue: &Arc<Queue>) -> bool {
         let mut changes = Vec::new();
         let mut topology = self.topology.lock();
         self.take_out_queue(&mut topology, queue, &mut changes);
-        self.submit(changes);
+        self.submit(changes)
     }
 }
 

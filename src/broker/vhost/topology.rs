@@ -34,11 +34,14 @@ impl Topology {
 }
 
 impl Vhost {
-    /// Hands changes over to the catalog. Called with the topology locked.
-    pub(super) fn submit(&self, changes: Vec<Change>) {
-        if !changes.is_empty() {
+    /// Hands changes over to the catalog; says whether there were any. Called with the topology
+    /// locked.
+    pub(super) fn submit(&self, changes: Vec<Change>) -> bool {
+        let any = !changes.is_empty();
+        if any {
             self.broker.catalog.submit(changes);
         }
+        any
     }
 
     /// Takes a queue out of the topology, after it was closed: its name is free, its bindings go.
@@ -96,7 +99,7 @@ impl Vhost {
             for binding in topology.bindings.remove_destination(exchange.id().0) {
                 self.take_out_of_source(topology, &binding, &mut leaving, changes);
             }
-            if exchange.is_durable() {
+            if exchange.is_durable() && !exchange.id().is_system() {
                 changes.push(Change::DeleteExchange(exchange.id()));
             }
         }

@@ -13,7 +13,7 @@ use crate::amqp::encode;
 use crate::amqp::method::{Method, basic};
 use crate::amqp::reply::ReplyCode;
 use crate::broker::Message;
-use crate::broker::catalog::Revision;
+use crate::broker::catalog::{NotStored, Revision};
 use crate::broker::log::{SafeListener, Safety};
 use crate::connection::Shared;
 use crate::connection::outgoing::Pending;
@@ -64,9 +64,12 @@ impl Confirmer {
         drop(state);
         if safe_at.revision > 0 {
             let confirmer = Arc::clone(self);
-            let then = Box::new(move || {
-                confirmer.send();
-                confirmer.shared.outgoing.flush();
+            let then = Box::new(move |stored: Result<(), NotStored>| match stored {
+                Ok(()) => {
+                    confirmer.send();
+                    confirmer.shared.outgoing.flush();
+                }
+                Err(_) => confirmer.failed(),
             });
             let catalog = self.shared.broker.catalog();
             catalog.when_stored(Revision(safe_at.revision), then);

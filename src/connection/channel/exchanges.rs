@@ -20,7 +20,7 @@ impl Channel {
         if !declare.passive {
             self.check_may_declare(&name, &declare)?;
         }
-        self.shared.vhost.declare_exchange(ExchangeDeclare {
+        let durability = self.shared.vhost.declare_exchange(ExchangeDeclare {
             name: &name,
             kind: &declare.kind,
             passive: declare.passive,
@@ -29,7 +29,7 @@ impl Channel {
             internal: declare.internal,
             arguments: declare.arguments,
         })?;
-        self.reply_unless(declare.no_wait, exchange::DeclareOk);
+        self.reply_when_stored(declare.no_wait, durability, exchange::DeclareOk);
         Ok(())
     }
 
@@ -75,33 +75,33 @@ impl Channel {
         check_not_default_exchange(&name)?;
         names::check_may_be_deleted(exchange)?;
         self.check_permission(Permission::Configure, exchange)?;
-        self.shared.vhost.delete_exchange(&name, delete.if_unused)?;
-        self.reply_unless(delete.no_wait, exchange::DeleteOk);
+        let durability = self.shared.vhost.delete_exchange(&name, delete.if_unused)?;
+        self.reply_when_stored(delete.no_wait, durability, exchange::DeleteOk);
         Ok(())
     }
 
     pub(super) fn bind_exchange(&mut self, bind: exchange::Bind) -> Result<(), Exception> {
         let (destination, source) = self.check_exchange_binding(&bind.destination, &bind.source)?;
-        self.shared.vhost.bind_exchange(
+        let durability = self.shared.vhost.bind_exchange(
             &destination,
             &source,
             &bind.routing_key,
             bind.arguments,
         )?;
-        self.reply_unless(bind.no_wait, exchange::BindOk);
+        self.reply_when_stored(bind.no_wait, durability, exchange::BindOk);
         Ok(())
     }
 
     pub(super) fn unbind_exchange(&mut self, unbind: exchange::Unbind) -> Result<(), Exception> {
         let (destination, source) =
             self.check_exchange_binding(&unbind.destination, &unbind.source)?;
-        self.shared.vhost.unbind_exchange(
+        let durability = self.shared.vhost.unbind_exchange(
             &destination,
             &source,
             &unbind.routing_key,
             unbind.arguments,
         )?;
-        self.reply_unless(unbind.no_wait, exchange::UnbindOk);
+        self.reply_when_stored(unbind.no_wait, durability, exchange::UnbindOk);
         Ok(())
     }
 

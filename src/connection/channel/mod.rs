@@ -51,11 +51,13 @@ use self::route_cache::RouteCache;
 use self::settle::{Outcome, Settling};
 use self::tx::Transaction;
 use super::Shared;
+use super::pause::Then;
 use crate::amqp::encode;
 use crate::amqp::method::{Method, access, basic, channel};
 use crate::amqp::reply::{Exception, ReplyCode};
 use crate::amqp::table::ShortStr;
 use crate::broker::Effects;
+use crate::broker::catalog::Durability;
 
 /// One channel.
 pub struct Channel {
@@ -265,6 +267,26 @@ impl Channel {
         }
         self.reply_unless(false, channel::FlowOk { active: true });
         Ok(())
+    }
+
+    /// Answers a change of the topology, unless its client does not wait for that, once the catalog
+    /// has stored it; the connection is paused until then.
+    fn reply_when_stored(&self, no_wait: bool, durability: Durability, answer: impl Into<Method>) {
+        let catalog = self.shared.vhost.catalog();
+        // Also what another connection has just changed and may not have been told of yet.
+        let revision = catalog.submitted();
+        if no_wait || durability == Durability::Transient || catalog.stored() >= revision {
+            return self.reply_unless(no_wait, answer);
+        }
+        let reply = Then::Reply(Box::new(answer.into()));
+        let resume = self.shared.pause(self.number, reply);
+        catalog.when_stored(
+            revision,
+            Box::new(move |stored| match stored {
+                Ok(()) => resume.go_on(),
+                Err(error) => resume.fail(error.into()),
+            }),
+        );
     }
 
     /// Answers a method, unless its client does not wait for that.

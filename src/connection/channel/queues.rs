@@ -8,6 +8,7 @@ use crate::amqp::method::queue;
 use crate::amqp::reply::{Exception, ReplyCode};
 use crate::amqp::table::ShortStr;
 use crate::auth::Permission;
+use crate::broker::catalog::Durability;
 use crate::broker::names::{self, check_not_default_exchange, without_line_ends};
 use crate::broker::vhost::QueueDeclare;
 
@@ -47,12 +48,14 @@ impl Channel {
             false => vhost.declare_queue(declaration, connection),
         }?;
         let counts = queue.counts();
+        let durability = Durability::of(queue.is_durable());
         self.declared(
             queue::DeclareOk {
                 queue: ShortStr::from(queue.name().clone()),
                 message_count: count(counts.ready),
                 consumer_count: counts.consumers,
             },
+            durability,
             declare.no_wait,
         );
         Ok(())
@@ -83,14 +86,15 @@ impl Channel {
                 message_count: 0,
                 consumer_count: 1,
             },
+            Durability::Transient,
             no_wait,
         );
         Ok(())
     }
 
-    fn declared(&mut self, ok: queue::DeclareOk, no_wait: bool) {
+    fn declared(&mut self, ok: queue::DeclareOk, durability: Durability, no_wait: bool) {
         self.last_declared = ok.queue.clone();
-        self.reply_unless(no_wait, ok);
+        self.reply_when_stored(no_wait, durability, ok);
     }
 
     /// The queue's name, or that of the queue declared last where it is empty.
@@ -114,14 +118,14 @@ impl Channel {
             exchange,
             routing_key,
         } = binding;
-        self.shared.vhost.bind_queue(
+        let durability = self.shared.vhost.bind_queue(
             &queue,
             &exchange,
             &routing_key,
             bind.arguments,
             self.shared.id,
         )?;
-        self.reply_unless(bind.no_wait, queue::BindOk);
+        self.reply_when_stored(bind.no_wait, durability, queue::BindOk);
         Ok(())
     }
 
@@ -133,14 +137,14 @@ impl Channel {
             exchange,
             routing_key,
         } = binding;
-        self.shared.vhost.unbind_queue(
+        let durability = self.shared.vhost.unbind_queue(
             &queue,
             &exchange,
             &routing_key,
             unbind.arguments,
             self.shared.id,
         )?;
-        self.reply_unless(false, queue::UnbindOk);
+        self.reply_when_stored(false, durability, queue::UnbindOk);
         Ok(())
     }
 
@@ -202,10 +206,11 @@ impl Channel {
             self.shared.id,
             &mut batch.effects,
         )?;
-        self.reply_unless(
+        self.reply_when_stored(
             delete.no_wait,
+            deleted.durability,
             queue::DeleteOk {
-                message_count: count(deleted),
+                message_count: count(deleted.messages),
             },
         );
         Ok(())
