@@ -41,6 +41,7 @@ pub struct Metrics {
     pub messages_acknowledged: Counter,
     pub messages_got: Counter,
     pub messages_dead_lettered: Counter,
+    pub messages_lost: Counter,
     pub auth_failures: Counter,
     pub bytes_received: Counter,
     pub bytes_sent: Counter,

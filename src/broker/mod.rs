@@ -24,6 +24,7 @@ pub mod metrics;
 pub mod names;
 pub mod pager;
 pub mod queue;
+pub mod recovery;
 mod routing;
 pub mod sink;
 pub(crate) mod term;
@@ -106,9 +107,11 @@ impl Broker {
         broker
     }
 
-    /// Where durable topology is kept.
-    pub fn catalog(&self) -> &dyn Catalog {
-        &*self.catalog
+    /// All durable queues.
+    pub(crate) fn durable_queues(&self) -> Vec<Arc<Queue>> {
+        let vhosts = self.all_vhosts();
+        let queues = vhosts.iter().flat_map(|vhost| vhost.queues());
+        queues.filter(|queue| queue.is_durable()).collect()
     }
 
     /// Counters, for the metrics page.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::Outgoing;
 use super::pause::{Pauses, Resume, Then};
 use crate::auth::User;
+use crate::broker::catalog::Revision;
 use crate::broker::{Broker, ConnectionId, Vhost};
 
 /// What the client said it understands (client-properties, `capabilities`).
@@ -45,6 +46,14 @@ pub struct Shared {
 }
 
 impl Shared {
+    /// What the catalog still has to store, if anything. A message may have gone to a queue that is
+    /// not stored yet, and is not safe before that is.
+    pub fn unstored_revision(&self) -> Option<Revision> {
+        let catalog = self.vhost.catalog();
+        let submitted = catalog.submitted();
+        (submitted > catalog.stored()).then_some(submitted)
+    }
+
     /// Pauses the connection on behalf of a channel: see [`Pauses`]. Only from the connection's own
     /// task, while it deals with input.
     pub fn pause(&self, channel: u16, then: Then) -> Resume {

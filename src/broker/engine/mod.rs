@@ -1,6 +1,7 @@
 //! What all queues of a broker share: the time, the timers, the memory gauge, the counters.
 
 mod clock;
+mod gate;
 mod held;
 mod memory;
 mod timers;
@@ -10,12 +11,14 @@ use std::sync::{Arc, OnceLock};
 use tokio::sync::watch;
 
 pub use clock::Clock;
+pub use gate::{Gate, Waits};
 pub use held::Held;
 pub use memory::MemoryGauge;
 pub use timers::Timers;
 
 use super::Metrics;
 use super::log::{Flights, Log};
+use super::pager::Pager;
 
 /// What stops publishers. Each change is seen by every connection's task.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -47,7 +50,10 @@ pub struct Engine {
     pub metrics: Metrics,
     /// Who has changed a durable queue and not yet told the log.
     pub flights: Arc<Flights>,
+    /// Where publishers wait for the disk.
+    pub gate: Gate,
     log: OnceLock<Arc<dyn Log>>,
+    pager: OnceLock<Arc<Pager>>,
 }
 
 impl Engine {
@@ -60,7 +66,9 @@ impl Engine {
             alarms: watch::Sender::new(Alarms::default()),
             metrics: Metrics::default(),
             flights: Arc::default(),
+            gate: Gate::default(),
             log: OnceLock::new(),
+            pager: OnceLock::new(),
         })
     }
 
@@ -74,6 +82,30 @@ impl Engine {
     #[inline]
     pub fn log(&self) -> Option<&Arc<dyn Log>> {
         self.log.get()
+    }
+
+    /// From now on queues have chunks past their windows written out by that pager. Called at most
+    /// once; without it everything stays in memory.
+    pub fn set_pager(&self, pager: Arc<Pager>) {
+        let _ = self.pager.set(pager);
+    }
+
+    /// Has publishers wait while the log has gathered too much, for ever. The server runs it as one
+    /// task.
+    pub async fn heed_log(self: Arc<Self>, mut pressure: watch::Receiver<bool>) {
+        loop {
+            let holds = *pressure.borrow_and_update();
+            self.gate.set(Waits::ForLog, holds);
+            if pressure.changed().await.is_err() {
+                return self.gate.set(Waits::ForLog, false);
+            }
+        }
+    }
+
+    /// Who writes chunks out.
+    #[inline]
+    pub fn pager(&self) -> Option<&Arc<Pager>> {
+        self.pager.get()
     }
 
     /// Messages now take `bytes` more (or less) memory. Raises or clears the memory alarm.

@@ -1,12 +1,225 @@
-//! Paging: chunks that do not fit a queue's window in memory, in segments.
+//! Paging: chunks that do not fit a queue's window in memory go to segments and come back when they
+//! are needed; the log's files are made free again.
+//!
+//! ```text
+//! a queue past its window ─▶ writing.rs (one thread) ─▶ segments ─▶ reading.rs (one thread) ─▶ the queue
+//!                              │  segments.rs: which are being written
+//!                              └─▶ retire.rs: what still lives in an old file of the log moves on
+//! ```
+//!
+//! Queues ask under their locks and are called back without; no lock is held over I/O.
 
+mod reading;
+mod retire;
+mod segments;
+mod writing;
+
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Weak};
+use std::thread::JoinHandle;
+
+use parking_lot::Mutex;
+
+use self::reading::Load;
+use self::writing::{Task, Writing};
+use super::engine::Waits;
+use super::queue::Queue;
+use super::{Broker, Engine};
+use crate::store::catalog::Catalog;
+use crate::store::disk::Disk;
+use crate::store::journal::Journal;
 use crate::store::segment::ChunkEntry;
 
-/// A chunk's place in a segment.
+/// So much beyond their windows may queues hold together until publishers wait ...
+const MOST_DEBT_BYTES: usize = 96 << 20;
+/// ... and so much when they may go on.
+const LOW_DEBT_BYTES: usize = 48 << 20;
+
+/// A chunk's place in a segment. The segment's file goes with the last of them.
 #[derive(Clone, Debug)]
 pub struct Stored {
-    /// The segment's number.
-    pub segment: u64,
+    /// The segment.
+    pub(super) segment: Arc<SegmentFile>,
     /// Where in it.
-    pub entry: ChunkEntry,
+    pub(super) entry: ChunkEntry,
 }
+
+/// A segment that somebody still needs.
+#[derive(Debug)]
+pub(super) struct SegmentFile {
+    pub queue: u64,
+    pub number: u64,
+    /// The catalog names it.
+    pub is_listed: AtomicBool,
+    shared: Arc<Shared>,
+}
+
+impl Drop for SegmentFile {
+    fn drop(&mut self) {
+        if !self.shared.is_closing.load(Ordering::Acquire) {
+            self.shared.send(Task::Remove {
+                queue: self.queue,
+                number: self.number,
+                is_listed: *self.is_listed.get_mut(),
+            });
+        }
+    }
+}
+
+/// What the pager works with.
+pub struct Surroundings {
+    /// Where segments lie.
+    pub disk: Arc<dyn Disk>,
+    /// Where the durable ones are listed.
+    pub catalog: Option<Arc<Catalog>>,
+}
+
+/// What the threads and everybody else share.
+struct Shared {
+    disk: Arc<dyn Disk>,
+    catalog: Option<Arc<Catalog>>,
+    tasks: Mutex<Sender<Task>>,
+    loads: Mutex<Sender<Load>>,
+    next_segment: AtomicU64,
+    debt_bytes: AtomicUsize,
+    is_closing: AtomicBool,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pager").finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    fn send(&self, task: Task) {
+        // After the end there is nothing to be done.
+        let _ = self.tasks.lock().send(task);
+    }
+}
+
+/// See the module.
+pub struct Pager {
+    shared: Arc<Shared>,
+    inboxes: Mutex<Option<(Receiver<Task>, Receiver<Load>)>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Pager {
+    /// A pager that does nothing yet. New segments get numbers from `next_segment` on, past those
+    /// of all that are there.
+    pub fn new(surroundings: Surroundings, next_segment: u64) -> Arc<Self> {
+        let Surroundings { disk, catalog } = surroundings;
+        let ((tasks, task_inbox), (loads, load_inbox)) = (channel(), channel());
+        let shared = Arc::new(Shared {
+            disk,
+            catalog,
+            tasks: Mutex::new(tasks),
+            loads: Mutex::new(loads),
+            next_segment: AtomicU64::new(next_segment),
+            debt_bytes: AtomicUsize::new(0),
+            is_closing: AtomicBool::new(false),
+        });
+        Arc::new(Self {
+            shared,
+            inboxes: Mutex::new(Some((task_inbox, load_inbox))),
+            threads: Mutex::default(),
+        })
+    }
+
+    /// A chunk of a segment that the catalog lists.
+    pub fn listed(&self, queue: u64, number: u64, chunks: &[ChunkEntry]) -> Vec<Stored> {
+        let segment = self.segment(queue, number);
+        segment.is_listed.store(true, Ordering::Release);
+        let stored = chunks.iter().map(|entry| Stored {
+            segment: Arc::clone(&segment),
+            entry: *entry,
+        });
+        stored.collect()
+    }
+
+    /// Starts the threads; that journal's files are made free as the broker's queues let go of them.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub fn start(&self, broker: &Arc<Broker>, journal: Option<Arc<Journal>>) -> io::Result<()> {
+        let Some((tasks, loads)) = self.inboxes.lock().take() else {
+            return Ok(());
+        };
+        let writing = Writing::new(Arc::clone(&self.shared), Arc::downgrade(broker), journal);
+        let reading = Arc::clone(&self.shared);
+        let mut threads = self.threads.lock();
+        let writer = std::thread::Builder::new().name("pages-out".to_owned());
+        threads.push(writer.spawn(move || writing.run(&tasks))?);
+        let reader = std::thread::Builder::new().name("pages-in".to_owned());
+        threads.push(reader.spawn(move || reading::run(&reading, &loads))?);
+        Ok(())
+    }
+
+    /// The queue holds more than its window.
+    pub(super) fn page_out(&self, queue: &Arc<Queue>) {
+        self.shared.send(Task::PageOut(Arc::downgrade(queue)));
+    }
+
+    /// The queue needs a chunk.
+    pub(super) fn load(&self, queue: &Arc<Queue>, stored: Stored) {
+        let queue = Arc::downgrade(queue);
+        let _ = self.shared.loads.lock().send(Load { queue, stored });
+    }
+
+    /// Queues hold so much more, or less, beyond their windows.
+    pub(super) fn owe(&self, engine: &Engine, before_bytes: usize, now_bytes: usize) {
+        let debt = &self.shared.debt_bytes;
+        let total_bytes = if now_bytes >= before_bytes {
+            let more = now_bytes - before_bytes;
+            debt.fetch_add(more, Ordering::AcqRel) + more
+        } else {
+            let less = before_bytes - now_bytes;
+            debt.fetch_sub(less, Ordering::AcqRel) - less
+        };
+        if total_bytes > MOST_DEBT_BYTES {
+            engine.gate.set(Waits::ForPages, true);
+            // Somebody may have paid meanwhile.
+            if debt.load(Ordering::Acquire) < LOW_DEBT_BYTES {
+                engine.gate.set(Waits::ForPages, false);
+            }
+        } else if total_bytes < LOW_DEBT_BYTES {
+            engine.gate.set(Waits::ForPages, false);
+        }
+    }
+
+    /// Ends the threads. Segments stay as they are.
+    pub fn close(&self) {
+        self.shared.is_closing.store(true, Ordering::Release);
+        self.shared.send(Task::Close);
+        let (closed, _) = channel();
+        *self.shared.loads.lock() = closed;
+        for thread in self.threads.lock().drain(..) {
+            let _ = thread.join();
+        }
+    }
+
+    fn segment(&self, queue: u64, number: u64) -> Arc<SegmentFile> {
+        segment_file(&self.shared, queue, number)
+    }
+}
+
+impl Drop for Pager {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+fn segment_file(shared: &Arc<Shared>, queue: u64, number: u64) -> Arc<SegmentFile> {
+    Arc::new(SegmentFile {
+        queue,
+        number,
+        is_listed: AtomicBool::new(false),
+        shared: Arc::clone(shared),
+    })
+}
+
+/// Who is paged may be gone.
+type QueueRef = Weak<Queue>;

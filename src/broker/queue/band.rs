@@ -36,6 +36,8 @@ pub struct Band {
     spare: Option<Chunk>,
     /// What all chunks that take no more messages hold in memory, in bytes.
     closed_bytes: usize,
+    /// How many chunks are not in memory.
+    absent: usize,
 }
 
 /// At start: a larger gap between numbers begins a new chunk.
@@ -54,11 +56,6 @@ impl Band {
     /// messages that are not settled are in memory.
     pub fn ready_bytes(&self) -> u64 {
         self.ready_bytes
-    }
-
-    /// The number of the next message that is appended.
-    pub fn next(&self) -> u64 {
-        self.next
     }
 
     /// The first number that was never taken.
@@ -133,6 +130,92 @@ impl Band {
     /// What all chunks that take no more messages hold in memory, in bytes.
     pub fn closed_bytes(&self) -> usize {
         self.closed_bytes
+    }
+
+    /// How many chunks are not in memory.
+    pub fn absent(&self) -> usize {
+        self.absent
+    }
+
+    /// The slot with that number.
+    pub fn slot(&self, number: u64) -> Option<&Slot> {
+        self.position(number).map(|at| &self.slots[at])
+    }
+
+    /// The index of the slot with the head of what is ready.
+    fn head_slot(&self) -> usize {
+        let head = self.head().map_or(self.cursor, |(number, _)| number);
+        self.after(head).saturating_sub(1)
+    }
+
+    /// The first numbers of so many slots from the head on.
+    pub fn ahead(&self, slots: usize) -> impl Iterator<Item = u64> {
+        let from = self.head_slot().min(self.slots.len());
+        self.slots.range(from..).take(slots).map(|slot| slot.first)
+    }
+
+    /// The first numbers of closed chunks in memory that `left_bytes` of window, from the head on,
+    /// do not cover. Chunks whose messages are all taken count as past it, unless they are kept.
+    pub fn past_window(&self, left_bytes: &mut usize, keeps_taken: bool) -> Vec<u64> {
+        let head = self.head_slot();
+        let mut past = Vec::new();
+        for (at, slot) in self.slots.iter().enumerate() {
+            if slot.is_open() || slot.is_absent() {
+                continue;
+            }
+            if at < head {
+                if !keeps_taken {
+                    past.push(slot.first);
+                }
+            } else if at == head && *left_bytes > 0 || slot.memory_bytes() <= *left_bytes {
+                *left_bytes = left_bytes.saturating_sub(slot.memory_bytes());
+            } else {
+                past.push(slot.first);
+            }
+        }
+        past
+    }
+
+    /// The chunk that begins there is damaged: its messages are gone.
+    pub fn lose(&mut self, first: u64) {
+        let Some(slot) = self.slot(first).filter(|slot| slot.first == first) else {
+            return;
+        };
+        let end = slot.end();
+        let numbers = self.cursor.max(first)..end;
+        let unsettled = numbers.filter(|number| !slot.is_settled(*number)).count();
+        self.holes += unsettled as u64;
+        let behind = self.given_back.split_off(&end);
+        self.given_back.split_off(&first);
+        self.given_back.extend(behind);
+        self.settle(first, end - 1);
+    }
+
+    /// What is settled of what was ever taken, as ranges.
+    pub fn settled_ranges(&self) -> Vec<(u64, u64)> {
+        let mut ranges: Vec<(u64, u64)> = Vec::new();
+        let mut add = |first: u64, end: u64| {
+            let end = end.min(self.cursor);
+            match ranges.last_mut() {
+                _ if first >= end => {}
+                Some((_, last)) if *last + 1 == first => *last = end - 1,
+                _ => ranges.push((first, end - 1)),
+            }
+        };
+        let mut seen = 0;
+        for slot in &self.slots {
+            add(seen, slot.first);
+            for (first, last) in slot.settled.ranges() {
+                let last = last.min(slot.len().saturating_sub(1));
+                add(
+                    slot.first + u64::from(first),
+                    slot.first + u64::from(last) + 1,
+                );
+            }
+            seen = slot.end();
+        }
+        add(seen, self.next);
+        ranges
     }
 
     /// Changes a slot, and keeps account of what it holds.
@@ -309,6 +392,7 @@ impl Band {
         }
         self.next = self.next.max(end);
         if slot.unsettled() > 0 {
+            self.absent += 1;
             self.slots.push_back(slot);
         }
     }
@@ -407,6 +491,7 @@ impl Band {
         }
         if let Some(slot) = self.slots.remove(at) {
             self.closed_bytes -= slot.memory_bytes();
+            self.absent -= usize::from(slot.is_absent());
             if let Some(mut chunk) = slot.into_chunk() {
                 chunk.reset();
                 self.spare = Some(chunk);

@@ -42,6 +42,7 @@ pub struct Chunk {
     starts: Vec<u32>,
     blobs: Vec<(u32, Bytes)>,
     blob_bytes: usize,
+    has_transient: bool,
 }
 
 impl Chunk {
@@ -66,6 +67,7 @@ impl Chunk {
             starts: stored.starts,
             blob_bytes: stored.blobs.iter().map(|(_, blob)| blob.len()).sum(),
             blobs: stored.blobs,
+            has_transient: true,
         }
     }
 
@@ -86,11 +88,37 @@ impl Chunk {
         self.starts.clear();
         self.blobs.clear();
         self.blob_bytes = 0;
+        self.has_transient = false;
     }
 
     /// How many records it has.
     pub fn len(&self) -> u32 {
         self.starts.len() as u32
+    }
+
+    /// The bytes of its records and shared bodies.
+    pub fn content_bytes(&self) -> usize {
+        self.data.len() + self.blob_bytes
+    }
+
+    /// The records that are not persistent, as ranges of indices.
+    pub fn transient_runs(&self) -> impl Iterator<Item = (u32, u32)> {
+        let mut from = 0;
+        std::iter::from_fn(move || {
+            if !self.has_transient {
+                return None;
+            }
+            let first = (from..self.len()).find(|index| !self.is_persistent(*index))?;
+            let end = (first..self.len()).find(|index| self.is_persistent(*index));
+            from = end.unwrap_or(self.len());
+            Some((first, from - 1))
+        })
+    }
+
+    fn is_persistent(&self, index: u32) -> bool {
+        let start = self.starts.get(index as usize).copied().unwrap_or_default();
+        let flags = self.data.get(start as usize).copied().unwrap_or_default();
+        flags & PERSISTENT != 0
     }
 
     /// Whether the next record goes to a new chunk.
@@ -132,6 +160,7 @@ impl Chunk {
         } else {
             0
         };
+        self.has_transient |= !message.facts.persistent;
         let mut header = [0; HEADER_BYTES];
         header[0] = persistent | shared;
         header[1] = message.facts.priority;

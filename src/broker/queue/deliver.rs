@@ -183,18 +183,21 @@ impl Queue {
                 self.drop_expired(state, expired_by_ms, effects);
             }
             let Some(band) = state.top_band() else { return };
-            self.deliver_from(state, band, expired_by_ms, effects);
+            if !self.deliver_from(state, band, expired_by_ms, effects) {
+                return;
+            }
         }
     }
 
     /// Deals out up to a slice of what is ready in one band, as far as the first that has expired.
+    /// Says whether there was anything to deal out: what is not in memory is not.
     fn deliver_from(
         &self,
         state: &mut State,
         band: usize,
         expired_by_ms: u64,
         effects: &mut Effects,
-    ) {
+    ) -> bool {
         let counted: Vec<(usize, Vec<u8>)>;
         let mut deliveries: SmallVec<[Delivery<'_>; SLICE]> = SmallVec::new();
         state.bands[band].read_ready(|number, back, record| {
@@ -209,6 +212,9 @@ impl Queue {
             });
             deliveries.len() < SLICE
         });
+        if deliveries.is_empty() {
+            return false;
+        }
         if state.counts_deliveries {
             let came_back = deliveries.iter().enumerate();
             counted = came_back
@@ -226,7 +232,7 @@ impl Queue {
         }
         let dealt = deal(&mut state.consumers, &mut state.turn, &deliveries, effects);
         if dealt.count == 0 {
-            return;
+            return true;
         }
         let taken = &deliveries[..dealt.count];
         let body_bytes = taken
@@ -260,6 +266,7 @@ impl Queue {
                 log.settled(queue, sequence_of(band, first), sequence_of(band, last));
             }
         });
+        true
     }
 }
 

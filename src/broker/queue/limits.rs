@@ -5,6 +5,7 @@ use std::sync::Arc;
 use parking_lot::MutexGuard;
 
 use super::deliver::settle_runs;
+use super::slot::NoRecord;
 use super::{Overflow, Queue, State, band_of, number_of, sequence_of};
 use crate::broker::Effects;
 use crate::broker::dead_letter::{DeadLetter, Reason};
@@ -26,20 +27,37 @@ impl Queue {
         let max_length = self.wants.max_length.unwrap_or(u64::MAX);
         while state.ready > max_length {
             let excess = (state.ready - max_length).min(SLICE);
-            self.drop_head(state, Reason::MaxLength, effects, |taken, _| taken < excess);
+            if self.drop_head(state, Reason::MaxLength, effects, |taken, _| taken < excess) == 0 {
+                // It is on its way from the disk.
+                return;
+            }
         }
         if let Some(max_bytes) = self.wants.max_length_bytes {
             let mut ready_bytes = state.ready_bytes();
             while ready_bytes > max_bytes && state.ready > 0 {
-                self.drop_head(state, Reason::MaxLength, effects, |taken, message| {
-                    let over = ready_bytes > max_bytes && taken < SLICE;
-                    if over {
-                        ready_bytes -= message.body.len() as u64;
-                    }
-                    over
-                });
+                let dropped =
+                    self.drop_head(state, Reason::MaxLength, effects, |taken, message| {
+                        let over = ready_bytes > max_bytes && taken < SLICE;
+                        if over {
+                            ready_bytes -= message.body.len() as u64;
+                        }
+                        over
+                    });
+                if dropped == 0 {
+                    return;
+                }
             }
         }
+    }
+
+    /// Whether messages have to go because of the length limits.
+    pub(super) fn is_over_length(&self, state: &State) -> bool {
+        self.wants.overflow == Overflow::DropHead
+            && (self.wants.max_length.is_some_and(|most| state.ready > most)
+                || self
+                    .wants
+                    .max_length_bytes
+                    .is_some_and(|most| state.ready_bytes() > most))
     }
 
     /// Drops what expired by `now_ms` from the head of the queue; what has expired behind a
@@ -89,17 +107,25 @@ impl Queue {
         reason: Reason,
         effects: &mut Effects,
     ) {
-        state.unacked -= 1;
-        let band = state.bands.get(band_of(sequence));
-        if self.wants.dead_letter_exchange.is_some()
-            && let Some(Ok(record)) = band.map(|band| band.record(number_of(sequence)))
-        {
+        let record = state
+            .bands
+            .get(band_of(sequence))
+            .map(|band| band.record(number_of(sequence)));
+        let dead_letters = self.wants.dead_letter_exchange.is_some();
+        if dead_letters && let Some(Err(NoRecord::NotLoaded(_))) = record {
+            // It counts as unacked until it has come from the disk.
+            state.paging.given_up.push((sequence, reason));
+            return;
+        }
+        if dead_letters && let Some(Ok(record)) = record {
             self.move_on(state.is_logged, sequence, reason, &record.message, effects);
+            state.unacked -= 1;
             if let Some(band) = state.bands.get_mut(band_of(sequence)) {
                 band.settle(number_of(sequence), number_of(sequence));
             }
             return;
         }
+        state.unacked -= 1;
         self.settle_logged(state, sequence, sequence, effects);
     }
 
@@ -173,15 +199,15 @@ impl Queue {
     }
 
     /// Takes messages from the head of the highest band for as long as `goes` says so (given how
-    /// many went before), and dead-letters or drops them.
+    /// many went before) and they are in memory, and dead-letters or drops them. Says how many.
     fn drop_head(
         self: &Arc<Self>,
         state: &mut MutexGuard<'_, State>,
         reason: Reason,
         effects: &mut Effects,
         mut goes: impl FnMut(u64, &Message<'_>) -> bool,
-    ) {
-        let Some(at) = state.top_band() else { return };
+    ) -> u64 {
+        let Some(at) = state.top_band() else { return 0 };
         let dead_letters = self.wants.dead_letter_exchange.is_some();
         let mut numbers = Vec::new();
         let mut body_bytes = 0;
@@ -212,6 +238,7 @@ impl Queue {
                 );
             });
         }
+        numbers.len() as u64
     }
 }
 

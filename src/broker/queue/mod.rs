@@ -5,6 +5,7 @@
 //!                 ▲   chunk.rs: the records                    │
 //!                 └────────────── settle.rs: ack, requeue, reject
 //! limits.rs: what length limits and times-to-live take away    consumers.rs: whose turn it is
+//! paging.rs: which chunks are in memory (slot.rs)   restored.rs: what the last run left
 //! arguments.rs: what the queue was declared with
 //! ```
 //!
@@ -20,6 +21,7 @@ mod consumers;
 mod deliver;
 mod delivery_count;
 mod limits;
+mod paging;
 mod publish;
 mod restored;
 mod settle;
@@ -33,10 +35,14 @@ use parking_lot::{Mutex, MutexGuard};
 
 use self::band::Band;
 use self::consumers::Consumers;
+use self::paging::Paging;
 
 pub use self::arguments::{Overflow, QueueArguments, QueueType};
 pub use self::consumers::ConsumerId;
+pub use self::paging::Then;
+pub(super) use self::paging::{Checkpoint, PageOut};
 pub(super) use self::restored::RestoredBand;
+pub use self::settle::Got;
 
 use super::log::Pending;
 use super::sink::SinkRef;
@@ -157,12 +163,13 @@ struct State {
     /// When the engine's timers wake this queue.
     timer_ms: Option<u64>,
     accounted_bytes: usize,
+    paging: Paging,
 }
 
 /// Where a sequence keeps its band.
 const BAND_SHIFT: u32 = 56;
 
-fn sequence_of(band: usize, number: u64) -> u64 {
+pub(super) fn sequence_of(band: usize, number: u64) -> u64 {
     (band as u64) << BAND_SHIFT | number
 }
 
@@ -198,6 +205,7 @@ impl Queue {
             used_at_ms: spec.engine.clock.now_ms(),
             timer_ms: None,
             accounted_bytes: 0,
+            paging: Paging::default(),
         };
         let queue = Arc::new(Self {
             spec,
@@ -330,7 +338,7 @@ impl Queue {
     /// Drops all ready messages and says how many.
     pub fn purge(self: &Arc<Self>, effects: &mut Effects) -> u64 {
         let mut state = self.state.lock();
-        let mut log = self.log_of(&state, effects);
+        let mut log = self.log_of(&mut state, effects);
         let purged = state.clear_ready(|first, last| {
             if let Some(log) = &mut log {
                 log.settled(self.spec.id.0, first, last);
@@ -392,6 +400,7 @@ impl Queue {
             self.spec.engine.timers.cancel(timer_ms, self.spec.id.0);
         }
         self.account(&mut state);
+        self.page(&mut state);
         Ok(Some(dropped))
     }
 
@@ -422,11 +431,12 @@ impl Queue {
 
     /// Gives back buffers that a burst has left, if nothing was published since the last time.
     /// The server calls it every few seconds.
-    pub fn tidy(&self) {
+    pub fn tidy(self: &Arc<Self>) {
         let mut state = self.state.lock();
         if !std::mem::take(&mut state.busy) {
             state.bands.iter_mut().for_each(Band::shrink);
             self.account(&mut state);
+            self.page_when_idle(&mut state);
         }
     }
 
@@ -444,8 +454,9 @@ impl Queue {
     }
 
     /// Where to note what becomes of messages here; None if no message here was logged.
-    fn log_of<'e>(&self, state: &State, effects: &'e mut Effects) -> Option<&'e mut Pending> {
+    fn log_of<'e>(&self, state: &mut State, effects: &'e mut Effects) -> Option<&'e mut Pending> {
         state.is_logged.then(|| {
+            state.paging.is_dirty = true;
             effects.pending.begin(&self.spec.engine);
             &mut effects.pending
         })
@@ -475,6 +486,7 @@ impl Queue {
         }
         self.set_timer(state);
         self.account(state);
+        self.page(state);
     }
 
     /// Tells the engine's memory gauge how much is kept here, in coarse steps.
@@ -516,9 +528,14 @@ impl State {
 
 impl Drop for Queue {
     fn drop(&mut self) {
-        let accounted = self.state.get_mut().accounted_bytes;
-        if accounted > 0 {
-            self.spec.engine.account_memory(-(accounted as i64));
+        let state = self.state.get_mut();
+        if state.accounted_bytes > 0 {
+            let accounted_bytes = state.accounted_bytes as i64;
+            self.spec.engine.account_memory(-accounted_bytes);
+        }
+        // It owes nothing any more.
+        if let Some(pager) = self.spec.engine.pager() {
+            pager.owe(&self.spec.engine, state.paging.owed_bytes, 0);
         }
     }
 }

@@ -51,6 +51,7 @@ impl Queue {
             return;
         }
         state.busy = true;
+        state.paging.is_idle = false;
         if self.wants.overflow != Overflow::DropHead {
             self.publish_unless_full(&mut state, picked, effects);
         } else {
@@ -130,6 +131,7 @@ impl Queue {
             let number = state.bands[band].append(message, expires_at_ms, logged_from);
             if logged_from.is_some() {
                 state.is_logged = true;
+                state.paging.is_dirty = true;
                 effects.pending.begin(&self.spec.engine);
                 let place = Place {
                     queue: self.spec.id.0,

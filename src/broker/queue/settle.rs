@@ -11,6 +11,18 @@ use crate::broker::log::Place;
 use crate::broker::{Delivery, Effects};
 
 use super::consumers::ConsumerId;
+use super::paging::Then;
+
+/// What a get came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Got {
+    /// A message was shown.
+    Message,
+    /// There is none.
+    Nothing,
+    /// There is one, but it must be read from the disk first.
+    NotLoaded,
+}
 
 impl Queue {
     /// Takes the first message, if there is one, and shows it to `take` together with how many
@@ -20,7 +32,7 @@ impl Queue {
         no_ack: bool,
         effects: &mut Effects,
         take: &mut dyn FnMut(&Delivery<'_>, u64),
-    ) -> bool {
+    ) -> Got {
         let mut state = self.state.lock();
         if self.wants.expires_ms.is_some() {
             state.used_at_ms = self.spec.engine.clock.now_ms();
@@ -34,15 +46,19 @@ impl Queue {
             .and_then(|band| state.bands[band].head().map(|head| (band, head)));
         let Some((band, (number, back))) = head else {
             self.after(&mut state);
-            return false;
+            return Got::Nothing;
         };
-        let body_bytes = state.bands[band]
-            .record(number)
-            .map_or(0, |record| record.message.body.len() as u64);
+        let body_bytes = match state.bands[band].record(number) {
+            Ok(record) => record.message.body.len() as u64,
+            Err(_) => {
+                self.after(&mut state);
+                return Got::NotLoaded;
+            }
+        };
         state.ready -= 1;
         state.bands[band].take_head(1, body_bytes);
         let cursor = sequence_of(band, state.bands[band].cursor());
-        if !no_ack && let Some(log) = self.log_of(&state, effects) {
+        if !no_ack && let Some(log) = self.log_of(&mut state, effects) {
             log.delivered(self.spec.id.0, cursor);
         }
         if state.may_expire {
@@ -72,7 +88,22 @@ impl Queue {
             state.unacked += 1;
         }
         self.after(&mut state);
-        true
+        Got::Message
+    }
+
+    /// Calls `then` when the message at the head has come from the disk.
+    pub fn when_head_is_loaded(self: &Arc<Self>, then: Then) {
+        let mut state = self.state.lock();
+        let head = state
+            .top_band()
+            .and_then(|band| state.bands[band].head().map(|(number, _)| (band, number)));
+        let is_there = head.is_none_or(|(band, number)| state.bands[band].record(number).is_ok());
+        if is_there || self.is_deleted() {
+            drop(state);
+            then();
+        } else {
+            self.wait_for_head(&mut state, then);
+        }
     }
 
     /// Settles messages for good, as ranges `(first, last)` of sequences, all of which this
@@ -120,7 +151,7 @@ impl Queue {
                 continue;
             }
             if returns > message.returns
-                && let Some(log) = self.log_of(&state, effects)
+                && let Some(log) = self.log_of(&mut state, effects)
             {
                 let place = Place {
                     queue: self.spec.id.0,

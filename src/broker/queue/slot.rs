@@ -71,6 +71,31 @@ impl Slot {
         matches!(self.resident, Resident::Open(_))
     }
 
+    /// Whether its chunk is not in memory.
+    pub fn is_absent(&self) -> bool {
+        matches!(self.resident, Resident::No)
+    }
+
+    /// What its records that are not settled take, roughly, if they are in memory.
+    pub fn live_bytes(&self) -> usize {
+        match self.chunk() {
+            Some(chunk) if chunk.len() > 0 => {
+                let bytes = chunk.content_bytes() as u64 * u64::from(self.unsettled());
+                (bytes / u64::from(chunk.len())) as usize
+            }
+            _ => 0,
+        }
+    }
+
+    /// Shows all records that are not settled, if they are in memory.
+    pub fn for_each_live(&self, mut each: impl FnMut(u64, Record<'_>)) {
+        for number in self.first..self.end() {
+            if let Ok(record) = self.record(number) {
+                each(number, record);
+            }
+        }
+    }
+
     /// How many records it has, settled or not.
     #[inline]
     pub fn len(&self) -> u32 {

@@ -56,7 +56,10 @@ impl Confirmer {
             None => SafePoint::NOW,
             Some(log_index) => SafePoint {
                 log_index,
-                revision: self.needed_revision().0,
+                revision: self
+                    .shared
+                    .unstored_revision()
+                    .map_or(0, |revision| revision.0),
             },
         };
         let mut state = self.state.lock();
@@ -71,7 +74,7 @@ impl Confirmer {
                 }
                 Err(_) => confirmer.failed(),
             });
-            let catalog = self.shared.broker.catalog();
+            let catalog = self.shared.vhost.catalog();
             catalog.when_stored(Revision(safe_at.revision), then);
         }
         if let (Some(log_index), Some(log)) = (log_index, self.shared.broker.engine.log()) {
@@ -80,18 +83,6 @@ impl Confirmer {
                 Safety::Safe | Safety::Waiting => {}
                 Safety::Failed => self.failed(),
             }
-        }
-    }
-
-    /// A message may have gone to a queue that is not stored yet: where anything in the catalog is
-    /// not, it has to be first.
-    fn needed_revision(&self) -> Revision {
-        let catalog = self.shared.broker.catalog();
-        let submitted = catalog.submitted();
-        if submitted > catalog.stored() {
-            submitted
-        } else {
-            Revision(0)
         }
     }
 
@@ -108,7 +99,7 @@ impl Confirmer {
                 .engine
                 .log()
                 .map_or(0, |log| log.safe_index()),
-            revision: self.shared.broker.catalog().stored().0,
+            revision: self.shared.vhost.catalog().stored().0,
         };
         let is_open = state.is_open;
         let mut pending = self.shared.outgoing.lock();

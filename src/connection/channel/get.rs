@@ -7,6 +7,8 @@ use super::read_batch::Gathering;
 use crate::amqp::method::basic;
 use crate::amqp::reply::Exception;
 use crate::auth::Permission;
+use crate::broker::queue::Got;
+use crate::connection::pause::Then;
 
 impl Channel {
     pub(super) fn get(
@@ -25,10 +27,13 @@ impl Channel {
                 deliveries.get_ok(&queue, get.no_ack, delivery, remaining);
             },
         );
-        if got {
-            self.shared.broker.metrics().messages_got.add(1);
-        } else {
-            self.reply_unless(false, basic::GetEmpty);
+        match got {
+            Got::Message => self.shared.broker.metrics().messages_got.add(1),
+            Got::Nothing => self.reply_unless(false, basic::GetEmpty),
+            Got::NotLoaded => {
+                let resume = self.shared.pause(self.number, Then::Again);
+                queue.when_head_is_loaded(Box::new(move || resume.go_on()));
+            }
         }
         Ok(())
     }

@@ -210,6 +210,18 @@ impl Channel {
         self.settle_gathered(batch);
         batch.effects.complete();
         self.send_confirms();
+        if std::mem::take(&mut batch.has_published) {
+            self.heed_gate();
+        }
+    }
+
+    /// A publisher waits where it is faster than the disk.
+    fn heed_gate(&self) {
+        let gate = &self.shared.broker.engine.gate;
+        if gate.is_closed() && !self.shared.pauses.any() {
+            let resume = self.shared.pause(self.number, Then::GoOn);
+            gate.when_open(Box::new(move || resume.go_on()));
+        }
     }
 
     /// The channel closes, for whatever reason: consumers go, what is unacked is requeued, an

@@ -426,10 +426,10 @@ impl Channel {
     pub(super) fn hand_over(&mut self, batch: &mut Gathering<'_>) {
         let engine = &self.shared.broker.engine;
         let HandedOver { refused, logged } = batch.hand_over(self.routes.queues(), engine);
+        let published = std::mem::take(&mut batch.published);
+        batch.has_published |= published > 0;
         let metrics = self.shared.broker.metrics();
-        metrics
-            .messages_published
-            .add(std::mem::take(&mut batch.published));
+        metrics.messages_published.add(published);
         if let (Some(confirmer), Some((first, last))) = (&self.confirmer, batch.confirms.take()) {
             match logged {
                 Ok(log_index) => confirmer.handed_over(first, last, refused, log_index),

@@ -48,6 +48,8 @@ pub(super) struct Gathering<'a> {
     body_bytes: usize,
     /// How many publishes there were.
     pub published: u64,
+    /// Whether there was any since the last time somebody looked.
+    pub has_published: bool,
     /// The publish tags that they used, first and last.
     pub confirms: Option<(u64, u64)>,
     pub settling: Settling,
@@ -134,6 +136,7 @@ impl<'a> Gathering<'a> {
             picked: 0,
             body_bytes: 0,
             published: 0,
+            has_published: false,
             confirms: None,
             settling: Settling::default(),
             effects: self.effects,

@@ -1,0 +1,142 @@
+//! Makes old files of the log free again: whatever still lives in them moves on.
+//!
+//! In: the log's files. Out: "nothing below this index is needed". Before that is said, for every
+//! durable queue: messages whose only durable copy lies below are in a listed segment, or at the
+//! end of the log once more, if they are few; and the end of the log says once more what is settled,
+//! delivered and given back. So whatever lies below says nothing that is not said above.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Shared;
+use super::segments::OpenSegments;
+use crate::broker::Broker;
+use crate::broker::log::{Log, NewMessage, Records};
+use crate::broker::queue::{Checkpoint, Queue};
+use crate::store::journal::Journal;
+
+/// The log may have so many files that are in use.
+const MOST_FILES: usize = 4;
+/// The log is given so much at once.
+const BATCH_BYTES: usize = 1 << 20;
+/// How often it is looked whether something is synced by now.
+const LOOK_AGAIN: Duration = Duration::from_millis(1);
+
+/// Shortens the log if it is too long.
+pub(super) fn retire(
+    shared: &Arc<Shared>,
+    journal: &Journal,
+    broker: &Broker,
+    segments: &mut OpenSegments,
+) -> io::Result<()> {
+    let starts = journal.file_starts();
+    let Some(surplus) = starts
+        .len()
+        .checked_sub(MOST_FILES)
+        .filter(|surplus| *surplus > 0)
+    else {
+        return Ok(());
+    };
+    let before = starts[surplus];
+    let queues = broker.durable_queues();
+    for queue in &queues {
+        move_on(shared, segments, queue, before)?;
+    }
+    let mut checkpoints: Vec<(u64, Checkpoint)> = Vec::new();
+    for queue in &queues {
+        if let Some(checkpoint) = queue.checkpoint(before) {
+            checkpoints.push((queue.id().0, checkpoint));
+        }
+    }
+    // What a checkpoint calls settled may be a dead letter that the log does not have yet.
+    broker.engine.flights.wait();
+    let mut last_index = 0;
+    for (queue, checkpoint) in &checkpoints {
+        last_index = append(journal, *queue, checkpoint)?.max(last_index);
+    }
+    while journal.synced_index() < last_index {
+        if let Some(reason) = journal.health().failure {
+            return Err(io::Error::other(reason));
+        }
+        std::thread::sleep(LOOK_AGAIN);
+    }
+    journal.release_below(before);
+    Ok(())
+}
+
+/// Large leftovers go to the queue's segment, which is then listed.
+fn move_on(
+    shared: &Arc<Shared>,
+    segments: &mut OpenSegments,
+    queue: &Arc<Queue>,
+    before: u64,
+) -> io::Result<()> {
+    loop {
+        let pages = queue.chunks_logged_before(before);
+        if pages.is_empty() {
+            break;
+        }
+        let mut placed = Vec::new();
+        for page in &pages {
+            placed.push((page.band, page.first, segments.write(shared, queue, page)?));
+        }
+        drop(pages);
+        queue.kept(placed);
+        segments.close_if_full(shared, queue.id().0)?;
+    }
+    if queue.waits_for_catalog(before) {
+        segments.close(shared, queue.id().0)?;
+    }
+    Ok(())
+}
+
+fn append(journal: &Journal, queue: u64, checkpoint: &Checkpoint) -> io::Result<u64> {
+    let log: &dyn Log = journal;
+    let full = |error: crate::store::journal::AppendError| io::Error::other(error.to_string());
+    let mut last_index = log
+        .append(&mut |records| encode_state(records, queue, checkpoint))
+        .map_err(full)?;
+    let mut rest = checkpoint.messages.as_slice();
+    while !rest.is_empty() {
+        let (mut count, mut bytes) = (0, 0);
+        while count < rest.len() && bytes < BATCH_BYTES {
+            bytes += rest[count].bytes();
+            count += 1;
+        }
+        let (now, later) = rest.split_at(count);
+        rest = later;
+        last_index = log
+            .append(&mut |records| {
+                for kept in now {
+                    let message = kept.message();
+                    let record = NewMessage {
+                        persistent: message.facts.persistent,
+                        priority: message.facts.priority,
+                        placements: &[kept.placement],
+                        settles: &[],
+                        exchange: message.exchange,
+                        routing_key: message.routing_key,
+                        properties: message.properties,
+                        body: message.body.as_slice(),
+                    };
+                    // It was taken once before.
+                    let _ = records.message(&record);
+                }
+            })
+            .map_err(full)?;
+    }
+    Ok(last_index)
+}
+
+fn encode_state(records: &mut dyn Records, queue: u64, checkpoint: &Checkpoint) {
+    if !checkpoint.settled.is_empty() {
+        records.settle(queue, &checkpoint.settled);
+    }
+    for sequence in &checkpoint.cursors {
+        records.cursor(queue, *sequence);
+    }
+    for (place, returns) in &checkpoint.returned {
+        records.returned(*place, *returns);
+    }
+}

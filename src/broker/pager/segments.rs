@@ -1,0 +1,143 @@
+//! The segments that are being written, one for each queue that pages out.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use super::{QueueRef, SegmentFile, Shared, Stored, segment_file};
+use crate::broker::queue::{PageOut, Queue, sequence_of};
+use crate::store::catalog::{Op, SegmentRecord};
+use crate::store::segment::SegmentWriter;
+
+/// So many are open at most.
+const MOST_OPEN: usize = 64;
+/// One that took nothing for so long is closed.
+const IDLE: Duration = Duration::from_secs(1);
+
+/// See the module.
+#[derive(Default)]
+pub(super) struct OpenSegments(HashMap<u64, OpenSegment>);
+
+struct OpenSegment {
+    writer: SegmentWriter,
+    segment: Arc<SegmentFile>,
+    queue: QueueRef,
+    is_durable: bool,
+    /// Messages in it that do not survive a restart.
+    passing: Vec<(u64, u64)>,
+    used_at: Instant,
+}
+
+impl OpenSegments {
+    /// Writes a chunk to its queue's segment.
+    pub fn write(
+        &mut self,
+        shared: &Arc<Shared>,
+        queue: &Arc<Queue>,
+        page: &PageOut,
+    ) -> io::Result<Stored> {
+        let open = self.of(shared, queue)?;
+        open.used_at = Instant::now();
+        let entry = open
+            .writer
+            .append(&page.chunk.parts(page.band as u32, page.first))?;
+        if open.is_durable {
+            let passing = page.chunk.transient_runs();
+            open.passing.extend(passing.map(|(first, last)| {
+                let sequence = |index: u32| sequence_of(page.band, page.first + u64::from(index));
+                (sequence(first), sequence(last))
+            }));
+        }
+        Ok(Stored {
+            segment: Arc::clone(&open.segment),
+            entry,
+        })
+    }
+
+    fn of(&mut self, shared: &Arc<Shared>, queue: &Arc<Queue>) -> io::Result<&mut OpenSegment> {
+        let id = queue.id().0;
+        if !self.0.contains_key(&id) {
+            if self.0.len() >= MOST_OPEN {
+                self.close_oldest(shared)?;
+            }
+            let number = shared.next_segment.fetch_add(1, Ordering::Relaxed);
+            let writer = SegmentWriter::create(Arc::clone(&shared.disk), id, number)?;
+            let open = OpenSegment {
+                writer,
+                segment: segment_file(shared, id, number),
+                queue: Arc::downgrade(queue),
+                is_durable: queue.is_durable() && shared.catalog.is_some(),
+                passing: Vec::new(),
+                used_at: Instant::now(),
+            };
+            self.0.insert(id, open);
+        }
+        self.0
+            .get_mut(&id)
+            .ok_or_else(|| io::Error::other("no segment is open"))
+    }
+
+    /// Closes a queue's segment if it is full.
+    pub fn close_if_full(&mut self, shared: &Shared, queue: u64) -> io::Result<()> {
+        match self.0.get(&queue) {
+            Some(open) if open.writer.is_full() => self.close(shared, queue),
+            _ => Ok(()),
+        }
+    }
+
+    /// Closes a queue's segment: if it is durable, its messages need nothing else any more.
+    pub fn close(&mut self, shared: &Shared, queue: u64) -> io::Result<()> {
+        match self.0.remove(&queue) {
+            Some(open) => open.close(shared),
+            None => Ok(()),
+        }
+    }
+
+    /// Closes those that took nothing of late.
+    pub fn close_idle(&mut self, shared: &Shared) -> io::Result<()> {
+        let idle = self
+            .0
+            .iter()
+            .filter(|(_, open)| open.used_at.elapsed() > IDLE);
+        let idle: Vec<u64> = idle.map(|(queue, _)| *queue).collect();
+        idle.into_iter()
+            .try_for_each(|queue| self.close(shared, queue))
+    }
+
+    /// Writing has failed: what comes goes to another segment. What is in this one can still be read.
+    pub fn give_up(&mut self, queue: u64) {
+        self.0.remove(&queue);
+    }
+
+    fn close_oldest(&mut self, shared: &Shared) -> io::Result<()> {
+        let oldest = self.0.iter().min_by_key(|(_, open)| open.used_at);
+        match oldest.map(|(queue, _)| *queue) {
+            Some(queue) => self.close(shared, queue),
+            None => Ok(()),
+        }
+    }
+}
+
+impl OpenSegment {
+    fn close(self, shared: &Shared) -> io::Result<()> {
+        let Some(catalog) = shared.catalog.as_ref().filter(|_| self.is_durable) else {
+            return Ok(());
+        };
+        let (queue, number, bytes) = (self.segment.queue, self.segment.number, self.writer.bytes());
+        let record = SegmentRecord {
+            bytes,
+            sealed: true,
+            chunks: self.writer.seal()?,
+            settled: self.passing,
+        };
+        let stored = catalog.submit(vec![Op::PutSegment(queue, number, record)]);
+        stored.wait().map_err(io::Error::other)?;
+        self.segment.is_listed.store(true, Ordering::Release);
+        if let Some(queue) = self.queue.upgrade() {
+            queue.catalogued(number);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,171 @@
+//! The thread that writes chunks to segments, removes segments that nobody needs, and frees the
+//! log's files.
+
+use std::io;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use super::segments::OpenSegments;
+use super::{QueueRef, Shared, Stored, retire};
+use crate::broker::Broker;
+use crate::broker::queue::Queue;
+use crate::store::catalog::Op;
+use crate::store::journal::Journal;
+use crate::store::segment;
+
+/// Between two tasks the log's files are looked at this often.
+const LOOK: Duration = Duration::from_millis(50);
+/// So many chunks are written before the queue may let go of them.
+const CHUNKS_AT_ONCE: usize = 8;
+/// So many segments are taken off the catalog's list in one transaction.
+const REMOVED_AT_ONCE: usize = 1024;
+/// After a failed write nothing is written for so long.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// What is to be done.
+pub(super) enum Task {
+    /// A queue is past its window.
+    PageOut(QueueRef),
+    /// Nobody needs the segment any more.
+    Remove {
+        queue: u64,
+        number: u64,
+        is_listed: bool,
+    },
+    /// End.
+    Close,
+}
+
+/// See the module.
+pub(super) struct Writing {
+    shared: Arc<Shared>,
+    broker: Weak<Broker>,
+    journal: Option<Arc<Journal>>,
+    segments: OpenSegments,
+    removed: Vec<(u64, u64, bool)>,
+    looked_at: Instant,
+    /// Nothing is written before that.
+    paused_until: Option<Instant>,
+}
+
+impl Writing {
+    pub fn new(shared: Arc<Shared>, broker: Weak<Broker>, journal: Option<Arc<Journal>>) -> Self {
+        Self {
+            shared,
+            broker,
+            journal,
+            segments: OpenSegments::default(),
+            removed: Vec::new(),
+            looked_at: Instant::now(),
+            paused_until: None,
+        }
+    }
+
+    /// Works until told to end.
+    pub fn run(mut self, tasks: &Receiver<Task>) {
+        loop {
+            match tasks.recv_timeout(LOOK) {
+                Ok(Task::PageOut(queue)) => {
+                    if let Some(queue) = queue.upgrade() {
+                        self.page_out(&queue);
+                    }
+                }
+                Ok(Task::Remove {
+                    queue,
+                    number,
+                    is_listed,
+                }) => {
+                    self.removed.push((queue, number, is_listed));
+                    if self.removed.len() >= REMOVED_AT_ONCE {
+                        self.remove();
+                    }
+                }
+                Ok(Task::Close) | Err(RecvTimeoutError::Disconnected) => return,
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            if self.looked_at.elapsed() >= LOOK {
+                self.look_after();
+                self.looked_at = Instant::now();
+            }
+        }
+    }
+
+    /// Writes out what is past the queue's window.
+    fn page_out(&mut self, queue: &Arc<Queue>) {
+        if self
+            .paused_until
+            .is_some_and(|until| Instant::now() < until)
+        {
+            queue.page_later();
+            return;
+        }
+        self.paused_until = None;
+        loop {
+            let pages = queue.chunks_to_page(CHUNKS_AT_ONCE);
+            if pages.is_empty() {
+                return;
+            }
+            let mut placed: Vec<(usize, u64, Stored)> = Vec::new();
+            let mut written = Ok(());
+            for page in &pages {
+                match self.segments.write(&self.shared, queue, page) {
+                    Ok(stored) => placed.push((page.band, page.first, stored)),
+                    Err(error) => {
+                        written = Err(error);
+                        break;
+                    }
+                }
+            }
+            // Nobody else keeps them in memory from here on.
+            drop(pages);
+            queue.paged(placed);
+            let closed = self.segments.close_if_full(&self.shared, queue.id().0);
+            if let Err(error) = written.and(closed) {
+                // What was not written stays in memory; what was is still there.
+                tracing::error!(%error, queue = ?queue.name(), "messages cannot be written to a segment");
+                self.segments.give_up(queue.id().0);
+                self.paused_until = Some(Instant::now() + RETRY);
+                queue.page_later();
+                return;
+            }
+        }
+    }
+
+    fn look_after(&mut self) {
+        if !self.removed.is_empty() {
+            self.remove();
+        }
+        let closed = self.segments.close_idle(&self.shared);
+        self.note(closed, "a segment cannot be closed");
+        if let (Some(journal), Some(broker)) = (&self.journal, self.broker.upgrade()) {
+            let retired = retire::retire(&self.shared, journal, &broker, &mut self.segments);
+            self.note(retired, "the log cannot be shortened");
+        }
+    }
+
+    /// Takes segments off the catalog's list, then removes their files.
+    fn remove(&mut self) {
+        let removed = std::mem::take(&mut self.removed);
+        let listed = removed.iter().filter(|(_, _, is_listed)| *is_listed);
+        let ops: Vec<Op> = listed
+            .map(|(queue, number, _)| Op::DeleteSegment(*queue, *number))
+            .collect();
+        if let (Some(catalog), false) = (&self.shared.catalog, ops.is_empty())
+            && let Err(error) = catalog.submit(ops).wait()
+        {
+            tracing::error!(%error, "segments stay that nobody needs");
+            return;
+        }
+        for (queue, number, _) in removed {
+            let gone = segment::remove(&*self.shared.disk, queue, number);
+            self.note(gone, "a segment that nobody needs cannot be removed");
+        }
+    }
+
+    fn note(&self, outcome: io::Result<()>, what: &'static str) {
+        if let Err(error) = outcome {
+            tracing::error!(%error, what, "the disk fails");
+        }
+    }
+}

@@ -1,0 +1,392 @@
+//! What the pager asks of a queue: which chunks may leave memory, where they are now, here is one that
+//! you need; and what the log must hear again before its old files are written over.
+
+use std::sync::Arc;
+
+use parking_lot::MutexGuard;
+
+use super::band::Band;
+use super::chunk::Chunk;
+use super::slot::{Resident, Slot};
+use super::{Queue, State, band_of, number_of, sequence_of};
+use crate::broker::Effects;
+use crate::broker::dead_letter::Reason;
+use crate::broker::log::{Place, Placement};
+use crate::broker::message::Message;
+use crate::broker::pager::Stored;
+use crate::store::segment::StoredChunk;
+
+/// A queue keeps so much of its head in memory ...
+const WINDOW_BYTES: usize = 6 << 20;
+/// ... and pages out once it has so much more than that, so that it is worth it.
+const PAST_WINDOW_BYTES: usize = 2 << 20;
+/// So many chunks from the head on are in memory, or on their way into it, while anybody reads.
+const AHEAD_CHUNKS: usize = 3;
+/// An idle queue that holds less than this need not page out.
+const IDLE_BYTES: usize = 256 << 10;
+/// When a file of the log is to be freed, a queue with no more than this in it has that put at the
+/// end of the log again.
+const FEW_BYTES: usize = 64 << 10;
+
+/// Called when a chunk that somebody waits for has come, without any lock.
+pub type Then = Box<dyn FnOnce() + Send>;
+
+/// A chunk to be written to a segment.
+pub(in crate::broker) struct PageOut {
+    pub band: usize,
+    /// The number of its first record.
+    pub first: u64,
+    pub chunk: Arc<Chunk>,
+}
+
+/// What the log must hear again of a queue.
+#[derive(Default)]
+pub(in crate::broker) struct Checkpoint {
+    /// First and last sequences.
+    pub settled: Vec<(u64, u64)>,
+    pub cursors: Vec<u64>,
+    pub returned: Vec<(Place, u32)>,
+    pub messages: Vec<Kept>,
+}
+
+/// A message that lives on at the end of the log.
+pub(in crate::broker) struct Kept {
+    pub placement: Placement,
+    chunk: Chunk,
+}
+
+impl Kept {
+    /// The message.
+    pub fn message(&self) -> Message<'_> {
+        self.chunk.record(0).message
+    }
+
+    /// What it takes, in bytes.
+    pub fn bytes(&self) -> usize {
+        self.chunk.memory_bytes()
+    }
+}
+
+/// What the state keeps for paging.
+#[derive(Default)]
+pub(super) struct Paging {
+    /// The pager was told that the queue is past its window.
+    is_asked: bool,
+    /// Nothing was done for a while: the window is closed.
+    pub is_idle: bool,
+    /// Chunks that are being loaded: band, first number.
+    loading: Vec<(usize, u64)>,
+    /// Somebody outside waits for the head.
+    waiting: Vec<Then>,
+    /// Messages that are given up, once they can be read.
+    pub given_up: Vec<(u64, Reason)>,
+    /// What the pager was told that the queue holds beyond its window.
+    pub owed_bytes: usize,
+    /// Something was settled, delivered or given back since the last checkpoint.
+    pub is_dirty: bool,
+}
+
+impl Queue {
+    /// After any change: has chunks written that are past the window, and read that are needed soon.
+    pub(super) fn page(self: &Arc<Self>, state: &mut MutexGuard<'_, State>) {
+        let Some(pager) = self.spec.engine.pager() else {
+            return;
+        };
+        let closed_bytes: usize = state.bands.iter().map(Band::closed_bytes).sum();
+        let absent: usize = state.bands.iter().map(Band::absent).sum();
+        if closed_bytes > WINDOW_BYTES + PAST_WINDOW_BYTES && !state.paging.is_asked {
+            state.paging.is_asked = true;
+            pager.page_out(self);
+        }
+        let owes_bytes = closed_bytes.saturating_sub(WINDOW_BYTES + PAST_WINDOW_BYTES);
+        if owes_bytes != state.paging.owed_bytes {
+            pager.owe(&self.spec.engine, state.paging.owed_bytes, owes_bytes);
+            state.paging.owed_bytes = owes_bytes;
+        }
+        if absent > 0 {
+            self.load_ahead(state);
+        }
+    }
+
+    /// Asks for the chunks that are needed next, if anybody needs them.
+    fn load_ahead(self: &Arc<Self>, state: &mut MutexGuard<'_, State>) {
+        let mut wanted: Vec<(usize, u64)> = state
+            .paging
+            .given_up
+            .iter()
+            .map(|(sequence, _)| (band_of(*sequence), number_of(*sequence)))
+            .collect();
+        let is_read = state.consumers.any_with_room()
+            || state.may_expire
+            || !state.paging.waiting.is_empty()
+            || self.is_over_length(state);
+        if let Some(at) = state.top_band().filter(|_| is_read) {
+            let band = &state.bands[at];
+            wanted.extend(band.ahead(AHEAD_CHUNKS).map(|first| (at, first)));
+        }
+        for (at, number) in wanted {
+            let Some(slot) = state.bands.get(at).and_then(|band| band.slot(number)) else {
+                continue;
+            };
+            let key = (at, slot.first);
+            if let (Resident::No, Some(stored)) = (&slot.resident, &slot.stored)
+                && !state.paging.loading.contains(&key)
+                && let Some(pager) = self.spec.engine.pager()
+            {
+                pager.load(self, stored.clone());
+                state.paging.loading.push(key);
+            }
+        }
+    }
+
+    /// Chunks that are past the window, oldest first, at most so many. None: the queue is done.
+    pub(in crate::broker) fn chunks_to_page(self: &Arc<Self>, most: usize) -> Vec<PageOut> {
+        let mut state = self.state.lock();
+        let window_bytes = if state.paging.is_idle {
+            0
+        } else {
+            WINDOW_BYTES
+        };
+        let keeps_taken = self.wants.max_length_bytes.is_some();
+        let mut pages = Vec::new();
+        let mut left_bytes = window_bytes;
+        for (at, band) in state.bands.iter_mut().enumerate().rev() {
+            for first in band.past_window(&mut left_bytes, keeps_taken) {
+                let page = band.with_slot(first, |slot| {
+                    if slot.stored.is_some() {
+                        slot.evict();
+                        return None;
+                    }
+                    match &slot.resident {
+                        Resident::Closed(chunk) if pages.len() < most => Some(Arc::clone(chunk)),
+                        _ => None,
+                    }
+                });
+                if let Some(Some(chunk)) = page {
+                    pages.push(PageOut {
+                        band: at,
+                        first,
+                        chunk,
+                    });
+                }
+            }
+        }
+        if pages.is_empty() {
+            state.paging.is_asked = false;
+            self.account(&mut state);
+            self.page(&mut state);
+        }
+        pages
+    }
+
+    /// The pager could not write: it will be asked again.
+    pub(in crate::broker) fn page_later(&self) {
+        self.state.lock().paging.is_asked = false;
+    }
+
+    /// Chunks were written and need not be in memory any more.
+    pub(in crate::broker) fn paged(self: &Arc<Self>, placed: Vec<(usize, u64, Stored)>) {
+        let mut state = self.state.lock();
+        let is_idle = state.paging.is_idle;
+        for (at, first, stored) in placed {
+            let Some(band) = state.bands.get_mut(at) else {
+                continue;
+            };
+            let is_near = !is_idle && band.ahead(AHEAD_CHUNKS).any(|near| near == first);
+            band.with_slot(first, |slot| {
+                slot.stored = Some(stored);
+                if !is_near {
+                    slot.evict();
+                }
+            });
+        }
+        self.account(&mut state);
+        self.page(&mut state);
+    }
+
+    /// A chunk was read, or cannot be read: then its messages are passed over. Gives back who waited.
+    pub(in crate::broker) fn loaded(
+        self: &Arc<Self>,
+        stored: &Stored,
+        chunk: Option<StoredChunk>,
+        effects: &mut Effects,
+    ) -> Vec<Then> {
+        let chunk = chunk.map(|chunk| Arc::new(Chunk::from_stored(chunk)));
+        let (at, first) = (stored.entry.band as usize, stored.entry.first);
+        let mut state = self.state.lock();
+        state.paging.loading.retain(|key| *key != (at, first));
+        if self.is_deleted() {
+            return std::mem::take(&mut state.paging.waiting);
+        }
+        match chunk {
+            Some(chunk) => {
+                if let Some(band) = state.bands.get_mut(at) {
+                    band.with_slot(first, |slot| slot.load(chunk));
+                }
+            }
+            None => self.lose(&mut state, at, first),
+        }
+        for (sequence, reason) in std::mem::take(&mut state.paging.given_up) {
+            self.give_up(&mut state, sequence, reason, effects);
+        }
+        self.drop_over_length(&mut state, effects);
+        if state.may_expire {
+            let now_ms = self.spec.engine.clock.now_ms();
+            self.drop_expired(&mut state, now_ms, effects);
+        }
+        let waiting = std::mem::take(&mut state.paging.waiting);
+        self.run(&mut state, effects);
+        waiting
+    }
+
+    /// A chunk is damaged. Its messages are gone; those who have some of them unacked may settle
+    /// them all the same.
+    fn lose(&self, state: &mut MutexGuard<'_, State>, at: usize, first: u64) {
+        let Some(band) = state.bands.get_mut(at) else {
+            return;
+        };
+        let before = band.ready();
+        band.lose(first);
+        let lost = before - band.ready();
+        state.ready -= lost;
+        self.spec.engine.metrics.messages_lost.add(lost);
+    }
+
+    /// Calls `then` when the chunk at the head has come.
+    pub(super) fn wait_for_head(self: &Arc<Self>, state: &mut MutexGuard<'_, State>, then: Then) {
+        state.paging.waiting.push(then);
+        self.load_ahead(state);
+    }
+
+    /// Nothing was done for a while: everything may leave memory.
+    pub(super) fn page_when_idle(self: &Arc<Self>, state: &mut MutexGuard<'_, State>) {
+        let Some(pager) = self.spec.engine.pager() else {
+            return;
+        };
+        let memory_bytes: usize = state.bands.iter().map(Band::memory_bytes).sum();
+        if memory_bytes < IDLE_BYTES || state.paging.is_asked {
+            return;
+        }
+        state.bands.iter_mut().for_each(Band::close_tail);
+        state.paging.is_idle = true;
+        state.paging.is_asked = true;
+        pager.page_out(self);
+    }
+
+    /// The segment is listed: what is in it needs the log no more.
+    pub(in crate::broker) fn catalogued(&self, segment: u64) {
+        let mut state = self.state.lock();
+        for slot in state.bands.iter_mut().flat_map(|band| &mut band.slots) {
+            if slot
+                .stored
+                .as_ref()
+                .is_some_and(|stored| stored.segment.number == segment)
+            {
+                slot.logged_from = None;
+            }
+        }
+    }
+
+    /// Chunks with messages that are durable only in the log below that index, to be written to a
+    /// segment: none if they are few.
+    pub(in crate::broker) fn chunks_logged_before(self: &Arc<Self>, before: u64) -> Vec<PageOut> {
+        let mut state = self.state.lock();
+        let needs = |slot: &Slot| {
+            slot.stored.is_none() && slot.logged_from.is_some_and(|from| from < before)
+        };
+        let slots = state.bands.iter().flat_map(|band| &band.slots);
+        let live_bytes: usize = slots.filter(|slot| needs(slot)).map(Slot::live_bytes).sum();
+        if live_bytes <= FEW_BYTES {
+            return Vec::new();
+        }
+        let mut pages = Vec::new();
+        for (at, band) in state.bands.iter_mut().enumerate() {
+            if band.slots.back().is_some_and(needs) {
+                band.close_tail();
+            }
+            for slot in band.slots.iter().filter(|slot| needs(slot)) {
+                if let Resident::Closed(chunk) = &slot.resident {
+                    pages.push(PageOut {
+                        band: at,
+                        first: slot.first,
+                        chunk: Arc::clone(chunk),
+                    });
+                }
+            }
+        }
+        self.account(&mut state);
+        pages
+    }
+
+    /// Chunks were written, and stay in memory as well.
+    pub(in crate::broker) fn kept(&self, placed: Vec<(usize, u64, Stored)>) {
+        let mut state = self.state.lock();
+        for (at, first, stored) in placed {
+            if let Some(band) = state.bands.get_mut(at) {
+                band.with_slot(first, |slot| slot.stored = Some(stored));
+            }
+        }
+    }
+
+    /// Whether a chunk with messages in the log below that index is in a segment that is not listed.
+    pub(in crate::broker) fn waits_for_catalog(&self, before: u64) -> bool {
+        let state = self.state.lock();
+        let mut slots = state.bands.iter().flat_map(|band| &band.slots);
+        slots
+            .any(|slot| slot.stored.is_some() && slot.logged_from.is_some_and(|from| from < before))
+    }
+
+    /// What the log must hear again before it forgets what lies below that index; None if nothing.
+    pub(in crate::broker) fn checkpoint(&self, before: u64) -> Option<Checkpoint> {
+        let log = self.spec.engine.log()?;
+        let mut state = self.state.lock();
+        let is_dirty = std::mem::take(&mut state.paging.is_dirty);
+        if self.is_deleted() || (!is_dirty && state.ready == 0 && state.unacked == 0) {
+            return None;
+        }
+        let from_now = log.safe_index() + 1;
+        let mut checkpoint = Checkpoint::default();
+        for (at, band) in state.bands.iter_mut().enumerate() {
+            let sequence = |number| sequence_of(at, number);
+            let settled = band.settled_ranges();
+            checkpoint.settled.extend(
+                settled
+                    .into_iter()
+                    .map(|(first, last)| (sequence(first), sequence(last))),
+            );
+            checkpoint.cursors.push(sequence(band.cursor()));
+            for (number, back) in band
+                .given_back()
+                .iter()
+                .filter(|(_, back)| back.returns > 0)
+            {
+                let place = self.place(sequence(*number));
+                checkpoint.returned.push((place, back.returns));
+            }
+            for slot in &mut band.slots {
+                if slot.stored.is_none() && slot.logged_from.is_some_and(|from| from < before) {
+                    slot.for_each_live(|number, record| {
+                        if record.message.facts.persistent {
+                            let mut chunk = Chunk::new(false);
+                            chunk.append(&record.message, record.expires_at_ms);
+                            let placement = Placement {
+                                place: self.place(sequence(number)),
+                                expires_at_ms: record.expires_at_ms,
+                            };
+                            checkpoint.messages.push(Kept { placement, chunk });
+                        }
+                    });
+                    slot.logged_from = Some(from_now);
+                }
+            }
+        }
+        Some(checkpoint)
+    }
+
+    fn place(&self, sequence: u64) -> Place {
+        Place {
+            queue: self.spec.id.0,
+            sequence,
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! From a data folder to queues with their messages, and to the log and the pager that keep them
+//! from then on.
+
+use std::collections::{BTreeMap, HashSet};
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::Broker;
+use super::log::Replay;
+use super::pager::{Pager, Surroundings};
+use crate::store::catalog::{Catalog, SegmentRecord};
+use crate::store::disk::Disk;
+use crate::store::journal::{Journal, Options, RecoveryError, Report};
+use crate::store::segment;
+
+/// A long recovery says so often how far it is.
+const PROGRESS: Duration = Duration::from_secs(1);
+
+/// Why messages cannot be recovered.
+#[derive(Debug)]
+pub enum NotRecovered {
+    /// The journal cannot be read.
+    Journal(RecoveryError),
+    /// Segments cannot be listed or removed, or threads not be started.
+    Io(io::Error),
+}
+
+impl fmt::Display for NotRecovered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Journal(error) => error.fmt(f),
+            Self::Io(error) => write!(f, "messages can't be recovered: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for NotRecovered {}
+
+impl From<RecoveryError> for NotRecovered {
+    fn from(error: RecoveryError) -> Self {
+        Self::Journal(error)
+    }
+}
+
+impl From<io::Error> for NotRecovered {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+/// What was recovered.
+pub struct Recovered {
+    /// The log, from now on.
+    pub journal: Arc<Journal>,
+    /// The pager, which is running.
+    pub pager: Arc<Pager>,
+    /// How many messages queues hold.
+    pub messages: u64,
+    /// What was found in the journal.
+    pub report: Report,
+    /// Segments that are listed and not there: queue and number.
+    pub missing_segments: Vec<(u64, u64)>,
+}
+
+impl Broker {
+    /// Gives the durable queues, which the catalog has restored, their messages; and from then on
+    /// keeps messages in that folder.
+    ///
+    /// # Errors
+    /// See [`NotRecovered`].
+    pub fn recover(
+        self: &Arc<Self>,
+        disk: &Arc<dyn Disk>,
+        catalog: &Arc<Catalog>,
+        segments: Vec<((u64, u64), SegmentRecord)>,
+        options: Options,
+    ) -> Result<Recovered, NotRecovered> {
+        let queues = self.durable_queues();
+        let known: HashSet<u64> = queues.iter().map(|queue| queue.id().0).collect();
+        let mut segments: BTreeMap<(u64, u64), SegmentRecord> = segments.into_iter().collect();
+        segments.retain(|(queue, _), _| known.contains(queue));
+        let listed: HashSet<(u64, u64)> = segments.keys().copied().collect();
+        segment::remove_unlisted(&**disk, &listed)?;
+        let found: HashSet<(u64, u64)> = segment::list(&**disk)?.into_iter().collect();
+        let missing_segments: Vec<_> = listed.difference(&found).copied().collect();
+        segments.retain(|key, _| found.contains(key));
+
+        let next_segment = listed.iter().map(|(_, number)| number + 1).max();
+        let surroundings = Surroundings {
+            disk: Arc::clone(disk),
+            catalog: Some(Arc::clone(catalog)),
+        };
+        let pager = Pager::new(surroundings, next_segment.unwrap_or(1));
+        let mut replay = Replay::new(queues);
+        for ((queue, number), record) in &segments {
+            for stored in pager.listed(*queue, *number, &record.chunks) {
+                replay.stored(*queue, stored, &record.settled);
+            }
+        }
+        drop(segments);
+
+        let mut recovery = Journal::open(Arc::clone(disk), options)?;
+        let mut told_at = Instant::now();
+        let mut records: u64 = 0;
+        while let Some(entry) = recovery.next()? {
+            replay.record(&entry);
+            records += 1;
+            if told_at.elapsed() >= PROGRESS {
+                tracing::info!(records, "reading the journal");
+                told_at = Instant::now();
+            }
+        }
+        let (journal, report) = recovery.finish()?;
+        let journal = Arc::new(journal);
+        self.engine.set_log(Arc::clone(&journal) as _);
+        self.engine.set_pager(Arc::clone(&pager));
+        let messages = replay.finish();
+        pager.start(self, Some(Arc::clone(&journal)))?;
+        Ok(Recovered {
+            journal,
+            pager,
+            messages,
+            report,
+            missing_segments,
+        })
+    }
+}
