@@ -1,10 +1,9 @@
 //! The `warren` command: configuration, log, data folder, broker, signals.
 
 mod check_store;
+mod data;
 
-use std::fs::{File, TryLockError};
 use std::io::IsTerminal;
-use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
@@ -13,23 +12,21 @@ use clap::Parser;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
-use warren::broker::catalog::Forgetful;
-use warren::broker::{Broker, Effects, Engine};
+use warren::broker::catalog::StoredCatalog;
+use warren::broker::restore::{self, Restored};
+use warren::broker::{Broker, Engine};
 use warren::config::{Command, CommandLine, Config, Flags, LogFormat, LogSettings, Sources};
 use warren::net::Server;
+use warren::store::catalog::Contents;
+
+use self::data::Data;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Names the broker that uses a data folder, and keeps others out.
-const LOCK_FILE: &str = "warren.lock";
-
 /// A busy worker looks for new events on sockets after so many turns of tasks. A turn of a busy
 /// publisher takes some hundred microseconds; the runtime's own 61 of them would be too long a wait.
 const EVENT_INTERVAL: u32 = 11;
-
-/// A broker starts with it; configuration may do without.
-const DEFAULT_VHOST: &str = "/";
 
 type AnyError = Box<dyn std::error::Error>;
 
@@ -55,7 +52,7 @@ fn run(flags: Flags) -> Result<(), AnyError> {
         tracing::warn!(variable, "no such setting");
     }
     raise_file_limit(config.limits.max_connections);
-    let _lock = lock_data_dir(&config.data_dir)?;
+    let (data, contents) = Data::open(&config.data_dir)?;
 
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     if config.worker_threads > 0 {
@@ -63,9 +60,10 @@ fn run(flags: Flags) -> Result<(), AnyError> {
     }
     builder.event_interval(EVENT_INTERVAL);
     let runtime = builder.enable_all().thread_name("warren").build()?;
-    let served = runtime.block_on(serve(&config, started));
+    let served = runtime.block_on(serve(&config, &data, contents, started));
     // Whoever did not go by now is not waited for.
     runtime.shutdown_background();
+    data.close();
     served
 }
 
@@ -106,38 +104,26 @@ fn raise_file_limit(max_connections: usize) {
     }
 }
 
-/// Makes the data folder if need be. It is ours as long as the file is open.
-fn lock_data_dir(data_dir: &Path) -> Result<File, AnyError> {
-    let failed = |error| format!("data folder {}: {error}", data_dir.display());
-    std::fs::create_dir_all(data_dir).map_err(failed)?;
-    let lock = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(data_dir.join(LOCK_FILE))
-        .map_err(failed)?;
-    match lock.try_lock() {
-        Ok(()) => Ok(lock),
-        Err(TryLockError::WouldBlock) => {
-            let data_dir = data_dir.display();
-            Err(format!("data folder {data_dir}: another broker is using it").into())
-        }
-        Err(TryLockError::Error(error)) => Err(failed(error).into()),
-    }
-}
-
-async fn serve(config: &Config, started: Instant) -> Result<(), AnyError> {
+async fn serve(
+    config: &Config,
+    data: &Data,
+    contents: Contents,
+    started: Instant,
+) -> Result<(), AnyError> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut hangup = signal(SignalKind::hangup())?;
 
     let engine = Engine::new(config.memory_limit_bytes());
-    let broker = Broker::with_engine(config.users()?, engine, Arc::new(Forgetful::default()));
+    let catalog = StoredCatalog::new(Arc::clone(&data.catalog));
+    let broker = Broker::without_vhosts(config.users()?, engine, Arc::new(catalog));
+    let restored = restore::topology(&broker, &contents)
+        .map_err(|error| format!("{}: {error}", config.data_dir.display()))?;
+    // The place to give the restored queues their messages.
+    log_restored(restored);
+    // Those that are there already stay, whether or not configuration names them.
     for vhost in &config.vhosts {
         broker.add_vhost(vhost);
-    }
-    if !config.vhosts.iter().any(|vhost| vhost == DEFAULT_VHOST) {
-        broker.remove_vhost(DEFAULT_VHOST, &mut Effects::new());
     }
     let server = Server::start(&broker, config.connection(), config.net())?;
     tracing::info!(
@@ -157,6 +143,16 @@ async fn serve(config: &Config, started: Instant) -> Result<(), AnyError> {
     }
     tracing::info!("stopped");
     Ok(())
+}
+
+fn log_restored(restored: Restored) {
+    let Restored {
+        vhosts,
+        exchanges,
+        queues,
+        bindings,
+    } = restored;
+    tracing::info!(vhosts, exchanges, queues, bindings, "restored the topology");
 }
 
 /// Reloads certificates whenever asked to, until asked to end.

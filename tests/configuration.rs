@@ -466,7 +466,7 @@ fn a_data_folder_has_one_broker_at_a_time() {
     let output = warren(folder.path()).output().expect("it runs");
     assert_eq!(output.status.code(), Some(1));
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(said.contains("another broker is using it"), "{said}");
+    assert!(said.contains("in use by another broker"), "{said}");
     drop(first);
     let _third = start(warren(folder.path()));
 }

@@ -25,6 +25,7 @@ pub mod names;
 pub mod pager;
 pub mod queue;
 pub mod recovery;
+pub mod restore;
 mod routing;
 pub mod sink;
 pub(crate) mod term;
@@ -94,7 +95,18 @@ impl Broker {
     /// A new broker with the vhost `/`, whose queues share that engine and whose durable topology
     /// goes to that catalog.
     pub fn with_engine(users: Users, engine: Arc<Engine>, catalog: Arc<dyn Catalog>) -> Arc<Self> {
-        let broker = Arc::new(Self {
+        let broker = Self::without_vhosts(users, engine, catalog);
+        broker.add_vhost(DEFAULT_VHOST);
+        broker
+    }
+
+    /// A new broker into which the catalog's topology is to be restored.
+    pub fn without_vhosts(
+        users: Users,
+        engine: Arc<Engine>,
+        catalog: Arc<dyn Catalog>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
             vhosts: DashMap::new(),
             users,
             engine,
@@ -102,9 +114,7 @@ impl Broker {
             catalog,
             changing_vhosts: Mutex::new(()),
             next_connection: AtomicU64::new(1),
-        });
-        broker.add_vhost(DEFAULT_VHOST);
-        broker
+        })
     }
 
     /// All durable queues.

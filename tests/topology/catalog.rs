@@ -35,8 +35,8 @@ impl Catalog for Listening {
                 format!("+queue {vhost} {} {}", queue.name(), queue.id().0)
             }
             Change::DeleteQueue(id) => format!("-queue {}", id.0),
-            Change::PutBinding(binding) => format!(
-                "+binding {} {} {} {}",
+            Change::PutBinding(vhost, binding) => format!(
+                "+binding {vhost} {} {} {} {}",
                 binding.source.name(),
                 binding.destination.name(),
                 binding.routing_key,
@@ -119,7 +119,7 @@ fn hears_of_what_is_durable_in_order() {
         .expect("one")
         .id
         .0;
-    assert_eq!(catalog.take(), [format!("+binding x q k {durable}")]);
+    assert_eq!(catalog.take(), [format!("+binding / x q k {durable}")]);
 
     // What goes along goes in one transaction.
     vhost

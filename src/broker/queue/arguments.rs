@@ -31,6 +31,14 @@ pub enum QueueType {
 }
 
 impl QueueType {
+    /// What x-queue-type calls it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Classic => "classic",
+            Self::Quorum => "quorum",
+        }
+    }
+
     /// The name of RabbitMQ's module for it, which its error texts show.
     fn module(self) -> &'static str {
         match self {

@@ -106,7 +106,7 @@ impl Vhost {
         self.bump_epoch();
         let durability = Durability::of(binding.is_durable());
         if durability == Durability::Durable {
-            self.submit(vec![Change::PutBinding(binding)]);
+            self.submit(vec![Change::PutBinding(Arc::clone(self.name()), binding)]);
         }
         Ok(durability)
     }

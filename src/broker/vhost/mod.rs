@@ -15,6 +15,7 @@
 mod bindings;
 mod exchanges;
 mod queues;
+mod restore;
 mod topology;
 
 use std::sync::Arc;
@@ -25,6 +26,7 @@ use parking_lot::Mutex;
 
 pub use exchanges::ExchangeDeclare;
 pub use queues::{Deleted, QueueDeclare};
+pub(super) use restore::RestoredQueue;
 
 pub use super::routing::Route;
 

@@ -194,7 +194,12 @@ impl Vhost {
     }
 
     /// A new queue changes no route that was found before: to where there was none, none is kept.
-    fn put_in_queue(&self, topology: &mut Topology, queue: &Arc<Queue>, changes: &mut Vec<Change>) {
+    pub(super) fn put_in_queue(
+        &self,
+        topology: &mut Topology,
+        queue: &Arc<Queue>,
+        changes: &mut Vec<Change>,
+    ) {
         self.queues
             .insert(Arc::clone(queue.name()), Arc::clone(queue));
         if let Some(owner) = queue.exclusive_owner() {

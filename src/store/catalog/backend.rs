@@ -8,26 +8,46 @@ use redb::StorageBackend;
 use crate::store::disk::DiskFile;
 
 #[derive(Debug)]
-pub(super) struct Backend(pub Arc<dyn DiskFile>);
+pub(super) struct Backend {
+    file: Arc<dyn DiskFile>,
+    /// Whether what the library wants synced is.
+    syncs: bool,
+}
+
+impl Backend {
+    /// For a catalog that is in use.
+    pub fn new(file: Arc<dyn DiskFile>) -> Self {
+        Self { file, syncs: true }
+    }
+
+    /// For a catalog that is being made: it is nobody's until whoever makes it has synced it as a
+    /// whole.
+    pub fn unsynced(file: Arc<dyn DiskFile>) -> Self {
+        Self { file, syncs: false }
+    }
+}
 
 impl StorageBackend for Backend {
     fn len(&self) -> io::Result<u64> {
-        self.0.len()
+        self.file.len()
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        self.0.read_at(out, offset)
+        self.file.read_at(out, offset)
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.0.set_len(len)
+        self.file.set_len(len)
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.0.sync_data()
+        match self.syncs {
+            true => self.file.sync_data(),
+            false => Ok(()),
+        }
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.0.write_at(data, offset)
+        self.file.write_at(data, offset)
     }
 }

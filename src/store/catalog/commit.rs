@@ -20,7 +20,8 @@ const ID_BLOCK: u64 = 1 << 16;
 /// At most so many changes go into one transaction.
 const MOST_AT_ONCE: usize = 1024;
 
-type Answer = Result<u64, CatalogError>;
+/// The catalog's revision once a change is stored, or why it is not.
+pub type Answer = Result<u64, CatalogError>;
 
 /// See the module `catalog`.
 #[derive(Debug)]
@@ -31,8 +32,27 @@ pub struct Catalog {
 }
 
 enum Request {
-    Apply(Change, oneshot::Sender<Answer>),
+    Apply(Change, Then),
     ReserveIds,
+}
+
+/// What is to be called with the answer. Dropped without one, it was closed.
+struct Then(Option<Box<dyn FnOnce(Answer) + Send>>);
+
+impl Then {
+    fn answer(mut self, answer: Answer) {
+        if let Some(then) = self.0.take() {
+            then(answer);
+        }
+    }
+}
+
+impl Drop for Then {
+    fn drop(&mut self) {
+        if let Some(then) = self.0.take() {
+            then(Err(closed()));
+        }
+    }
 }
 
 /// Ids that may be given out.
@@ -115,8 +135,18 @@ impl Catalog {
     /// Stores a change.
     pub fn submit(&self, change: Change) -> Stored {
         let (answer, stored) = oneshot::channel();
-        self.send(Request::Apply(change, answer));
+        self.submit_then(change, |outcome| {
+            // Who no longer waits need not be told.
+            let _ = answer.send(outcome);
+        });
         Stored(stored)
+    }
+
+    /// Stores a change, then calls `then` with the catalog's revision, or with why it is not stored:
+    /// from the catalog's thread, in the order of the changes, or at once if the catalog is closed.
+    /// It must not block.
+    pub fn submit_then(&self, change: Change, then: impl FnOnce(Answer) + Send + 'static) {
+        self.send(Request::Apply(change, Then(Some(Box::new(then)))));
     }
 
     /// An id that was never given out before and never will be again. Waits for the disk only if
@@ -151,9 +181,13 @@ impl Catalog {
 
     /// A request that can't be sent is dropped, which tells whoever waits.
     fn send(&self, request: Request) {
-        if let Some(requests) = &*self.requests.lock() {
-            let _ = requests.send(request);
-        }
+        let requests = self.requests.lock();
+        let unsent = match &*requests {
+            Some(requests) => requests.send(request).err().map(|error| error.0),
+            None => Some(request),
+        };
+        drop(requests);
+        drop(unsent);
     }
 }
 
@@ -207,8 +241,7 @@ fn run(database: &Database, inbox: &Receiver<Request>, ids: &Ids, mut revision: 
             }
         }
         for (answer, revision) in answers.into_iter().zip(first_revision..) {
-            // Who no longer waits need not be told.
-            let _ = answer.send(outcome.clone().map(|()| revision));
+            answer.answer(outcome.clone().map(|()| revision));
         }
     }
 }

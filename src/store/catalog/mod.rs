@@ -25,7 +25,7 @@ use std::sync::Arc;
 use self::open::Use;
 use super::disk::Disk;
 
-pub use self::commit::{Catalog, Stored};
+pub use self::commit::{Answer, Catalog, Stored};
 pub use self::open::FORMAT;
 pub use self::records::{
     BindingRecord, CheckpointRecord, ExchangeRecord, ParameterRecord, PermissionRecord,

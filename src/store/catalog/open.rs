@@ -38,7 +38,8 @@ pub(super) enum Use {
 
 /// Makes an empty catalog. It gets its name when it is complete and durable.
 pub(super) fn create(disk: &dyn Disk) -> Result<(), CatalogError> {
-    let database = builder().create_with_backend(Backend(disk.create(NEW)?))?;
+    let file = disk.create(NEW)?;
+    let database = builder().create_with_backend(Backend::unsynced(Arc::clone(&file)))?;
     let transaction = database.begin_write()?;
     tables::create_all(&transaction)?;
     {
@@ -49,7 +50,7 @@ pub(super) fn create(disk: &dyn Disk) -> Result<(), CatalogError> {
     }
     transaction.commit()?;
     drop(database);
-    disk.open(NEW)?.sync_data()?;
+    file.sync_data()?;
     disk.rename(NEW, FILE)?;
     disk.sync_dir("")?;
     Ok(())
@@ -79,7 +80,7 @@ pub(super) fn open(disk: &dyn Disk, purpose: Use) -> Result<Opened, CatalogError
 
 fn open_file(file: Arc<dyn DiskFile>, purpose: Use) -> Result<Opened, CatalogError> {
     let database = match purpose {
-        Use::Write => builder().create_with_backend(Backend(file))?,
+        Use::Write => builder().create_with_backend(Backend::new(file))?,
         Use::Look => builder().create_with_backend(Overlay::new(file)?)?,
     };
     let transaction = database.begin_read()?;

@@ -5,9 +5,13 @@
 //! [`Catalog::submitted`], read after the change, is stored; nobody waits with a lock held. Where
 //! storing fails, nothing is ever reported stored any more.
 
+mod stored;
+
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+pub use self::stored::StoredCatalog;
 
 use super::binding::Binding;
 use super::exchange::Exchange;
@@ -30,8 +34,8 @@ pub enum Change {
     PutQueue(Arc<str>, Arc<Queue>),
     /// A durable queue was deleted.
     DeleteQueue(QueueId),
-    /// A durable exchange was bound to a durable queue or exchange.
-    PutBinding(Arc<Binding>),
+    /// A durable queue or exchange was bound to a durable exchange, in the vhost of that name.
+    PutBinding(Arc<str>, Arc<Binding>),
     /// Such a binding went.
     DeleteBinding(BindingId),
 }

@@ -1,0 +1,183 @@
+//! The catalog that keeps: durable topology in the store's catalog, on the disk.
+//!
+//! In: transactions of the broker's changes, each of which becomes one of the store's. Out: the
+//! watermark, moved by the store's thread. What always holds: revisions are stored in their order;
+//! once one could not be stored, none after it is, and whoever waits is told.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+
+use super::{Catalog, Change, NotStored, Revision, WhenStored};
+use crate::amqp::table::FieldTable;
+use crate::broker::binding::{Binding, Destination};
+use crate::broker::exchange::Exchange;
+use crate::broker::queue::Queue;
+use crate::store::catalog::{
+    BindingRecord, Catalog as Store, CatalogError, ExchangeRecord, Op, QueueRecord, VhostRecord,
+};
+
+/// See the module.
+pub struct StoredCatalog {
+    store: Arc<Store>,
+    marks: Arc<Marks>,
+    /// Held from taking a revision to handing it to the store, which keeps that order.
+    order: Mutex<()>,
+}
+
+/// How far it has come.
+#[derive(Default)]
+struct Marks {
+    submitted: AtomicU64,
+    stored: AtomicU64,
+    waiting: Mutex<Waiting>,
+}
+
+#[derive(Default)]
+struct Waiting {
+    failure: Option<NotStored>,
+    by_revision: BTreeMap<u64, Vec<WhenStored>>,
+}
+
+impl StoredCatalog {
+    /// Keeps what changes in `store`.
+    pub fn new(store: Arc<Store>) -> Self {
+        Self {
+            store,
+            marks: Arc::default(),
+            order: Mutex::new(()),
+        }
+    }
+}
+
+impl Catalog for StoredCatalog {
+    fn submit(&self, changes: Vec<Change>) -> Revision {
+        let ops = changes.iter().map(op).collect();
+        let _order = self.order.lock();
+        let revision = self.marks.submitted.load(Ordering::Relaxed) + 1;
+        self.marks.submitted.store(revision, Ordering::Release);
+        let marks = Arc::clone(&self.marks);
+        self.store.submit_then(ops, move |outcome| match outcome {
+            Ok(_) => marks.stored(revision),
+            Err(error) => marks.fail(&error),
+        });
+        Revision(revision)
+    }
+
+    fn submitted(&self) -> Revision {
+        Revision(self.marks.submitted.load(Ordering::Acquire))
+    }
+
+    fn stored(&self) -> Revision {
+        Revision(self.marks.stored.load(Ordering::Acquire))
+    }
+
+    fn when_stored(&self, revision: Revision, then: WhenStored) {
+        let mut waiting = self.marks.waiting.lock();
+        let outcome = match &waiting.failure {
+            // The watermark is moved under the lock, and never after a failure.
+            _ if self.stored() >= revision => Ok(()),
+            Some(failure) => Err(failure.clone()),
+            None => {
+                let waiting = waiting.by_revision.entry(revision.0).or_default();
+                return waiting.push(then);
+            }
+        };
+        drop(waiting);
+        then(outcome);
+    }
+
+    fn next_id(&self) -> Result<u64, NotStored> {
+        self.store.next_id().map_err(|error| not_stored(&error))
+    }
+
+    fn failure(&self) -> Option<NotStored> {
+        self.marks.waiting.lock().failure.clone()
+    }
+}
+
+fn not_stored(error: &CatalogError) -> NotStored {
+    NotStored(error.to_string().into())
+}
+
+impl Marks {
+    fn stored(&self, revision: u64) {
+        let mut waiting = self.waiting.lock();
+        self.stored.store(revision, Ordering::Release);
+        let later = waiting.by_revision.split_off(&(revision + 1));
+        let over = std::mem::replace(&mut waiting.by_revision, later);
+        drop(waiting);
+        over.into_values().flatten().for_each(|then| then(Ok(())));
+    }
+
+    fn fail(&self, error: &CatalogError) {
+        let mut waiting = self.waiting.lock();
+        let failure = waiting.failure.get_or_insert_with(|| not_stored(error));
+        let failure = failure.clone();
+        let over = std::mem::take(&mut waiting.by_revision);
+        drop(waiting);
+        let over = over.into_values().flatten();
+        over.for_each(|then| then(Err(failure.clone())));
+    }
+}
+
+/// A change as the store keeps it.
+fn op(change: &Change) -> Op {
+    match change {
+        Change::PutVhost(name) => Op::PutVhost(name.to_string(), VhostRecord::default()),
+        Change::DeleteVhost(name) => Op::DeleteVhost(name.to_string()),
+        Change::PutExchange(vhost, exchange) => {
+            Op::PutExchange(exchange.id().0, exchange_record(vhost, exchange))
+        }
+        Change::DeleteExchange(id) => Op::DeleteExchange(id.0),
+        Change::PutQueue(vhost, queue) => Op::PutQueue(queue.id().0, queue_record(vhost, queue)),
+        Change::DeleteQueue(id) => Op::DeleteQueue(id.0),
+        Change::PutBinding(vhost, binding) => {
+            Op::PutBinding(binding.id.0, binding_record(vhost, binding))
+        }
+        Change::DeleteBinding(id) => Op::DeleteBinding(id.0),
+    }
+}
+
+fn exchange_record(vhost: &str, exchange: &Exchange) -> ExchangeRecord {
+    ExchangeRecord {
+        vhost: vhost.to_owned(),
+        name: exchange.name().to_string(),
+        kind: exchange.kind().name().to_owned(),
+        durable: exchange.is_durable(),
+        auto_delete: exchange.is_auto_delete(),
+        internal: exchange.is_internal(),
+        arguments: encoded(exchange.arguments()),
+    }
+}
+
+fn queue_record(vhost: &str, queue: &Queue) -> QueueRecord {
+    QueueRecord {
+        vhost: vhost.to_owned(),
+        name: queue.name().to_string(),
+        kind: queue.wants().queue_type.name().to_owned(),
+        durable: queue.is_durable(),
+        auto_delete: queue.is_auto_delete(),
+        exclusive: queue.exclusive_owner().is_some(),
+        arguments: encoded(queue.arguments()),
+    }
+}
+
+fn binding_record(vhost: &str, binding: &Binding) -> BindingRecord {
+    BindingRecord {
+        vhost: vhost.to_owned(),
+        source: binding.source.name().to_string(),
+        destination: binding.destination.name().to_string(),
+        to_exchange: matches!(binding.destination, Destination::Exchange(_)),
+        routing_key: binding.routing_key.as_bytes().to_vec(),
+        arguments: encoded(&binding.arguments),
+    }
+}
+
+fn encoded(arguments: &FieldTable) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    arguments.encode(&mut bytes);
+    bytes
+}
