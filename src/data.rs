@@ -12,7 +12,7 @@ use warren::store::folder::{Folder, FolderError};
 pub struct Data {
     pub catalog: Arc<Catalog>,
     /// Locked while it lives.
-    _folder: Folder,
+    pub folder: Folder,
 }
 
 impl Data {
@@ -34,7 +34,7 @@ fn open(data_dir: &Path) -> Result<(Data, Contents), FolderError> {
     let catalog = Arc::new(catalog);
     let data = Data {
         catalog,
-        _folder: folder,
+        folder,
     };
     Ok((data, contents))
 }

@@ -13,6 +13,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 use warren::broker::catalog::StoredCatalog;
+use warren::broker::engine::DiskWatch;
 use warren::broker::restore::{self, Restored};
 use warren::broker::{Broker, Engine};
 use warren::config::{Command, CommandLine, Config, Flags, LogFormat, LogSettings, Sources};
@@ -115,6 +116,11 @@ async fn serve(
     let mut hangup = signal(SignalKind::hangup())?;
 
     let engine = Engine::new(config.memory_limit_bytes());
+    let storage = config.storage();
+    let disk = data.folder.disk();
+    let mut disk_watch = DiskWatch::new(&engine, disk, storage.disk_free_limit_bytes);
+    // Whoever comes first is not to find that nobody looked yet.
+    disk_watch.look();
     let catalog = StoredCatalog::new(Arc::clone(&data.catalog));
     let broker = Broker::without_vhosts(config.users()?, engine, Arc::new(catalog));
     let restored = restore::topology(&broker, &contents)
@@ -125,11 +131,13 @@ async fn serve(
     for vhost in &config.vhosts {
         broker.add_vhost(vhost);
     }
+    tokio::spawn(disk_watch.run());
     let server = Server::start(&broker, config.connection(), config.net())?;
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         data_dir = %config.data_dir.display(),
         memory_limit_bytes = config.memory_limit_bytes(),
+        disk_free_limit_bytes = storage.disk_free_limit_bytes,
         elapsed_ms = started.elapsed().as_millis() as u64,
         "started"
     );

@@ -47,7 +47,7 @@ impl Throttle {
         self.blocked = true;
         if self.understands && !std::mem::replace(&mut self.told, true) {
             let reason = match (self.alarms.memory, self.alarms.disk) {
-                (true, true) => "low on memory & disk",
+                (true, true) => "low on disk & memory",
                 (true, false) => "low on memory",
                 (false, _) => "low on disk",
             };

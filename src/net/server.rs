@@ -12,7 +12,7 @@ use super::listener::{self, ListenError, Protocol};
 use super::task::Task;
 use super::tls::{TlsError, TlsFiles, TlsSource};
 use super::transport::{Plain, Tls};
-use crate::broker::Broker;
+use crate::broker::{Alarms, Broker};
 use crate::connection::{Connection, Ends, Outgoing, Settings};
 use crate::management;
 
@@ -98,6 +98,8 @@ impl Server {
             None => return Err(StartError::NoCertificate),
         };
         let connections = Arc::new(Connections::default());
+        // Whoever connects first is to know of alarms that there are already.
+        connections.set_alarms(*broker.alarms().borrow());
         let reception = Arc::new(Reception {
             broker: Arc::clone(broker),
             settings: Arc::new(settings),
@@ -223,17 +225,35 @@ impl Drop for Server {
 
 async fn carry_alarms(broker: Arc<Broker>, connections: Arc<Connections>) {
     let mut alarms = broker.alarms().subscribe();
+    let mut seen = Alarms::default();
     loop {
         let now = *alarms.borrow_and_update();
         connections.set_alarms(now);
+        if now.memory != seen.memory {
+            log_memory_alarm(&broker, now.memory);
+        }
+        seen = now;
         if alarms.changed().await.is_err() {
             return;
         }
-        let now = *alarms.borrow();
+    }
+}
+
+/// Who watches the disk tells of the other alarm.
+fn log_memory_alarm(broker: &Broker, is_short: bool) {
+    let used_bytes = broker.engine.memory.used_bytes();
+    let limit_bytes = broker.engine.memory.limit_bytes();
+    if is_short {
         tracing::warn!(
-            memory = now.memory,
-            disk = now.disk,
-            "resource alarms changed"
+            used_bytes,
+            limit_bytes,
+            "messages take too much memory: publishers are blocked until they take less"
+        );
+    } else {
+        tracing::info!(
+            used_bytes,
+            limit_bytes,
+            "messages take little enough memory"
         );
     }
 }

@@ -1,4 +1,4 @@
-//! Publishers are stopped while memory is short.
+//! Publishers are stopped while memory or disk space is short.
 
 use crate::support::*;
 
@@ -120,4 +120,66 @@ fn an_open_transaction_counts_until_its_publisher_is_gone() {
     publish_until_blocked(&mut bystander, &queue, "", 5_000);
     drop(publisher);
     bystander.on(0).expect(method!("connection.unblocked"));
+}
+
+/// A broker that wants more free disk space than there is anywhere.
+fn short_of_disk() -> Option<Broker> {
+    Setup::default()
+        .env("WARREN_STORAGE_DISK_FREE_LIMIT", "10000000TB")
+        .start()
+}
+
+#[test]
+fn publishers_are_blocked_while_the_disk_is_nearly_full() {
+    let Some(broker) = short_of_disk() else {
+        return;
+    };
+    broker.wait_for_line("free disk space is insufficient");
+    let (mut publisher, mut consumer) = (broker.client(), broker.client());
+    let queue = unique("queue");
+    let blocked = method!("connection.blocked", reason: "low on disk");
+    // Who does not publish is not held, and neither is who is about to.
+    consumer.call(method!("queue.declare", queue: &queue));
+    publisher.call(method!("confirm.select"));
+    // The content header is what blocks. Without a body to come, the message is whole.
+    publisher.publish("", &queue, "");
+    publisher.on(0).expect(blocked.clone());
+    publisher.expect(method!("basic.ack", delivery_tag: 1));
+    publisher.publish("", &queue, "second");
+    let mut other = broker.client();
+    other.publish("", &queue, "third");
+    other.on(0).expect(blocked);
+    // What is there is consumed, and the topology goes on to change.
+    consumer.call(method!("basic.consume", queue: &queue));
+    let delivery = consumer.delivery();
+    assert_eq!(delivery.text(), "");
+    consumer.ack(delivery.tag());
+    consumer.call(method!("queue.declare", queue: unique("other")));
+    assert_eq!(consumer.counts(&queue).0, 0);
+    // Who is blocked can go all the same, and others come and go.
+    drop((publisher, other));
+    broker.client().close();
+}
+
+#[test]
+fn both_alarms_are_told_together() {
+    let setup = Setup::default()
+        .env("WARREN_STORAGE_DISK_FREE_LIMIT", "10000000TB")
+        .env("WARREN_LIMITS_MEMORY_LIMIT_BYTES", 50_000);
+    let Some(broker) = setup.start() else { return };
+    let mut publisher = broker.client();
+    let queue = unique("queue");
+    publisher.call(method!("queue.declare", queue: &queue));
+    // A body would be held; so much in its header is not.
+    let large = properties!(headers: table! { "x" => "x".repeat(100_000) });
+    publisher.publish_with("", &queue, &large, "");
+    publisher
+        .on(0)
+        .expect(method!("connection.blocked", reason: "low on disk"));
+    broker.wait_for_line("messages take too much memory");
+    let mut other = broker.client();
+    other.publish("", &queue, "");
+    other
+        .on(0)
+        .expect(method!("connection.blocked", reason: "low on disk & memory"));
 }

@@ -1,6 +1,8 @@
-//! What all queues of a broker share: the time, the timers, the memory gauge, the counters.
+//! What all queues of a broker share: the time, the timers, the memory gauge, the counters; and
+//! what watches over the disk.
 
 mod clock;
+mod disk_watch;
 mod gate;
 mod held;
 mod memory;
@@ -11,6 +13,7 @@ use std::sync::{Arc, OnceLock};
 use tokio::sync::watch;
 
 pub use clock::Clock;
+pub use disk_watch::{DiskGauge, DiskWatch};
 pub use gate::{Gate, Waits};
 pub use held::Held;
 pub use memory::MemoryGauge;
@@ -44,6 +47,8 @@ pub struct Engine {
     pub timers: Timers,
     /// How much memory messages take.
     pub memory: MemoryGauge,
+    /// How much is free on the disk.
+    pub disk: DiskGauge,
     /// Alarms, to be watched.
     pub alarms: watch::Sender<Alarms>,
     /// What went through.
@@ -63,6 +68,7 @@ impl Engine {
             clock: Clock::system(),
             timers: Timers::default(),
             memory: MemoryGauge::new(memory_limit_bytes),
+            disk: DiskGauge::default(),
             alarms: watch::Sender::new(Alarms::default()),
             metrics: Metrics::default(),
             flights: Arc::default(),
@@ -114,6 +120,12 @@ impl Engine {
             self.alarms
                 .send_if_modified(|alarms| std::mem::replace(&mut alarms.memory, alarm) != alarm);
         });
+    }
+
+    /// There is too little space on the disk, or enough again.
+    fn set_disk_alarm(&self, alarm: bool) {
+        self.alarms
+            .send_if_modified(|alarms| std::mem::replace(&mut alarms.disk, alarm) != alarm);
     }
 
     /// Wakes queues whose time has come, for ever. The server runs it as one task.

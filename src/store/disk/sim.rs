@@ -324,6 +324,10 @@ impl Disk for SimDisk {
 
     fn free_bytes(&self) -> io::Result<u64> {
         let state = self.0.lock();
+        let stops_at = state.faults.crash_at.unwrap_or(u64::MAX);
+        if state.operations >= stops_at {
+            return Err(io::Error::other("simulated crash"));
+        }
         let capacity = state.faults.capacity_bytes.unwrap_or(u64::MAX);
         Ok(capacity.saturating_sub(state.used_bytes()))
     }
