@@ -668,6 +668,28 @@ async fn alarms_block_publishers_and_nobody_else() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_blocked_publisher_that_goes_is_noticed() {
+    let site = Site::start(net());
+    let mut publisher = site.client().await;
+    let alarms = site.broker.alarms();
+    alarms.send_modify(|alarms| alarms.disk = true);
+    // It is told that it is blocked, but does not read that.
+    loop {
+        publisher.publish("q", &[b'x'; 1000]).await;
+        let told = timeout(Duration::from_millis(20), publisher.stream.readable()).await;
+        if told.is_ok() {
+            break;
+        }
+    }
+    let mut others = site.client().await;
+    others.declare("q").await;
+    drop(publisher);
+    let metrics = site.broker.metrics();
+    eventually("gone", || metrics.connections_closed.get() == 1).await;
+    others.declare("q").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn heartbeats_are_sent_and_expected() {
     let site = Site::start(net());
     let mut client = Client::new(site.connect().await);

@@ -29,6 +29,9 @@ const FINISH_TIMEOUT: Duration = Duration::from_secs(10);
 /// After the last byte was sent we wait so long for the client to close as well: closing a socket
 /// with unread input would take from the client what it has not read yet.
 const LINGER: Duration = Duration::from_secs(1);
+/// While a client is not read, it is looked so often whether it is still there: what it made the
+/// broker hold may be what keeps it from being read.
+const HELD_LOOK: Duration = Duration::from_millis(500);
 
 /// See the module.
 pub(super) struct Task<T> {
@@ -51,7 +54,9 @@ pub(super) struct Task<T> {
 enum Phase {
     Reading,
     /// Nothing is read for now.
-    Held,
+    Held {
+        look_at: Instant,
+    },
     /// The connection is over; the last bytes are being sent.
     Finishing {
         until: Instant,
@@ -68,7 +73,20 @@ impl Phase {
     fn until(self) -> Option<Instant> {
         match self {
             Self::Finishing { until } | Self::Lingering { until } => Some(until),
-            Self::Reading | Self::Held | Self::Done => None,
+            Self::Reading | Self::Held { .. } | Self::Done => None,
+        }
+    }
+
+    fn held(now: Instant) -> Self {
+        let look_at = now + HELD_LOOK;
+        Self::Held { look_at }
+    }
+
+    /// When it is to be looked whether the client is there.
+    fn look_at(self) -> Option<Instant> {
+        match self {
+            Self::Held { look_at } => Some(look_at),
+            _ => None,
         }
     }
 }
@@ -114,7 +132,7 @@ impl<T: Transport> Task<T> {
         }
         for turn in 1.. {
             self.write(cx, now);
-            if self.phase == Phase::Held && self.may_read_again() {
+            if self.phase.look_at().is_some() && self.may_read_again() {
                 self.phase = Phase::Reading;
                 self.use_rest(now);
                 continue;
@@ -123,7 +141,7 @@ impl<T: Transport> Task<T> {
                 Phase::Reading => self.read(cx, now),
                 Phase::Finishing { .. } => self.finish(cx, now),
                 Phase::Lingering { .. } => self.drop_input(cx),
-                Phase::Held => Poll::Pending,
+                Phase::Held { .. } => Poll::Pending,
                 Phase::Done => return Poll::Ready(()),
             };
             if progress.is_pending() {
@@ -156,7 +174,7 @@ impl<T: Transport> Task<T> {
     /// The machine may be over by now.
     fn follow(&mut self, now: Instant) {
         if self.connection.state() == State::Over
-            && matches!(self.phase, Phase::Reading | Phase::Held)
+            && matches!(self.phase, Phase::Reading | Phase::Held { .. })
         {
             let until = now + FINISH_TIMEOUT;
             self.phase = Phase::Finishing { until };
@@ -174,6 +192,12 @@ impl<T: Transport> Task<T> {
             && now >= since + self.write_timeout
         {
             self.gone("the client takes nothing", now);
+        }
+        if self.phase.look_at().is_some_and(|at| now >= at) {
+            self.phase = Phase::held(now);
+            if self.transport.is_cut() {
+                self.gone("the client closed the socket", now);
+            }
         }
     }
 
@@ -263,7 +287,7 @@ impl<T: Transport> Task<T> {
             self.rest = std::mem::take(&mut self.rest).into_boxed_slice().into_vec();
         }
         if state == State::Held {
-            self.phase = Phase::Held;
+            self.phase = Phase::held(now);
         }
         self.follow(now);
     }
@@ -301,7 +325,12 @@ impl<T: Transport> Task<T> {
     /// when it has gone off: most of what it waits for is put off again and again.
     fn arm(&mut self, cx: &mut Context<'_>, mut timer: Pin<&mut Sleep>) {
         let stalled = self.stalled.map(|(since, _)| since + self.write_timeout);
-        let due = [self.connection.deadline(), self.phase.until(), stalled];
+        let due = [
+            self.connection.deadline(),
+            self.phase.until(),
+            self.phase.look_at(),
+            stalled,
+        ];
         let Some(at) = due.into_iter().flatten().min() else {
             return;
         };

@@ -1,10 +1,10 @@
 //! Reading and writing a connection's socket from its task: plain, or through TLS.
 
 use std::io;
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, Waker, ready};
 
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, Interest};
 use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedReadHalf;
 use tokio_rustls::server::TlsStream;
@@ -27,6 +27,16 @@ pub(super) trait Transport: Send + 'static {
 
     /// Says that no more will be sent.
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+
+    /// Whether nobody is there any more to take anything, as far as it can be seen without reading.
+    fn is_cut(&self) -> bool;
+}
+
+/// Only the runtime's memory of the socket's events is asked.
+fn is_write_closed(socket: &TcpStream) -> bool {
+    let ready = pin!(socket.ready(Interest::WRITABLE));
+    let polled = ready.poll(&mut Context::from_waker(Waker::noop()));
+    matches!(polled, Poll::Ready(Ok(ready)) if ready.is_write_closed())
 }
 
 /// A plain socket. Its write half is in the connection's [`Outgoing`].
@@ -57,6 +67,10 @@ impl Transport for Plain {
     fn poll_shutdown(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         let socket: &TcpStream = self.0.as_ref();
         Poll::Ready(socket2::SockRef::from(socket).shutdown(std::net::Shutdown::Write))
+    }
+
+    fn is_cut(&self) -> bool {
+        is_write_closed(self.0.as_ref())
     }
 }
 
@@ -99,6 +113,10 @@ impl Transport for Tls {
 
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+
+    fn is_cut(&self) -> bool {
+        is_write_closed(self.stream.get_ref().0)
     }
 }
 
