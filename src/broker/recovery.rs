@@ -91,6 +91,8 @@ impl Broker {
         let surroundings = Surroundings {
             disk: Arc::clone(disk),
             catalog: Some(Arc::clone(catalog)),
+            options: self.engine.paging,
+            drive: options.drive,
         };
         let pager = Pager::new(surroundings, next_segment.unwrap_or(1));
         let mut replay = Replay::new(queues);

@@ -21,7 +21,7 @@ pub use timers::Timers;
 
 use super::Metrics;
 use super::log::{Flights, Log};
-use super::pager::Pager;
+use super::pager::{Pager, PagingOptions};
 
 /// What stops publishers. Each change is seen by every connection's task.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -36,6 +36,27 @@ impl Alarms {
     /// Whether publishers are to be blocked.
     pub fn any(self) -> bool {
         self.memory || self.disk
+    }
+}
+
+/// What an engine is made with.
+#[derive(Clone, Debug)]
+pub struct EngineOptions {
+    /// Messages may take so much memory before publishers are blocked.
+    pub memory_limit_bytes: u64,
+    /// The time.
+    pub clock: Clock,
+    /// How queues page.
+    pub paging: PagingOptions,
+}
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        Self {
+            memory_limit_bytes: u64::MAX,
+            clock: Clock::system(),
+            paging: PagingOptions::default(),
+        }
     }
 }
 
@@ -57,6 +78,8 @@ pub struct Engine {
     pub flights: Arc<Flights>,
     /// Where publishers wait for the disk.
     pub gate: Gate,
+    /// How queues page.
+    pub paging: PagingOptions,
     log: OnceLock<Arc<dyn Log>>,
     pager: OnceLock<Arc<Pager>>,
 }
@@ -64,15 +87,24 @@ pub struct Engine {
 impl Engine {
     /// An engine whose messages may take `memory_limit_bytes` before publishers are blocked.
     pub fn new(memory_limit_bytes: u64) -> Arc<Self> {
+        Self::with_options(EngineOptions {
+            memory_limit_bytes,
+            ..EngineOptions::default()
+        })
+    }
+
+    /// An engine as the options want it.
+    pub fn with_options(options: EngineOptions) -> Arc<Self> {
         Arc::new(Self {
-            clock: Clock::system(),
+            clock: options.clock,
             timers: Timers::default(),
-            memory: MemoryGauge::new(memory_limit_bytes),
+            memory: MemoryGauge::new(options.memory_limit_bytes),
             disk: DiskGauge::default(),
             alarms: watch::Sender::new(Alarms::default()),
             metrics: Metrics::default(),
             flights: Arc::default(),
             gate: Gate::default(),
+            paging: options.paging,
             log: OnceLock::new(),
             pager: OnceLock::new(),
         })

@@ -3,11 +3,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
-
-/// Most flights take microseconds.
-const LOOK_AGAIN: Duration = Duration::from_micros(200);
-
 /// See the module. Two counters that take turns: new flights count in one while those in the other
 /// come to their end.
 #[derive(Debug, Default)]
@@ -39,12 +34,12 @@ impl Flights {
         }
     }
 
-    /// Waits for everybody who is under way now. One caller at a time; never a worker thread, and
-    /// never with a lock held.
-    pub fn wait(&self) {
+    /// Waits for everybody who is under way now: most flights take microseconds. `pause` is called
+    /// between two looks. One caller at a time; never a worker thread, and never with a lock held.
+    pub fn wait(&self, pause: &mut dyn FnMut()) {
         let epoch = self.epoch.fetch_add(1, Ordering::SeqCst);
         while self.counts[epoch % 2].load(Ordering::SeqCst) > 0 {
-            std::thread::sleep(LOOK_AGAIN);
+            pause();
         }
     }
 }
@@ -68,7 +63,7 @@ mod tests {
         let landed = AtomicBool::new(false);
         std::thread::scope(|scope| {
             let waiting = scope.spawn(|| {
-                flights.wait();
+                flights.wait(&mut std::thread::yield_now);
                 assert!(landed.load(Ordering::SeqCst));
             });
             while flights.epoch.load(Ordering::SeqCst) == 0 {
@@ -80,6 +75,6 @@ mod tests {
             waiting.join().expect("it waited");
             drop(behind);
         });
-        flights.wait();
+        flights.wait(&mut || panic!("nobody is under way"));
     }
 }

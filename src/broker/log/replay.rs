@@ -113,9 +113,10 @@ impl Replay {
     pub fn finish(self) -> u64 {
         let mut messages = 0;
         for replay in self.queues.into_values() {
+            let chunk_bytes = replay.queue.engine().paging.chunk_bytes;
             let bands = replay.bands.into_iter();
             let bands: Vec<_> = bands
-                .map(|(at, band)| (at, RestoredBand::of(band)))
+                .map(|(at, band)| (at, RestoredBand::of(band, chunk_bytes)))
                 .collect();
             messages += replay.queue.restore(bands);
         }

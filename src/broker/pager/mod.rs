@@ -9,6 +9,7 @@
 //!
 //! Queues ask under their locks and are called back without; no lock is held over I/O.
 
+mod options;
 mod reading;
 mod retire;
 mod segments;
@@ -22,14 +23,16 @@ use std::thread::JoinHandle;
 
 use parking_lot::Mutex;
 
+pub use self::options::PagingOptions;
+
 use self::reading::Load;
 use self::writing::{Task, Writing};
 use super::engine::Waits;
 use super::queue::Queue;
-use super::{Broker, Engine};
+use super::{Broker, Effects, Engine};
 use crate::store::catalog::Catalog;
 use crate::store::disk::Disk;
-use crate::store::journal::Journal;
+use crate::store::journal::{Drive, Journal};
 use crate::store::segment::ChunkEntry;
 
 /// So much beyond their windows may queues hold together until publishers wait ...
@@ -74,12 +77,28 @@ pub struct Surroundings {
     pub disk: Arc<dyn Disk>,
     /// Where the durable ones are listed.
     pub catalog: Option<Arc<Catalog>>,
+    /// How much is written when.
+    pub options: PagingOptions,
+    /// Who does the work: the pager's threads, or whoever calls [`Pager::turn`].
+    pub drive: Drive,
+}
+
+/// What is done in one turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// A chunk is read.
+    Load,
+    /// A queue's chunks are written, or a segment is noted as one that nobody needs.
+    Write,
+    /// Such segments are removed, those that took nothing of late are closed, the log is shortened.
+    LookAfter,
 }
 
 /// What the threads and everybody else share.
 struct Shared {
     disk: Arc<dyn Disk>,
     catalog: Option<Arc<Catalog>>,
+    options: PagingOptions,
     tasks: Mutex<Sender<Task>>,
     loads: Mutex<Sender<Load>>,
     next_segment: AtomicU64,
@@ -103,19 +122,34 @@ impl Shared {
 /// See the module.
 pub struct Pager {
     shared: Arc<Shared>,
+    drive: Drive,
     inboxes: Mutex<Option<(Receiver<Task>, Receiver<Load>)>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
+    /// What the threads do, if there are none.
+    manual: Mutex<Option<Manual>>,
+}
+
+struct Manual {
+    writing: Writing,
+    tasks: Receiver<Task>,
+    loads: Receiver<Load>,
 }
 
 impl Pager {
     /// A pager that does nothing yet. New segments get numbers from `next_segment` on, past those
     /// of all that are there.
     pub fn new(surroundings: Surroundings, next_segment: u64) -> Arc<Self> {
-        let Surroundings { disk, catalog } = surroundings;
+        let Surroundings {
+            disk,
+            catalog,
+            options,
+            drive,
+        } = surroundings;
         let ((tasks, task_inbox), (loads, load_inbox)) = (channel(), channel());
         let shared = Arc::new(Shared {
             disk,
             catalog,
+            options,
             tasks: Mutex::new(tasks),
             loads: Mutex::new(loads),
             next_segment: AtomicU64::new(next_segment),
@@ -124,8 +158,10 @@ impl Pager {
         });
         Arc::new(Self {
             shared,
+            drive,
             inboxes: Mutex::new(Some((task_inbox, load_inbox))),
             threads: Mutex::default(),
+            manual: Mutex::default(),
         })
     }
 
@@ -149,6 +185,14 @@ impl Pager {
             return Ok(());
         };
         let writing = Writing::new(Arc::clone(&self.shared), Arc::downgrade(broker), journal);
+        if self.drive == Drive::Manual {
+            *self.manual.lock() = Some(Manual {
+                writing,
+                tasks,
+                loads,
+            });
+            return Ok(());
+        }
         let reading = Arc::clone(&self.shared);
         let mut threads = self.threads.lock();
         let writer = std::thread::Builder::new().name("pages-out".to_owned());
@@ -156,6 +200,28 @@ impl Pager {
         let reader = std::thread::Builder::new().name("pages-in".to_owned());
         threads.push(reader.spawn(move || reading::run(&reading, &loads))?);
         Ok(())
+    }
+
+    /// With [`Drive::Manual`], does a piece of work; says whether there was any. `pause` is called
+    /// while the log's shortening waits for what others have to do: for what they changed to be
+    /// logged, and for the log to be synced.
+    pub fn turn(&self, turn: Turn, pause: &mut dyn FnMut()) -> bool {
+        let mut manual = self.manual.lock();
+        let Some(manual) = manual.as_mut() else {
+            return false;
+        };
+        match turn {
+            Turn::Load => match manual.loads.try_recv() {
+                Ok(load) => reading::serve(&self.shared, load, &mut Effects::new()),
+                Err(_) => return false,
+            },
+            Turn::Write => match manual.tasks.try_recv() {
+                Ok(task) => manual.writing.work(task),
+                Err(_) => return false,
+            },
+            Turn::LookAfter => manual.writing.look_after(pause),
+        }
+        true
     }
 
     /// The queue holds more than its window.
@@ -199,6 +265,7 @@ impl Pager {
         for thread in self.threads.lock().drain(..) {
             let _ = thread.join();
         }
+        self.manual.lock().take();
     }
 
     fn segment(&self, queue: u64, number: u64) -> Arc<SegmentFile> {

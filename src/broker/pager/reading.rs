@@ -16,18 +16,24 @@ pub(super) struct Load {
 /// Reads until nobody can ask any more.
 pub(super) fn run(shared: &Shared, loads: &Receiver<Load>) {
     let mut effects = Effects::new();
-    for Load { queue, stored } in loads {
-        let Some(queue) = queue.upgrade() else {
-            continue;
-        };
-        let read = read(shared, &stored);
-        if let Err(error) = &read {
-            tracing::error!(%error, queue = ?queue.name(), "messages cannot be read and are passed over");
-        }
-        let waiting = queue.loaded(&stored, read.ok(), &mut effects);
-        effects.complete();
-        waiting.into_iter().for_each(|then| then());
+    for load in loads {
+        serve(shared, load, &mut effects);
     }
+}
+
+/// Reads one chunk.
+pub(super) fn serve(shared: &Shared, load: Load, effects: &mut Effects) {
+    let Load { queue, stored } = load;
+    let Some(queue) = queue.upgrade() else {
+        return;
+    };
+    let read = read(shared, &stored);
+    if let Err(error) = &read {
+        tracing::error!(%error, queue = ?queue.name(), "messages cannot be read and are passed over");
+    }
+    let waiting = queue.loaded(&stored, read.ok(), effects);
+    effects.complete();
+    waiting.into_iter().for_each(|then| then());
 }
 
 fn read(shared: &Shared, stored: &Stored) -> Result<StoredChunk, ChunkError> {

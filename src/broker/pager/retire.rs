@@ -7,7 +7,6 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::Shared;
 use super::segments::OpenSegments;
@@ -16,24 +15,21 @@ use crate::broker::log::{Log, NewMessage, Records};
 use crate::broker::queue::{Checkpoint, Queue};
 use crate::store::journal::Journal;
 
-/// The log may have so many files that are in use.
-const MOST_FILES: usize = 4;
 /// The log is given so much at once.
 const BATCH_BYTES: usize = 1 << 20;
-/// How often it is looked whether something is synced by now.
-const LOOK_AGAIN: Duration = Duration::from_millis(1);
 
-/// Shortens the log if it is too long.
+/// Shortens the log if it is too long. `pause` is called while others have to do something first.
 pub(super) fn retire(
     shared: &Arc<Shared>,
     journal: &Journal,
     broker: &Broker,
     segments: &mut OpenSegments,
+    pause: &mut dyn FnMut(),
 ) -> io::Result<()> {
     let starts = journal.file_starts();
     let Some(surplus) = starts
         .len()
-        .checked_sub(MOST_FILES)
+        .checked_sub(shared.options.most_log_files)
         .filter(|surplus| *surplus > 0)
     else {
         return Ok(());
@@ -50,7 +46,7 @@ pub(super) fn retire(
         }
     }
     // What a checkpoint calls settled may be a dead letter that the log does not have yet.
-    broker.engine.flights.wait();
+    broker.engine.flights.wait(pause);
     let mut last_index = 0;
     for (queue, checkpoint) in &checkpoints {
         last_index = append(journal, *queue, checkpoint)?.max(last_index);
@@ -59,7 +55,7 @@ pub(super) fn retire(
         if let Some(reason) = journal.health().failure {
             return Err(io::Error::other(reason));
         }
-        std::thread::sleep(LOOK_AGAIN);
+        pause();
     }
     journal.release_below(before);
     Ok(())

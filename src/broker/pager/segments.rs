@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::{QueueRef, SegmentFile, Shared, Stored, segment_file};
 use crate::broker::queue::{PageOut, Queue, sequence_of};
@@ -13,8 +13,6 @@ use crate::store::segment::SegmentWriter;
 
 /// So many are open at most.
 const MOST_OPEN: usize = 64;
-/// One that took nothing for so long is closed.
-const IDLE: Duration = Duration::from_secs(1);
 
 /// See the module.
 #[derive(Default)]
@@ -82,7 +80,9 @@ impl OpenSegments {
     /// Closes a queue's segment if it is full.
     pub fn close_if_full(&mut self, shared: &Shared, queue: u64) -> io::Result<()> {
         match self.0.get(&queue) {
-            Some(open) if open.writer.is_full() => self.close(shared, queue),
+            Some(open) if open.writer.bytes() >= shared.options.segment_bytes => {
+                self.close(shared, queue)
+            }
             _ => Ok(()),
         }
     }
@@ -100,7 +100,7 @@ impl OpenSegments {
         let idle = self
             .0
             .iter()
-            .filter(|(_, open)| open.used_at.elapsed() > IDLE);
+            .filter(|(_, open)| open.used_at.elapsed() >= shared.options.segment_idle);
         let idle: Vec<u64> = idle.map(|(queue, _)| *queue).collect();
         idle.into_iter()
             .try_for_each(|queue| self.close(shared, queue))

@@ -20,8 +20,8 @@ const LOOK: Duration = Duration::from_millis(50);
 const CHUNKS_AT_ONCE: usize = 8;
 /// So many segments are taken off the catalog's list in one transaction.
 const REMOVED_AT_ONCE: usize = 1024;
-/// After a failed write nothing is written for so long.
-const RETRY: Duration = Duration::from_secs(1);
+/// How often it is looked whether what the log's shortening waits for has come.
+const LOOK_AGAIN: Duration = Duration::from_micros(500);
 
 /// What is to be done.
 pub(super) enum Task {
@@ -64,30 +64,39 @@ impl Writing {
 
     /// Works until told to end.
     pub fn run(mut self, tasks: &Receiver<Task>) {
+        let mut pause = || std::thread::sleep(LOOK_AGAIN);
         loop {
             match tasks.recv_timeout(LOOK) {
-                Ok(Task::PageOut(queue)) => {
-                    if let Some(queue) = queue.upgrade() {
-                        self.page_out(&queue);
-                    }
-                }
-                Ok(Task::Remove {
-                    queue,
-                    number,
-                    is_listed,
-                }) => {
-                    self.removed.push((queue, number, is_listed));
-                    if self.removed.len() >= REMOVED_AT_ONCE {
-                        self.remove();
-                    }
-                }
                 Ok(Task::Close) | Err(RecvTimeoutError::Disconnected) => return,
+                Ok(task) => self.work(task),
                 Err(RecvTimeoutError::Timeout) => {}
             }
             if self.looked_at.elapsed() >= LOOK {
-                self.look_after();
+                self.look_after(&mut pause);
                 self.looked_at = Instant::now();
             }
+        }
+    }
+
+    /// Does what is to be done.
+    pub fn work(&mut self, task: Task) {
+        match task {
+            Task::PageOut(queue) => {
+                if let Some(queue) = queue.upgrade() {
+                    self.page_out(&queue);
+                }
+            }
+            Task::Remove {
+                queue,
+                number,
+                is_listed,
+            } => {
+                self.removed.push((queue, number, is_listed));
+                if self.removed.len() >= REMOVED_AT_ONCE {
+                    self.remove();
+                }
+            }
+            Task::Close => {}
         }
     }
 
@@ -125,21 +134,23 @@ impl Writing {
                 // What was not written stays in memory; what was is still there.
                 tracing::error!(%error, queue = ?queue.name(), "messages cannot be written to a segment");
                 self.segments.give_up(queue.id().0);
-                self.paused_until = Some(Instant::now() + RETRY);
+                self.paused_until = Some(Instant::now() + self.shared.options.retry);
                 queue.page_later();
                 return;
             }
         }
     }
 
-    fn look_after(&mut self) {
+    /// Removes segments, closes those that took nothing of late, and shortens the log. `pause` is
+    /// called while others have to do something first.
+    pub fn look_after(&mut self, pause: &mut dyn FnMut()) {
         if !self.removed.is_empty() {
             self.remove();
         }
         let closed = self.segments.close_idle(&self.shared);
         self.note(closed, "a segment cannot be closed");
         if let (Some(journal), Some(broker)) = (&self.journal, self.broker.upgrade()) {
-            let retired = retire::retire(&self.shared, journal, &broker, &mut self.segments);
+            let retired = retire::retire(&self.shared, journal, &broker, &mut self.segments, pause);
             self.note(retired, "the log cannot be shortened");
         }
     }

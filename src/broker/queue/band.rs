@@ -23,7 +23,7 @@ pub struct GivenBack {
 }
 
 /// See the module.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Band {
     /// In order, not necessarily without gaps: what is in none of them is settled.
     pub(super) slots: VecDeque<Slot>,
@@ -34,6 +34,8 @@ pub struct Band {
     given_back: BTreeMap<u64, GivenBack>,
     ready_bytes: u64,
     spare: Option<Chunk>,
+    /// A chunk of so many bytes takes no more.
+    chunk_bytes: usize,
     /// What all chunks that take no more messages hold in memory, in bytes.
     closed_bytes: usize,
     /// How many chunks are not in memory.
@@ -47,6 +49,22 @@ const LARGEST_GAP: u64 = 256;
 const QUIET_CHUNK_BYTES: usize = 1 << 10;
 
 impl Band {
+    /// An empty band, whose chunks take no more messages once they have so many bytes.
+    pub fn new(chunk_bytes: usize) -> Self {
+        Self {
+            slots: VecDeque::new(),
+            next: 0,
+            cursor: 0,
+            holes: 0,
+            given_back: BTreeMap::new(),
+            ready_bytes: 0,
+            spare: None,
+            chunk_bytes,
+            closed_bytes: 0,
+            absent: 0,
+        }
+    }
+
     /// How many messages are ready.
     pub fn ready(&self) -> u64 {
         self.next - self.cursor - self.holes + self.given_back.len() as u64
@@ -101,8 +119,9 @@ impl Band {
     /// The slot that takes messages.
     #[inline]
     fn tail(&mut self) -> &mut Slot {
+        let full_bytes = self.chunk_bytes;
         let takes = self.slots.back().is_some_and(
-            |slot| matches!(&slot.resident, Resident::Open(chunk) if !chunk.is_full()),
+            |slot| matches!(&slot.resident, Resident::Open(chunk) if !chunk.is_full(full_bytes)),
         );
         if !takes {
             self.new_tail();
@@ -115,7 +134,10 @@ impl Band {
     fn new_tail(&mut self) {
         self.close_tail();
         let chunk = self.spare.take();
-        let chunk = chunk.unwrap_or_else(|| Chunk::new(!self.slots.is_empty()));
+        let chunk = chunk.unwrap_or_else(|| match self.slots.is_empty() {
+            true => Chunk::default(),
+            false => Chunk::with_room(self.chunk_bytes + self.chunk_bytes / 8),
+        });
         self.slots.push_back(Slot::open(self.next, chunk));
     }
 
@@ -222,18 +244,15 @@ impl Band {
     pub fn with_slot<T>(&mut self, first: u64, change: impl FnOnce(&mut Slot) -> T) -> Option<T> {
         let at = self.position(first)?;
         let slot = self.slots.get_mut(at).filter(|slot| slot.first == first)?;
-        let before_bytes = if slot.is_open() {
-            0
-        } else {
-            slot.memory_bytes()
+        let held = |slot: &Slot| match slot.is_open() {
+            true => (0, 0),
+            false => (slot.memory_bytes(), usize::from(slot.is_absent())),
         };
+        let (bytes_before, absent_before) = held(slot);
         let changed = change(slot);
-        let after_bytes = if slot.is_open() {
-            0
-        } else {
-            slot.memory_bytes()
-        };
-        self.closed_bytes = self.closed_bytes + after_bytes - before_bytes;
+        let (bytes, absent) = held(slot);
+        self.closed_bytes = self.closed_bytes + bytes - bytes_before;
+        self.absent = self.absent + absent - absent_before;
         Some(changed)
     }
 
@@ -539,7 +558,7 @@ mod tests {
         /// A band does what two sorted sets of messages (ready, taken) would do.
         #[test]
         fn behaves_as_its_model(steps in prop::collection::vec(step(), 1..300)) {
-            let mut band = Band::default();
+            let mut band = Band::new(1 << 20);
             let mut ready: BTreeMap<u64, Vec<u8>> = BTreeMap::new();
             let mut taken: BTreeMap<u64, Vec<u8>> = BTreeMap::new();
             let mut next = 0;

@@ -15,12 +15,11 @@ use bytes::Bytes;
 use crate::broker::message::{Body, Facts, Message};
 use crate::store::segment::{ChunkParts, StoredChunk};
 
-/// A chunk is closed once its buffer has this many bytes.
-pub const CHUNK_BYTES: usize = 1 << 20;
-/// ... or this many records (the index costs four bytes each).
+/// A chunk is closed once its buffer has as many bytes as its queue wants, or this many records (the
+/// index costs four bytes each) ...
 const CHUNK_RECORDS: usize = 1 << 16;
-/// ... or names this many bytes of shared bodies.
-const CHUNK_BLOB_BYTES: usize = 32 << 20;
+/// ... or names so many times as many bytes of shared bodies.
+const BLOBS_TO_DATA: usize = 32;
 
 const HEADER_BYTES: usize = 20;
 const PERSISTENT: u8 = 1;
@@ -46,16 +45,11 @@ pub struct Chunk {
 }
 
 impl Chunk {
-    /// An empty chunk. `large` reserves the whole buffer at once, which a queue that filled one
-    /// before will need.
-    pub fn new(large: bool) -> Self {
-        let data = if large {
-            Vec::with_capacity(CHUNK_BYTES + CHUNK_BYTES / 8)
-        } else {
-            Vec::new()
-        };
+    /// An empty chunk that has room for so many bytes at once, which a queue that filled one before
+    /// will need.
+    pub fn with_room(bytes: usize) -> Self {
         Self {
-            data,
+            data: Vec::with_capacity(bytes),
             ..Self::default()
         }
     }
@@ -122,10 +116,10 @@ impl Chunk {
     }
 
     /// Whether the next record goes to a new chunk.
-    pub fn is_full(&self) -> bool {
-        self.data.len() >= CHUNK_BYTES
+    pub fn is_full(&self, full_bytes: usize) -> bool {
+        self.data.len() >= full_bytes
             || self.starts.len() >= CHUNK_RECORDS
-            || self.blob_bytes >= CHUNK_BLOB_BYTES
+            || self.blob_bytes >= full_bytes * BLOBS_TO_DATA
     }
 
     /// What it holds in memory, in bytes.

@@ -194,7 +194,7 @@ impl Queue {
         spec.check_properties(wants.queue_type)?;
         let state = State {
             counts_deliveries: wants.queue_type == QueueType::Quorum,
-            bands: vec![Band::default()],
+            bands: vec![Band::new(spec.engine.paging.chunk_bytes)],
             ready: 0,
             unacked: 0,
             consumers: Consumers::new(wants.single_active_consumer),
@@ -390,7 +390,7 @@ impl Queue {
         self.deleted.store(true, Ordering::Release);
         // The catalog forgets the queue, and so do all who read the log.
         let dropped = state.clear_ready(|_, _| {});
-        state.bands = vec![Band::default()];
+        state.bands = vec![self.new_band()];
         state.unacked = 0;
         for consumer in state.consumers.drain() {
             consumer.sink.cancel(consumer.slot);
@@ -443,6 +443,10 @@ impl Queue {
     /// The tags of its consumers, for listings.
     pub fn consumer_tags(&self) -> Vec<Arc<str>> {
         self.state.lock().consumers.tags().cloned().collect()
+    }
+
+    fn new_band(&self) -> Band {
+        Band::new(self.spec.engine.paging.chunk_bytes)
     }
 
     fn not_found(&self) -> Exception {

@@ -16,18 +16,6 @@ use crate::broker::message::Message;
 use crate::broker::pager::Stored;
 use crate::store::segment::StoredChunk;
 
-/// A queue keeps so much of its head in memory ...
-const WINDOW_BYTES: usize = 6 << 20;
-/// ... and pages out once it has so much more than that, so that it is worth it.
-const PAST_WINDOW_BYTES: usize = 2 << 20;
-/// So many chunks from the head on are in memory, or on their way into it, while anybody reads.
-const AHEAD_CHUNKS: usize = 3;
-/// An idle queue that holds less than this need not page out.
-const IDLE_BYTES: usize = 256 << 10;
-/// When a file of the log is to be freed, a queue with no more than this in it has that put at the
-/// end of the log again.
-const FEW_BYTES: usize = 64 << 10;
-
 /// Called when a chunk that somebody waits for has come, without any lock.
 pub type Then = Box<dyn FnOnce() + Send>;
 
@@ -94,11 +82,13 @@ impl Queue {
         };
         let closed_bytes: usize = state.bands.iter().map(Band::closed_bytes).sum();
         let absent: usize = state.bands.iter().map(Band::absent).sum();
-        if closed_bytes > WINDOW_BYTES + PAST_WINDOW_BYTES && !state.paging.is_asked {
+        let options = &self.spec.engine.paging;
+        let most_bytes = options.window_bytes + options.past_window_bytes;
+        if closed_bytes > most_bytes && !state.paging.is_asked {
             state.paging.is_asked = true;
             pager.page_out(self);
         }
-        let owes_bytes = closed_bytes.saturating_sub(WINDOW_BYTES + PAST_WINDOW_BYTES);
+        let owes_bytes = closed_bytes.saturating_sub(most_bytes);
         if owes_bytes != state.paging.owed_bytes {
             pager.owe(&self.spec.engine, state.paging.owed_bytes, owes_bytes);
             state.paging.owed_bytes = owes_bytes;
@@ -122,7 +112,8 @@ impl Queue {
             || self.is_over_length(state);
         if let Some(at) = state.top_band().filter(|_| is_read) {
             let band = &state.bands[at];
-            wanted.extend(band.ahead(AHEAD_CHUNKS).map(|first| (at, first)));
+            let chunks = self.spec.engine.paging.ahead_chunks;
+            wanted.extend(band.ahead(chunks).map(|first| (at, first)));
         }
         for (at, number) in wanted {
             let Some(slot) = state.bands.get(at).and_then(|band| band.slot(number)) else {
@@ -145,7 +136,7 @@ impl Queue {
         let window_bytes = if state.paging.is_idle {
             0
         } else {
-            WINDOW_BYTES
+            self.spec.engine.paging.window_bytes
         };
         let keeps_taken = self.wants.max_length_bytes.is_some();
         let mut pages = Vec::new();
@@ -188,11 +179,12 @@ impl Queue {
     pub(in crate::broker) fn paged(self: &Arc<Self>, placed: Vec<(usize, u64, Stored)>) {
         let mut state = self.state.lock();
         let is_idle = state.paging.is_idle;
+        let near_chunks = self.spec.engine.paging.ahead_chunks;
         for (at, first, stored) in placed {
             let Some(band) = state.bands.get_mut(at) else {
                 continue;
             };
-            let is_near = !is_idle && band.ahead(AHEAD_CHUNKS).any(|near| near == first);
+            let is_near = !is_idle && band.ahead(near_chunks).any(|near| near == first);
             band.with_slot(first, |slot| {
                 slot.stored = Some(stored);
                 if !is_near {
@@ -264,7 +256,7 @@ impl Queue {
             return;
         };
         let memory_bytes: usize = state.bands.iter().map(Band::memory_bytes).sum();
-        if memory_bytes < IDLE_BYTES || state.paging.is_asked {
+        if memory_bytes < self.spec.engine.paging.idle_queue_bytes || state.paging.is_asked {
             return;
         }
         state.bands.iter_mut().for_each(Band::close_tail);
@@ -296,7 +288,7 @@ impl Queue {
         };
         let slots = state.bands.iter().flat_map(|band| &band.slots);
         let live_bytes: usize = slots.filter(|slot| needs(slot)).map(Slot::live_bytes).sum();
-        if live_bytes <= FEW_BYTES {
+        if live_bytes <= self.spec.engine.paging.few_bytes {
             return Vec::new();
         }
         let mut pages = Vec::new();
@@ -367,7 +359,7 @@ impl Queue {
                 if slot.stored.is_none() && slot.logged_from.is_some_and(|from| from < before) {
                     slot.for_each_live(|number, record| {
                         if record.message.facts.persistent {
-                            let mut chunk = Chunk::new(false);
+                            let mut chunk = Chunk::default();
                             chunk.append(&record.message, record.expires_at_ms);
                             let placement = Placement {
                                 place: self.place(sequence(number)),

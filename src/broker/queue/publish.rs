@@ -7,7 +7,6 @@ use std::sync::Arc;
 use parking_lot::MutexGuard;
 use smallvec::SmallVec;
 
-use super::band::Band;
 use super::deliver::{SLICE, deal};
 use super::{Overflow, Queue, State, sequence_of};
 use crate::broker::log::{Place, Placement};
@@ -125,7 +124,7 @@ impl Queue {
             };
             let band = usize::from(message.facts.priority.min(self.wants.max_priority));
             if band >= state.bands.len() {
-                state.bands.resize_with(band + 1, Band::default);
+                state.bands.resize_with(band + 1, || self.new_band());
             }
             let logged_from = logged_from.filter(|_| message.facts.persistent);
             let number = state.bands[band].append(message, expires_at_ms, logged_from);

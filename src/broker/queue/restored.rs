@@ -17,7 +17,7 @@ pub struct RestoredBand {
 impl RestoredBand {
     /// Puts together what is known of it. What was delivered and not settled is ready again, in its
     /// old place.
-    pub(in crate::broker) fn of(replay: BandReplay) -> Self {
+    pub(in crate::broker) fn of(replay: BandReplay, chunk_bytes: usize) -> Self {
         let BandReplay {
             stored,
             logged,
@@ -26,7 +26,7 @@ impl RestoredBand {
             returns,
             next,
         } = replay;
-        let mut band = Band::default();
+        let mut band = Band::new(chunk_bytes);
         let mut may_expire = !stored.is_empty();
         let mut stored = stored.into_values().peekable();
         for (number, logged) in logged {
@@ -59,6 +59,9 @@ impl Queue {
     pub(in crate::broker) fn restore(self: &Arc<Self>, bands: Vec<(usize, RestoredBand)>) -> u64 {
         let mut state = self.state.lock();
         for (at, restored) in bands {
+            while state.bands.len() <= at {
+                state.bands.push(self.new_band());
+            }
             state.restore_band(at, restored);
         }
         state.is_logged = state.ready > 0;
@@ -69,9 +72,6 @@ impl Queue {
 
 impl State {
     fn restore_band(&mut self, at: usize, restored: RestoredBand) {
-        if at >= self.bands.len() {
-            self.bands.resize_with(at + 1, Band::default);
-        }
         self.ready += restored.band.ready();
         self.may_expire |= restored.may_expire;
         self.bands[at] = restored.band;

@@ -23,9 +23,6 @@ pub use self::layout::{ChunkEntry, FORMAT};
 pub use self::reader::{ChunkError, Segment, StoredChunk};
 pub use self::writer::{ChunkParts, SegmentWriter};
 
-/// A segment is sealed once it has this many bytes.
-pub const SEGMENT_BYTES: u64 = 32 << 20;
-
 /// The segments' folder in the data folder.
 const FOLDER: &str = "segments";
 const SUFFIX: &str = ".segment";

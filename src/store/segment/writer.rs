@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::layout::{ChunkEntry, ChunkHeader, encode_footer};
-use super::{FOLDER, SEGMENT_BYTES, folder_of, path_of};
+use super::{FOLDER, folder_of, path_of};
 use crate::store::disk::{Disk, DiskFile, whole_blocks};
 
 /// A chunk to be written, as it lies in memory.
@@ -58,11 +58,6 @@ impl SegmentWriter {
     /// Its number.
     pub fn number(&self) -> u64 {
         self.number
-    }
-
-    /// Whether it is time to seal it.
-    pub fn is_full(&self) -> bool {
-        self.offset >= SEGMENT_BYTES
     }
 
     /// How many bytes it has.

@@ -1,0 +1,47 @@
+//! How much queues keep in memory, and how large what they write out is. What is here by default is
+//! right for a broker; tests and simulations page with far less.
+
+use std::time::Duration;
+
+/// See the module.
+#[derive(Clone, Copy, Debug)]
+pub struct PagingOptions {
+    /// A queue keeps so much of its head in memory ...
+    pub window_bytes: usize,
+    /// ... and pages out once it has so much more than that, so that it is worth it.
+    pub past_window_bytes: usize,
+    /// A chunk takes no more messages once it has so many bytes.
+    pub chunk_bytes: usize,
+    /// So many chunks from the head on are in memory, or on their way into it, while anybody reads.
+    pub ahead_chunks: usize,
+    /// An idle queue that holds less than this need not page out.
+    pub idle_queue_bytes: usize,
+    /// A segment is closed once it has so many bytes ...
+    pub segment_bytes: u64,
+    /// ... or took nothing for so long.
+    pub segment_idle: Duration,
+    /// The log may have so many files that are in use.
+    pub most_log_files: usize,
+    /// When a file of the log is to be freed, a queue with no more than this in it has that put at
+    /// the end of the log again.
+    pub few_bytes: usize,
+    /// After a failed write nothing is written for so long.
+    pub retry: Duration,
+}
+
+impl Default for PagingOptions {
+    fn default() -> Self {
+        Self {
+            window_bytes: 6 << 20,
+            past_window_bytes: 2 << 20,
+            chunk_bytes: 1 << 20,
+            ahead_chunks: 3,
+            idle_queue_bytes: 256 << 10,
+            segment_bytes: 32 << 20,
+            segment_idle: Duration::from_secs(1),
+            most_log_files: 4,
+            few_bytes: 64 << 10,
+            retry: Duration::from_secs(1),
+        }
+    }
+}
