@@ -36,7 +36,7 @@ impl RestoreError {
 impl fmt::Display for RestoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { what, why } = self;
-        write!(f, "the catalog has a {what} that can't be restored: {why}")
+        write!(f, "the catalog's {what} can't be restored: {why}")
     }
 }
 

@@ -25,6 +25,8 @@ const KEPT_LINES: usize = 10_000;
 pub struct Setup {
     pub args: Vec<String>,
     pub env: Vec<(String, String)>,
+    /// Where its data are; None: in a new folder.
+    pub data: Option<tempfile::TempDir>,
 }
 
 impl Setup {
@@ -37,6 +39,12 @@ impl Setup {
 
     pub fn env(mut self, name: &str, value: impl ToString) -> Self {
         self.env.push((name.to_string(), value.to_string()));
+        self
+    }
+
+    /// In the folder that a broker left behind.
+    pub fn on(mut self, data: tempfile::TempDir) -> Self {
+        self.data = Some(data);
         self
     }
 
@@ -167,7 +175,9 @@ impl Broker {
     }
 
     fn spawn(setup: Setup) -> Self {
-        let data = tempfile::tempdir().expect("a temporary folder");
+        let data = setup
+            .data
+            .unwrap_or_else(|| tempfile::tempdir().expect("a temporary folder"));
         let mut command = Command::new(env!("CARGO_BIN_EXE_warren"));
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("WARREN_") {
@@ -290,6 +300,22 @@ impl Broker {
             .lock()
             .expect("no panic under this lock");
         lines.iter().filter(|line| line.contains(text)).count()
+    }
+
+    /// Kills the process, as `kill -9` does; gives the folder that it leaves behind.
+    pub fn kill(mut self) -> tempfile::TempDir {
+        let process = self.process.as_mut().expect("a broker of our own");
+        process.child.kill().expect("a child of ours");
+        process.child.wait().expect("a child of ours");
+        process.data.take().expect("it has a folder")
+    }
+
+    /// Shuts the broker down; gives the folder that it leaves behind.
+    pub fn stop(mut self) -> tempfile::TempDir {
+        self.signal("TERM");
+        assert!(self.wait_for_exit().success());
+        let process = self.process.as_mut().expect("a broker of our own");
+        process.data.take().expect("it has a folder")
     }
 
     /// Waits for the process to end by itself.
