@@ -32,9 +32,6 @@ fn open(data_dir: &Path) -> Result<(Data, Contents), FolderError> {
     let folder = Folder::open(Arc::new(RealDisk::new(data_dir)?))?;
     let (catalog, contents) = Catalog::open(folder.disk())?;
     let catalog = Arc::new(catalog);
-    let data = Data {
-        catalog,
-        folder,
-    };
+    let data = Data { catalog, folder };
     Ok((data, contents))
 }

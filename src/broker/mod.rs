@@ -49,7 +49,7 @@ pub use queue::{Queue, QueueId};
 pub use sink::{Delivery, Sink, SinkRef, Taken};
 pub use vhost::{Route, Totals, Vhost};
 
-use self::catalog::{Change, Forgetful};
+use self::catalog::{Change, Forgetful, NotStored};
 use self::vhost::Surroundings;
 use crate::auth::Users;
 
@@ -156,6 +156,11 @@ impl Broker {
     /// Alarms, to be watched.
     pub fn alarms(&self) -> &tokio::sync::watch::Sender<Alarms> {
         &self.engine.alarms
+    }
+
+    /// Why topology is not stored any more, if that is so.
+    pub fn catalog_failure(&self) -> Option<NotStored> {
+        self.catalog.failure()
     }
 
     /// A fresh connection id.

@@ -12,6 +12,7 @@ use super::log::Replay;
 use super::pager::{Pager, Surroundings};
 use crate::store::catalog::{Catalog, SegmentRecord};
 use crate::store::disk::Disk;
+use crate::store::health::Part;
 use crate::store::journal::{Journal, Options, RecoveryError, Report};
 use crate::store::segment;
 
@@ -116,6 +117,12 @@ impl Broker {
         }
         let (journal, report) = recovery.finish()?;
         let journal = Arc::new(journal);
+        self.engine.store.watch(&journal);
+        self.engine.store.recovered(&report);
+        for (queue, number) in &missing_segments {
+            let what = format!("segment {number} of queue {queue} is missing");
+            self.engine.store.damaged(Part::Segments, what);
+        }
         self.engine.set_log(Arc::clone(&journal) as _);
         self.engine.set_pager(Arc::clone(&pager));
         let messages = replay.finish();

@@ -171,7 +171,70 @@ pub(super) fn page(broker: &Broker, connections: &Connections) -> String {
         "1 while there is too little space on the disk.",
         alarms.disk.into(),
     );
+    store(&mut page, broker);
     page.0
+}
+
+fn store(page: &mut Page, broker: &Broker) {
+    let disk = &broker.engine.disk;
+    if let Some(free_bytes) = disk.free_bytes() {
+        page.gauge(
+            "warren_disk_free_bytes",
+            "Free space on the data folder's file system.",
+            free_bytes,
+        );
+    }
+    page.gauge(
+        "warren_disk_free_limit_bytes",
+        "While less is free publishers are blocked.",
+        disk.limit_bytes(),
+    );
+    let condition = broker.engine.store.condition();
+    if let Some(journal) = &condition.journal {
+        page.gauge(
+            "warren_journal_disk_bytes",
+            "What the journal's files take on the disk.",
+            journal.disk_bytes,
+        );
+        page.gauge(
+            "warren_journal_stalled",
+            "1 while the journal waits for room on the disk.",
+            journal.stalled.is_some().into(),
+        );
+    }
+    let journal_failed = condition
+        .journal
+        .is_some_and(|journal| journal.failure.is_some());
+    let gauges = [
+        (
+            "journal_failed",
+            "1 when nothing becomes safe any more until the broker is started again.",
+            journal_failed.into(),
+        ),
+        (
+            "catalog_failed",
+            "1 when no change of topology is stored any more until the broker is started again.",
+            broker.catalog_failure().is_some().into(),
+        ),
+        (
+            "journal_damaged_places",
+            "Damaged places that were found in the journal at the start.",
+            condition.journal_damage,
+        ),
+        (
+            "journal_missing_records",
+            "Records that are missing from the journal because of them.",
+            condition.missing_records,
+        ),
+        (
+            "segments_damaged",
+            "Damaged or missing parts of queues' segments that were found since the start.",
+            condition.segment_damage,
+        ),
+    ];
+    for (name, help, value) in gauges {
+        page.gauge(&format!("warren_{name}"), help, value);
+    }
 }
 
 struct Page(String);

@@ -3,6 +3,7 @@
 //! In: HTTP/1.1 requests, each with a bound on size and time. Out: whether the broker is well, and
 //! its counters in Prometheus' text format. One request per connection.
 
+mod health;
 mod metrics;
 mod request;
 
@@ -100,30 +101,13 @@ impl Site {
             return Answer::text("405 Method Not Allowed", "only GET and HEAD\n");
         }
         match request.path() {
-            "/health" => self.health(),
+            "/health" => health::page(&self.broker),
             "/metrics" => Answer {
                 status: "200 OK",
                 content_type: metrics::CONTENT_TYPE,
                 body: metrics::page(&self.broker, &self.connections),
             },
             _ => Answer::text("404 Not Found", "there is /health and /metrics\n"),
-        }
-    }
-
-    /// Well is who can be reached; alarms are told, but stop only publishers.
-    fn health(&self) -> Answer {
-        let alarms = *self.broker.alarms().borrow();
-        let mut raised = Vec::new();
-        if alarms.memory {
-            raised.push("\"memory\"");
-        }
-        if alarms.disk {
-            raised.push("\"disk\"");
-        }
-        Answer {
-            status: "200 OK",
-            content_type: "application/json",
-            body: format!("{{\"status\":\"ok\",\"alarms\":[{}]}}\n", raised.join(",")),
         }
     }
 }

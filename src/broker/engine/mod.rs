@@ -22,6 +22,7 @@ pub use timers::Timers;
 use super::Metrics;
 use super::log::{Flights, Log};
 use super::pager::{Pager, PagingOptions};
+use crate::store::health::StoreHealth;
 
 /// What stops publishers. Each change is seen by every connection's task.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -70,6 +71,8 @@ pub struct Engine {
     pub memory: MemoryGauge,
     /// How much is free on the disk.
     pub disk: DiskGauge,
+    /// What has failed of the store, and what was found damaged.
+    pub store: StoreHealth,
     /// Alarms, to be watched.
     pub alarms: watch::Sender<Alarms>,
     /// What went through.
@@ -100,6 +103,7 @@ impl Engine {
             timers: Timers::default(),
             memory: MemoryGauge::new(options.memory_limit_bytes),
             disk: DiskGauge::default(),
+            store: StoreHealth::default(),
             alarms: watch::Sender::new(Alarms::default()),
             metrics: Metrics::default(),
             flights: Arc::default(),

@@ -5,6 +5,7 @@ use std::sync::mpsc::Receiver;
 
 use super::{QueueRef, Shared, Stored};
 use crate::broker::Effects;
+use crate::store::health::Part;
 use crate::store::segment::{ChunkError, Segment, StoredChunk};
 
 /// A chunk that a queue needs.
@@ -29,7 +30,8 @@ pub(super) fn serve(shared: &Shared, load: Load, effects: &mut Effects) {
     };
     let read = read(shared, &stored);
     if let Err(error) = &read {
-        tracing::error!(%error, queue = ?queue.name(), "messages cannot be read and are passed over");
+        let what = format!("{error}; queue {:?} goes on without them", queue.name());
+        queue.engine().store.damaged(Part::Segments, what);
     }
     let waiting = queue.loaded(&stored, read.ok(), effects);
     effects.complete();
