@@ -40,7 +40,7 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// What clients are told the cluster is called; empty: `warren@` and the machine's name.
     pub cluster_name: String,
-    /// The vhosts that there are.
+    /// The vhosts that are made if they are not there.
     pub vhosts: Vec<String>,
     /// Threads that serve connections; 0: one per core.
     pub worker_threads: usize,
