@@ -4,9 +4,12 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use warren::store::catalog::{Catalog, Contents};
+use warren::broker::Broker;
+use warren::broker::recovery::{NotRecovered, Recovered};
+use warren::store::catalog::{Catalog, Contents, SegmentRecord};
 use warren::store::disk::RealDisk;
 use warren::store::folder::{Folder, FolderError};
+use warren::store::journal::Options;
 
 /// See the module.
 pub struct Data {
@@ -20,6 +23,34 @@ impl Data {
     pub fn open(data_dir: &Path) -> Result<(Self, Contents), String> {
         let opened = open(data_dir);
         opened.map_err(|error| format!("{}: {error}", data_dir.display()))
+    }
+
+    /// Gives the queues, which are there by now, their messages.
+    pub fn recover(
+        &self,
+        broker: &Arc<Broker>,
+        segments: Vec<((u64, u64), SegmentRecord)>,
+        options: Options,
+    ) -> Result<Recovered, NotRecovered> {
+        let disk = self.folder.disk();
+        let recovered = broker.recover(&disk, &self.catalog, segments, options)?;
+        let records = recovered.report.records;
+        tracing::info!(messages = recovered.messages, records, "restored messages");
+        if let Some(cut) = &recovered.report.cut {
+            // Nobody was told that it was safe.
+            let (file, offset, index) = (&cut.file, cut.offset, cut.first_index);
+            let batches = cut.batches_beyond;
+            tracing::warn!(
+                file,
+                offset,
+                index,
+                batches,
+                "cut the journal's torn end off"
+            );
+        }
+        let pressure = recovered.journal.pressure();
+        tokio::spawn(Arc::clone(&broker.engine).heed_log(pressure));
+        Ok(recovered)
     }
 
     /// Stores what was submitted. Nothing is stored any more after it.

@@ -125,8 +125,9 @@ async fn serve(
     let broker = Broker::without_vhosts(config.users()?, engine, Arc::new(catalog));
     let restored = restore::topology(&broker, &contents)
         .map_err(|error| format!("{}: {error}", config.data_dir.display()))?;
-    // The place to give the restored queues their messages.
+    let segments = contents.segments;
     log_restored(restored);
+    let recovered = data.recover(&broker, segments, storage.journal_options())?;
     // Those that are there already stay, whether or not configuration names them.
     for vhost in &config.vhosts {
         broker.add_vhost(vhost);
@@ -149,6 +150,7 @@ async fn serve(
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
+    recovered.close();
     tracing::info!("stopped");
     Ok(())
 }

@@ -65,6 +65,14 @@ pub struct Recovered {
     pub missing_segments: Vec<(u64, u64)>,
 }
 
+impl Recovered {
+    /// Writes and syncs what gathered, and ends the threads. Clients are gone by now.
+    pub fn close(&self) {
+        self.pager.close();
+        self.journal.close();
+    }
+}
+
 impl Broker {
     /// Gives the durable queues, which the catalog has restored, their messages; and from then on
     /// keeps messages in that folder.
