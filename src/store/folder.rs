@@ -136,7 +136,7 @@ fn lock(disk: &dyn Disk) -> Result<Box<dyn DiskLock>, FolderError> {
 }
 
 /// Makes the catalog, then says which format this is. A crash in between leaves an empty catalog,
-/// which is then used.
+/// which is then used. The folder is synced once, at the end: it keeps its changes in order.
 fn create(disk: &dyn Disk) -> Result<(), FolderError> {
     if has_data(disk)? {
         return Err(FolderError::NoFormat);

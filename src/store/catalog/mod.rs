@@ -105,7 +105,7 @@ from_redb!(
 );
 
 impl Catalog {
-    /// Makes an empty catalog where there is none.
+    /// Makes an empty catalog where there is none. It is durable once the folder is synced.
     ///
     /// # Errors
     /// The disk's.

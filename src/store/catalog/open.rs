@@ -36,7 +36,8 @@ pub(super) enum Use {
     Look,
 }
 
-/// Makes an empty catalog. It gets its name when it is complete and durable.
+/// Makes an empty catalog. It gets its name when it is complete and durable; the name is durable once
+/// the folder is synced.
 pub(super) fn create(disk: &dyn Disk) -> Result<(), CatalogError> {
     let file = disk.create(NEW)?;
     let database = builder().create_with_backend(Backend::unsynced(Arc::clone(&file)))?;
@@ -52,7 +53,6 @@ pub(super) fn create(disk: &dyn Disk) -> Result<(), CatalogError> {
     drop(database);
     file.sync_data()?;
     disk.rename(NEW, FILE)?;
-    disk.sync_dir("")?;
     Ok(())
 }
 
