@@ -8,11 +8,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::log::Place;
+use super::log::{Flight, Place};
 use super::message::{Body, Facts, Message};
 use super::{Effects, Queue, Vhost};
 use crate::amqp::properties::Properties;
 use crate::amqp::table::{FieldTable, FieldValue};
+
+/// What delivery-mode says of a persistent message.
+const PERSISTENT: u8 = 2;
 
 /// Why a queue gave a message up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +53,8 @@ pub struct DeadLetter {
     facts: Facts,
     /// Its sequence in its queue, if the log is to hear that it left.
     left: Option<u64>,
+    /// Until the log has heard that.
+    _flight: Option<Flight>,
 }
 
 impl DeadLetter {
@@ -70,7 +75,13 @@ impl DeadLetter {
             body: message.body.to_bytes(),
             facts: message.facts,
             left,
+            _flight: left.map(|_| source.engine().flights.begin()),
         }
+    }
+
+    /// The queue that gave it up.
+    pub(super) fn source(&self) -> &Arc<Queue> {
+        &self.source
     }
 
     /// Publishes it to its queue's dead-letter exchange. It is dropped if there is none, or if
@@ -125,6 +136,8 @@ impl DeadLetter {
             body: Body::of(&self.body),
             facts: Facts {
                 expiration_ms: Facts::NEVER,
+                // In a quorum queue it was, whatever its publisher wanted.
+                persistent: properties.delivery_mode == Some(PERSISTENT),
                 ..self.facts
             },
         };

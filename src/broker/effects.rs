@@ -8,14 +8,20 @@ use std::sync::Arc;
 
 use super::dead_letter::DeadLetter;
 use super::log::{AppendError, Pending};
+use super::queue::Then;
 use super::{Engine, Message, Queue, SinkRef};
 
 /// See the module.
 #[derive(Default)]
 pub struct Effects {
     flush: Vec<SinkRef>,
-    dead_letters: Vec<DeadLetter>,
+    /// Queues with dead letters that this caller made leave.
+    dead_lettering: Vec<Arc<Queue>>,
     abandoned: Vec<Arc<Queue>>,
+    /// Who waited for what has happened.
+    resumed: Vec<Then>,
+    /// A queue whose consumers are behind, and how much it was given: the publisher is to wait.
+    pub behind: Option<(Arc<Queue>, u64)>,
     /// What the log is to hear.
     pub(super) pending: Pending,
     /// Indices, within the batch given to [`Queue::publish`], of messages that the queue refused
@@ -37,9 +43,31 @@ impl Effects {
         }
     }
 
-    /// A message was given up and is to be dead-lettered.
+    /// A message was given up and is to be dead-lettered. Called with its queue's lock held.
     pub(super) fn dead_letter(&mut self, letter: DeadLetter) {
-        self.dead_letters.push(letter);
+        let source = letter.source();
+        if !self
+            .dead_lettering
+            .iter()
+            .any(|seen| Arc::ptr_eq(seen, source))
+        {
+            self.dead_lettering.push(Arc::clone(source));
+        }
+        let source = Arc::clone(source);
+        source.outbox.put(letter);
+    }
+
+    /// The consumers of `queue` are behind, and it was given so many messages more.
+    pub(super) fn fall_behind(&mut self, queue: &Arc<Queue>, published: u64) {
+        match &mut self.behind {
+            Some((behind, before)) if Arc::ptr_eq(behind, queue) => *before += published,
+            _ => self.behind = Some((Arc::clone(queue), published)),
+        }
+    }
+
+    /// Somebody waited for this.
+    pub(super) fn resume(&mut self, then: Then) {
+        self.resumed.push(then);
     }
 
     /// The last consumer of an auto-delete queue went, or the queue expired: delete it.
@@ -52,8 +80,8 @@ impl Effects {
     /// go round in a circle are dropped.
     pub fn complete(&mut self) {
         while !self.is_empty() {
-            for letter in std::mem::take(&mut self.dead_letters) {
-                letter.publish(self);
+            for queue in std::mem::take(&mut self.dead_lettering) {
+                queue.outbox.publish_all(self);
             }
             for queue in std::mem::take(&mut self.abandoned) {
                 if let Some(vhost) = queue.vhost().upgrade() {
@@ -66,6 +94,7 @@ impl Effects {
                 sink.flush();
             }
         }
+        self.resumed.drain(..).for_each(|then| then());
         self.pending.append_rest();
         self.pending.land();
         // Nobody is there to be told that a dead letter was refused.
@@ -92,6 +121,6 @@ impl Effects {
     }
 
     fn is_empty(&self) -> bool {
-        self.flush.is_empty() && self.dead_letters.is_empty() && self.abandoned.is_empty()
+        self.flush.is_empty() && self.dead_lettering.is_empty() && self.abandoned.is_empty()
     }
 }

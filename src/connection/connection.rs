@@ -233,6 +233,7 @@ impl Connection {
                 self.stage = Stage::Over;
             }
             Stage::Open(open) => {
+                open.shared.pauses.expire(now);
                 open.check_consumer_timeouts(&self.link, now);
                 self.beat(now);
                 self.link.outgoing.flush();

@@ -160,6 +160,9 @@ impl Open {
             Outcome::More if self.shared.pauses.any() => Outcome::Held,
             outcome => outcome,
         };
+        if let Outcome::Held = outcome {
+            self.shared.pauses.begin(now);
+        }
         if let (Outcome::Held, Some(heartbeat)) = (&outcome, &mut self.heartbeat) {
             heartbeat.pause();
         }
@@ -194,10 +197,12 @@ impl Open {
     /// When to call [`Open::on_time`].
     pub fn deadline(&self) -> Option<Instant> {
         let heartbeat = self.heartbeat.as_ref().map(Heartbeat::deadline);
-        match (heartbeat, self.next_timeout_check) {
-            (Some(one), Some(other)) => Some(one.min(other)),
-            (one, other) => one.or(other),
-        }
+        let deadlines = [
+            heartbeat,
+            self.next_timeout_check,
+            self.shared.pauses.deadline(),
+        ];
+        deadlines.into_iter().flatten().min()
     }
 
     /// Closes channels whose consumers have not acked for too long.

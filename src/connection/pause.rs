@@ -8,6 +8,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
@@ -40,6 +41,9 @@ struct Pause {
     channel: u16,
     then: Then,
     outcome: Arc<OnceLock<Result<(), Exception>>>,
+    /// How long it lasts at most, and so until when, once it has begun.
+    at_most: Option<Duration>,
+    until: Option<Instant>,
 }
 
 /// A pause that is over.
@@ -60,16 +64,67 @@ pub struct Resume {
 impl Pauses {
     /// Pauses the connection with that outgoing buffer, on behalf of a channel.
     pub fn pause(&self, outgoing: &Arc<Outgoing>, channel: u16, then: Then) -> Resume {
+        self.add(outgoing, channel, then, None)
+    }
+
+    /// The same for no longer than that; then the input goes on in any case.
+    pub fn pause_at_most(
+        &self,
+        outgoing: &Arc<Outgoing>,
+        channel: u16,
+        at_most: Duration,
+    ) -> Resume {
+        self.add(outgoing, channel, Then::GoOn, Some(at_most))
+    }
+
+    fn add(
+        &self,
+        outgoing: &Arc<Outgoing>,
+        channel: u16,
+        then: Then,
+        at_most: Option<Duration>,
+    ) -> Resume {
         let outcome = Arc::new(OnceLock::new());
         self.pauses.lock().push(Pause {
             channel,
             then,
             outcome: Arc::clone(&outcome),
+            at_most,
+            until: None,
         });
         self.any.store(true, Ordering::Relaxed);
         Resume {
             outcome,
             outgoing: Arc::clone(outgoing),
+        }
+    }
+
+    /// The input that asked for them was dealt with: from now on they take their time.
+    pub(super) fn begin(&self, now: Instant) {
+        for pause in self.pauses.lock().iter_mut() {
+            pause.until = pause.until.or(pause.at_most.map(|at_most| now + at_most));
+        }
+    }
+
+    /// When [`Pauses::expire`] is to be called.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        if !self.any() {
+            return None;
+        }
+        let pauses = self.pauses.lock();
+        let lasting = pauses.iter().filter(|pause| pause.outcome.get().is_none());
+        lasting.filter_map(|pause| pause.until).min()
+    }
+
+    /// Ends those that have lasted as long as they may.
+    pub(super) fn expire(&self, now: Instant) {
+        if self.any() {
+            let pauses = self.pauses.lock();
+            let over = |pause: &&Pause| pause.until.is_some_and(|until| until <= now);
+            for pause in pauses.iter().filter(over) {
+                // Only the first end counts.
+                let _ = pause.outcome.set(Ok(()));
+            }
         }
     }
 

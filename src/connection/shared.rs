@@ -1,6 +1,7 @@
 //! What a connection's channels share once the connection is open.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::Outgoing;
 use super::pause::{Pauses, Resume, Then};
@@ -52,6 +53,11 @@ impl Shared {
         let catalog = self.vhost.catalog();
         let submitted = catalog.submitted();
         (submitted > catalog.stored()).then_some(submitted)
+    }
+
+    /// The same, to go on with the input in any case after so long.
+    pub fn pause_at_most(&self, channel: u16, at_most: Duration) -> Resume {
+        self.pauses.pause_at_most(&self.outgoing, channel, at_most)
     }
 
     /// Pauses the connection on behalf of a channel: see [`Pauses`]. Only from the connection's own

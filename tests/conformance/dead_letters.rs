@@ -379,3 +379,32 @@ fn many_die_in_order() {
     client.await_ready(&dead, 100);
     assert_eq!(client.take_all(&dead), bodies);
 }
+
+/// Whoever's publish pushes them out.
+#[test]
+fn what_many_publishers_push_out_dies_in_order() {
+    let mut client = Broker::shared().client();
+    let (queue, dead) = with_dead_letters(&mut client, table! { "x-max-length" => 1 });
+    std::thread::scope(|scope| {
+        for publisher in ["a", "b", "c"] {
+            let queue = &queue;
+            scope.spawn(move || {
+                let mut client = Broker::shared().client();
+                client.call(method!("confirm.select"));
+                for number in 0..1_000 {
+                    client.publish("", queue, &format!("{publisher}{number}"));
+                }
+                client.close();
+            });
+        }
+    });
+    client.await_ready(&dead, 2_999);
+    let died = client.take_all(&dead);
+    for publisher in ["a", "b", "c"] {
+        let own = died.iter().filter_map(|body| body.strip_prefix(publisher));
+        let numbers: Vec<u32> = own
+            .map(|number| number.parse().expect("a number"))
+            .collect();
+        assert!(numbers.is_sorted(), "{publisher}: {numbers:?}");
+    }
+}

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use warren::amqp::encode;
-use warren::amqp::method::{Method, channel, exchange, queue};
+use warren::amqp::method::{Method, basic, channel, exchange, queue};
 use warren::amqp::table::FieldTable;
 use warren::auth::Users;
 use warren::broker::catalog::{Catalog, Change, NotStored, Revision, WhenStored};
@@ -455,4 +455,95 @@ fn closing_waits_its_turn_and_an_alarm_does_not_hold_the_reply() {
             Said::Method(0, warren::amqp::method::connection::CloseOk.into()),
         ]
     );
+}
+
+/// Publishes until the publisher is to wait; says how many messages that were.
+fn publish_until_held(publisher: &mut Conversation) -> usize {
+    let batch = published("q", &[0; 1024]).repeat(64);
+    for count in 1.. {
+        publisher.send_bytes(&batch);
+        if publisher.state == State::Held {
+            return 64 * count;
+        }
+        assert!(count < 1_000, "nobody slows the publisher down");
+    }
+    0
+}
+
+#[test]
+fn a_publisher_waits_for_consumers_that_are_behind_but_not_for_long() {
+    let broker = broker();
+    let (mut consumer, mut publisher) = (client(&broker), client(&broker));
+    consumer.send(1, declare("q", false, false));
+    let qos = basic::Qos {
+        prefetch_count: 1_000,
+        ..basic::Qos::default()
+    };
+    consumer.send(1, qos);
+    let consume = basic::Consume {
+        queue: "q".into(),
+        ..basic::Consume::default()
+    };
+    consumer.send(1, consume);
+    consumer.hear();
+
+    // A short queue slows nobody down.
+    assert!(publish_until_held(&mut publisher) > 1_000);
+    assert!(publisher.connection.deadline().is_some());
+    publisher.pass(Duration::from_millis(1));
+    assert_eq!(publisher.state, State::Held);
+    // The consumer takes nothing: the publisher goes on in any case.
+    publisher.pass(Duration::from_millis(1));
+    assert_eq!(publisher.state, State::Reading);
+
+    // The consumer takes as much as was published: the publisher goes on at once.
+    publish_until_held(&mut publisher);
+    let woken = Woken::by(&publisher);
+    while woken.count() == 0 {
+        let deliveries = consumer.hear().len();
+        assert!(deliveries > 0, "everything was taken");
+        let ack = basic::Ack {
+            delivery_tag: 0,
+            multiple: true,
+        };
+        consumer.send(1, ack);
+    }
+    assert_eq!(publisher.connection.state(), State::Reading);
+}
+
+#[test]
+fn a_publisher_does_not_wait_where_nobody_consumes() {
+    let broker = broker();
+    let mut publisher = client(&broker);
+    publisher.send(1, declare("q", false, false));
+    for _ in 0..100 {
+        publisher.send_bytes(&published("q", &[0; 1024]).repeat(64));
+        assert_eq!(publisher.state, State::Reading);
+    }
+}
+
+#[test]
+fn a_publisher_goes_on_when_the_queue_it_waits_for_is_deleted() {
+    let broker = broker();
+    let (mut consumer, mut publisher) = (client(&broker), client(&broker));
+    consumer.send(1, declare("q", false, false));
+    let consume = basic::Consume {
+        queue: "q".into(),
+        ..basic::Consume::default()
+    };
+    let qos = basic::Qos {
+        prefetch_count: 1,
+        ..basic::Qos::default()
+    };
+    consumer.send(1, qos);
+    consumer.send(1, consume);
+    publish_until_held(&mut publisher);
+    let delete = queue::Delete {
+        queue: "q".into(),
+        ..queue::Delete::default()
+    };
+    consumer.send(1, delete);
+    assert_eq!(publisher.connection.state(), State::Reading);
+    publisher.send_bytes(&published("q", b"nowhere"));
+    assert_eq!(publisher.state, State::Reading);
 }

@@ -99,7 +99,8 @@ impl Pending {
                 places.clear();
                 places.extend(run.iter().map(|(_, placement)| *placement));
                 let record = NewMessage {
-                    persistent: message.facts.persistent,
+                    // Where it went to, it is.
+                    persistent: true,
                     priority: message.facts.priority,
                     placements: places,
                     settles,

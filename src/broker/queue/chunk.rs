@@ -19,7 +19,7 @@ use crate::store::segment::{ChunkParts, StoredChunk};
 /// index costs four bytes each) ...
 const CHUNK_RECORDS: usize = 1 << 16;
 /// ... or names so many times as many bytes of shared bodies.
-const BLOBS_TO_DATA: usize = 32;
+const BLOBS_TO_DATA: usize = 4;
 
 const HEADER_BYTES: usize = 20;
 const PERSISTENT: u8 = 1;

@@ -245,6 +245,7 @@ impl Queue {
             .collect();
         drop(deliveries);
 
+        state.pace(dealt.count, effects);
         state.ready -= dealt.count as u64;
         state.unacked += dealt.count as u64 - u64::from(dealt.settled.count_ones());
         let queue = self.spec.id.0;

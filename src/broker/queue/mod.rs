@@ -5,6 +5,7 @@
 //!                 ▲   chunk.rs: the records                    │
 //!                 └────────────── settle.rs: ack, requeue, reject
 //! limits.rs: what length limits and times-to-live take away    consumers.rs: whose turn it is
+//! pace.rs: publishers who are too fast    outbox.rs: dead letters on their way
 //! paging.rs: which chunks are in memory (slot.rs)   restored.rs: what the last run left
 //! arguments.rs: what the queue was declared with
 //! ```
@@ -21,6 +22,8 @@ mod consumers;
 mod deliver;
 mod delivery_count;
 mod limits;
+mod outbox;
+mod pace;
 mod paging;
 mod publish;
 mod restored;
@@ -35,6 +38,8 @@ use parking_lot::{Mutex, MutexGuard};
 
 use self::band::Band;
 use self::consumers::Consumers;
+use self::outbox::Outbox;
+use self::pace::Pace;
 use self::paging::Paging;
 
 pub use self::arguments::{Overflow, QueueArguments, QueueType};
@@ -137,6 +142,8 @@ pub struct Queue {
     spec: QueueSpec,
     wants: QueueArguments,
     deleted: AtomicBool,
+    /// Dead letters on their way.
+    pub(super) outbox: Outbox,
     state: Mutex<State>,
 }
 
@@ -164,6 +171,7 @@ struct State {
     timer_ms: Option<u64>,
     accounted_bytes: usize,
     paging: Paging,
+    pace: Pace,
 }
 
 /// Where a sequence keeps its band.
@@ -206,11 +214,13 @@ impl Queue {
             timer_ms: None,
             accounted_bytes: 0,
             paging: Paging::default(),
+            pace: Pace::default(),
         };
         let queue = Arc::new(Self {
             spec,
             wants,
             deleted: AtomicBool::new(false),
+            outbox: Outbox::default(),
             state: Mutex::new(state),
         });
         queue.set_timer(&mut queue.state.lock());
@@ -396,6 +406,7 @@ impl Queue {
             consumer.sink.cancel(consumer.slot);
             effects.touch(&consumer.sink);
         }
+        state.end_waits(effects);
         if let Some(timer_ms) = state.timer_ms.take() {
             self.spec.engine.timers.cancel(timer_ms, self.spec.id.0);
         }

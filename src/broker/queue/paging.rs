@@ -65,7 +65,7 @@ pub(super) struct Paging {
     /// Chunks that are being loaded: band, first number.
     loading: Vec<(usize, u64)>,
     /// Somebody outside waits for the head.
-    waiting: Vec<Then>,
+    pub waiting: Vec<Then>,
     /// Messages that are given up, once they can be read.
     pub given_up: Vec<(u64, Reason)>,
     /// What the pager was told that the queue holds beyond its window.

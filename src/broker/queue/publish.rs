@@ -8,7 +8,7 @@ use parking_lot::MutexGuard;
 use smallvec::SmallVec;
 
 use super::deliver::{SLICE, deal};
-use super::{Overflow, Queue, State, sequence_of};
+use super::{Overflow, Queue, QueueType, State, sequence_of};
 use crate::broker::log::{Place, Placement};
 use crate::broker::message::{Facts, Message};
 use crate::broker::{Delivery, Effects};
@@ -68,6 +68,7 @@ impl Queue {
             self.drop_over_length(&mut state, effects);
         }
         self.drop_unservable(&mut state, effects);
+        self.note_pace(&state, picked.len(), effects);
         self.after(&mut state);
     }
 
@@ -109,6 +110,7 @@ impl Queue {
         let count = range.len();
         let log = self.spec.engine.log().filter(|_| self.spec.durable);
         let logged_from = log.map(|log| log.safe_index() + 1);
+        let keeps_all = self.wants.queue_type == QueueType::Quorum;
         for at in range {
             let message = picked.get(at);
             let ttl_ms = self
@@ -125,6 +127,12 @@ impl Queue {
             let band = usize::from(message.facts.priority.min(self.wants.max_priority));
             if band >= state.bands.len() {
                 state.bands.resize_with(band + 1, || self.new_band());
+            }
+            let kept;
+            let mut message = message;
+            if keeps_all && !message.facts.persistent {
+                kept = as_persistent(message);
+                message = &kept;
             }
             let logged_from = logged_from.filter(|_| message.facts.persistent);
             let number = state.bands[band].append(message, expires_at_ms, logged_from);
@@ -145,6 +153,15 @@ impl Queue {
         }
         state.ready += count as u64;
     }
+}
+
+/// A quorum queue keeps whatever it takes.
+fn as_persistent<'a>(message: &Message<'a>) -> Message<'a> {
+    let facts = Facts {
+        persistent: true,
+        ..message.facts
+    };
+    Message { facts, ..*message }
 }
 
 impl State {

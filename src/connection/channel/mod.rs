@@ -40,6 +40,7 @@ mod tx;
 mod unacked;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use self::read_batch::ReadBatch;
 
@@ -58,6 +59,9 @@ use crate::amqp::reply::{Exception, ReplyCode};
 use crate::amqp::table::ShortStr;
 use crate::broker::Effects;
 use crate::broker::catalog::Durability;
+
+/// A publisher waits for slower consumers no longer than this after each read.
+const LONGEST_PACE: Duration = Duration::from_millis(2);
 
 /// One channel.
 pub struct Channel {
@@ -212,6 +216,10 @@ impl Channel {
         self.send_confirms();
         if std::mem::take(&mut batch.has_published) {
             self.heed_gate();
+        }
+        if let Some((queue, published)) = batch.effects.behind.take() {
+            let resume = self.shared.pause_at_most(self.number, LONGEST_PACE);
+            queue.when_taken(published, Box::new(move || resume.go_on()));
         }
     }
 
