@@ -51,6 +51,7 @@ pub(super) fn retire(
     for (queue, checkpoint) in &checkpoints {
         last_index = append(journal, *queue, checkpoint)?.max(last_index);
     }
+    journal.hurry();
     while journal.synced_index() < last_index {
         if let Some(reason) = journal.health().failure {
             return Err(io::Error::other(reason));

@@ -20,10 +20,24 @@ pub(super) struct Gather {
     truncate_from: Option<u64>,
     limits: Limits,
     pressure: watch::Sender<bool>,
-    /// The storage thread sleeps and must be woken.
-    pub is_awaited: bool,
+    /// What the storage thread must be woken for.
+    pub awaited: Awaited,
+    /// Somebody waits for what gathered.
+    pub is_urgent: bool,
     /// The journal is being closed.
     pub is_closing: bool,
+}
+
+/// What the storage thread, if it sleeps, must be woken for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Awaited {
+    /// It does not sleep.
+    #[default]
+    Nothing,
+    /// What somebody waits for; it wakes up for the rest by itself.
+    Urgent,
+    /// Any record.
+    Anything,
 }
 
 /// What the storage thread took.
@@ -45,7 +59,8 @@ impl Gather {
             truncate_from: None,
             limits,
             pressure,
-            is_awaited: false,
+            awaited: Awaited::Nothing,
+            is_urgent: false,
             is_closing: false,
         }
     }
@@ -56,6 +71,19 @@ impl Gather {
 
     pub fn has_work(&self) -> bool {
         self.records > 0 || self.truncate_from.is_some()
+    }
+
+    /// Whether the storage thread must be woken now; it is taken to be awake then.
+    pub fn take_wake_up(&mut self) -> bool {
+        let wakes = match self.awaited {
+            Awaited::Nothing => false,
+            Awaited::Urgent => self.is_urgent,
+            Awaited::Anything => self.has_work(),
+        };
+        if wakes {
+            self.awaited = Awaited::Nothing;
+        }
+        wakes
     }
 
     /// Lets `encode` add records and says the last index.
@@ -90,6 +118,7 @@ impl Gather {
             self.bytes.truncate(end);
         }
         self.next_index = index;
+        self.is_urgent = true;
     }
 
     /// Takes what gathered, into `buffer`, whose allocation is used next.
@@ -104,7 +133,13 @@ impl Gather {
             truncate_from: self.truncate_from.take(),
         };
         self.taken_end = self.next_index;
+        self.is_urgent = false;
         taken
+    }
+
+    /// How many bytes gathered.
+    pub fn gathered_bytes(&self) -> usize {
+        self.bytes.len()
     }
 
     /// What was taken is written.
@@ -166,6 +201,8 @@ impl Batch<'_> {
     }
 
     fn one_message(&mut self, message: &NewMessage<'_>) -> u64 {
+        // Its publisher waits for it; nobody waits for what becomes of messages.
+        self.0.is_urgent = true;
         let index = self.begin(kind::MESSAGE, message.encoded_bytes());
         message.encode(&mut self.0.bytes);
         index

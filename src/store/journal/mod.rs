@@ -186,7 +186,8 @@ impl Journal {
     }
 
     /// Appends the records that `encode` puts into the batch and says the index of the last one.
-    /// Never waits for the disk.
+    /// Never waits for the disk. Messages are written at once; what becomes of messages goes with
+    /// the next of them, or within milliseconds, unless [`Journal::hurry`] asks for it.
     ///
     /// # Errors
     /// See [`AppendError`].
@@ -196,12 +197,23 @@ impl Journal {
         }
         let mut gather = self.shared.gather.lock();
         let last_index = gather.append(encode)?;
-        let wakes = std::mem::take(&mut gather.is_awaited);
+        let wakes = gather.take_wake_up();
         drop(gather);
         if wakes {
             self.shared.work.notify_one();
         }
         Ok(last_index)
+    }
+
+    /// What gathered is to be written at once: somebody waits for it.
+    pub fn hurry(&self) {
+        let mut gather = self.shared.gather.lock();
+        gather.is_urgent |= gather.has_work();
+        let wakes = gather.take_wake_up();
+        drop(gather);
+        if wakes {
+            self.shared.work.notify_one();
+        }
     }
 
     /// Calls `listener` once everything up to `index` is safe, if it is not yet. A listener that

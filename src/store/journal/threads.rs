@@ -1,6 +1,7 @@
 //! The storage thread: takes what gathered, writes it, syncs it once, says that it is safe. It
-//! waits for nothing but work: a lone record is written at once, and while a batch is being
-//! synced, the next one gathers.
+//! waits for nothing but work: a lone message is written at once, and while a batch is being
+//! synced, the next one gathers. Records that nobody waits for go along with the next message, or
+//! after a moment: a sync for them alone would hold up the message behind them.
 
 use std::io;
 use std::sync::Arc;
@@ -9,12 +10,16 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use super::Fsync;
-use super::gather::Taken;
+use super::gather::{Awaited, Taken};
 use super::shared::Shared;
 use super::writer::Writer;
 
 /// When nothing was written for so long, what was synced last is promised in a mark.
 const IDLE: Duration = Duration::from_millis(20);
+/// Records that nobody waits for are written after so long ...
+const LAZY: Duration = Duration::from_millis(5);
+/// ... or once they are so many bytes.
+const LAZY_BYTES: usize = 256 << 10;
 /// An idle journal keeps buffers of at most so many bytes.
 const IDLE_BUFFER_BYTES: usize = 256 << 10;
 
@@ -89,31 +94,43 @@ fn run(shared: &Shared, writer: &mut Writer) -> io::Result<()> {
 /// Waits for what is to be done next. What gathered comes first.
 fn wait(shared: &Shared, writer: &Writer, buffer: &mut Vec<u8>, sync_due: Option<Instant>) -> Work {
     let mut mark_due = writer.wants_mark().then(|| Instant::now() + IDLE);
+    let mut lazy_due: Option<Instant> = None;
     let mut gather = shared.gather.lock();
     loop {
-        if gather.has_work() {
+        let has_work = gather.has_work();
+        let is_lazy = has_work
+            && !gather.is_urgent
+            && !gather.is_closing
+            && gather.gathered_bytes() < LAZY_BYTES;
+        if is_lazy {
+            lazy_due.get_or_insert_with(|| Instant::now() + LAZY);
+        }
+        if has_work && (!is_lazy || lazy_due.is_some_and(|due| due <= Instant::now())) {
             return Work::Write(gather.take(buffer));
         }
         if gather.is_closing {
             return Work::Close;
         }
-        gather.is_awaited = true;
-        let due = [sync_due, mark_due].into_iter().flatten().min();
+        gather.awaited = if is_lazy {
+            Awaited::Urgent
+        } else {
+            Awaited::Anything
+        };
+        // A batch is a mark as well.
+        let mark = mark_due.filter(|_| !has_work);
+        let due = [sync_due, mark, lazy_due].into_iter().flatten().min();
         match due {
             Some(due) => {
                 shared.work.wait_until(&mut gather, due);
             }
             None => shared.work.wait(&mut gather),
         }
-        gather.is_awaited = false;
-        if gather.has_work() {
-            continue;
-        }
+        gather.awaited = Awaited::Nothing;
         let now = Instant::now();
         if sync_due.is_some_and(|due| due <= now) {
             return Work::Sync;
         }
-        if mark_due.take_if(|due| *due <= now).is_some() {
+        if !gather.has_work() && mark_due.take_if(|due| *due <= now).is_some() {
             return Work::Mark;
         }
     }
