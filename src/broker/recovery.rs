@@ -7,9 +7,9 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::Broker;
 use super::log::Replay;
 use super::pager::{Pager, Surroundings};
+use super::{Broker, Effects};
 use crate::store::catalog::{Catalog, SegmentRecord};
 use crate::store::disk::Disk;
 use crate::store::health::Part;
@@ -133,8 +133,13 @@ impl Broker {
         }
         self.engine.set_log(Arc::clone(&journal) as _);
         self.engine.set_pager(Arc::clone(&pager));
-        let messages = replay.finish();
+        let messages = replay.finish(|stored| pager.read(stored).ok());
         pager.start(self, Some(Arc::clone(&journal)))?;
+        let mut effects = Effects::new();
+        for queue in self.durable_queues() {
+            queue.begin(&mut effects);
+            effects.complete();
+        }
         Ok(Recovered {
             journal,
             pager,

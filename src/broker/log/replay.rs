@@ -14,6 +14,7 @@ use crate::broker::message::{Body, Facts, Message};
 use crate::broker::pager::Stored;
 use crate::broker::queue::{Queue, RestoredBand, band_of, number_of};
 use crate::store::journal::{Entry, MessageView, Record};
+use crate::store::segment::StoredChunk;
 
 /// See the module.
 #[derive(Default)]
@@ -34,6 +35,8 @@ pub(in crate::broker) struct BandReplay {
     /// Messages from the log that are not known to be settled.
     pub logged: BTreeMap<u64, LoggedMessage>,
     pub settled: Ranges,
+    /// Places in chunks that hold nothing that outlives a run.
+    pub empty: Ranges,
     /// Everything below it was delivered at least once.
     pub cursor: u64,
     /// How often messages were given back in a way that counts.
@@ -67,14 +70,14 @@ impl Replay {
         }
     }
 
-    /// A chunk in a segment, and which of its records do not count.
-    pub fn stored(&mut self, queue: u64, stored: Stored, settled: &[(u64, u64)]) {
+    /// A chunk in a segment, and which of the segment's records do not outlive a run.
+    pub fn stored(&mut self, queue: u64, stored: Stored, empty: &[(u64, u64)]) {
         let at = stored.entry.band as usize;
         let Some(band) = self.band(queue, at) else {
             return;
         };
-        for (first, last) in settled.iter().filter(|range| band_of(range.0) == at) {
-            band.settle(number_of(*first), number_of(*last));
+        for (first, last) in empty.iter().filter(|range| band_of(range.0) == at) {
+            band.empty.insert(number_of(*first), number_of(*last));
         }
         let end = stored.entry.first + u64::from(stored.entry.records);
         band.next = band.next.max(end);
@@ -109,15 +112,21 @@ impl Replay {
         }
     }
 
-    /// Gives every queue what it holds; says how many messages that are.
-    pub fn finish(self) -> u64 {
+    /// Gives every queue what it holds; says how many messages that are. Where a queue must know more of
+    /// a chunk than how many records it has, `read` reads it.
+    pub fn finish(self, read: impl Fn(&Stored) -> Option<StoredChunk>) -> u64 {
         let mut messages = 0;
         for replay in self.queues.into_values() {
             let chunk_bytes = replay.queue.engine().paging.chunk_bytes;
             let bands = replay.bands.into_iter();
-            let bands: Vec<_> = bands
+            let mut bands: Vec<_> = bands
                 .map(|(at, band)| (at, RestoredBand::of(band, chunk_bytes)))
                 .collect();
+            if replay.queue.wants().max_length_bytes.is_some() {
+                bands
+                    .iter_mut()
+                    .for_each(|(_, band)| band.count_stored(&read));
+            }
             messages += replay.queue.restore(bands);
         }
         messages

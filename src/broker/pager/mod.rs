@@ -15,6 +15,8 @@ mod retire;
 mod segments;
 mod writing;
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -33,7 +35,7 @@ use super::{Broker, Effects, Engine};
 use crate::store::catalog::Catalog;
 use crate::store::disk::Disk;
 use crate::store::journal::{Drive, Journal};
-use crate::store::segment::ChunkEntry;
+use crate::store::segment::{ChunkEntry, ChunkError, StoredChunk};
 
 /// So much beyond their windows may queues hold together until publishers wait ...
 const MOST_DEBT_BYTES: usize = 96 << 20;
@@ -54,9 +56,31 @@ pub struct Stored {
 pub(super) struct SegmentFile {
     pub queue: u64,
     pub number: u64,
-    /// The catalog names it.
+    /// The catalog names it, or may do.
     pub is_listed: AtomicBool,
+    /// It could not be closed: it can be read, but the catalog will never be sure to name it.
+    is_given_up: AtomicBool,
     shared: Arc<Shared>,
+}
+
+impl SegmentFile {
+    /// The catalog names it, or may do.
+    fn list(&self) {
+        self.is_listed.store(true, Ordering::Release);
+        *self.shared.listed.lock().entry(self.queue).or_default() += 1;
+    }
+
+    /// It is of no use after a restart.
+    fn give_up(&self) {
+        self.is_given_up.store(true, Ordering::Release);
+    }
+}
+
+impl Stored {
+    /// Whether it survives a restart, now or as soon as its segment is closed.
+    pub(super) fn is_for_good(&self) -> bool {
+        !self.segment.is_given_up.load(Ordering::Acquire)
+    }
 }
 
 impl Drop for SegmentFile {
@@ -102,6 +126,8 @@ struct Shared {
     tasks: Mutex<Sender<Task>>,
     loads: Mutex<Sender<Load>>,
     next_segment: AtomicU64,
+    /// How many segments the catalog names of each queue, those among them that nobody needs.
+    listed: Mutex<HashMap<u64, usize>>,
     debt_bytes: AtomicUsize,
     is_closing: AtomicBool,
 }
@@ -113,6 +139,22 @@ impl std::fmt::Debug for Shared {
 }
 
 impl Shared {
+    /// Whether the catalog may name segments of that queue.
+    fn has_listed(&self, queue: u64) -> bool {
+        self.listed.lock().contains_key(&queue)
+    }
+
+    /// The catalog does not name a segment of that queue any more.
+    fn unlisted(&self, queue: u64) {
+        let mut listed = self.listed.lock();
+        if let Entry::Occupied(mut count) = listed.entry(queue) {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
+        }
+    }
+
     fn send(&self, task: Task) {
         // After the end there is nothing to be done.
         let _ = self.tasks.lock().send(task);
@@ -153,6 +195,7 @@ impl Pager {
             tasks: Mutex::new(tasks),
             loads: Mutex::new(loads),
             next_segment: AtomicU64::new(next_segment),
+            listed: Mutex::default(),
             debt_bytes: AtomicUsize::new(0),
             is_closing: AtomicBool::new(false),
         });
@@ -168,12 +211,20 @@ impl Pager {
     /// A chunk of a segment that the catalog lists.
     pub fn listed(&self, queue: u64, number: u64, chunks: &[ChunkEntry]) -> Vec<Stored> {
         let segment = self.segment(queue, number);
-        segment.is_listed.store(true, Ordering::Release);
+        segment.list();
         let stored = chunks.iter().map(|entry| Stored {
             segment: Arc::clone(&segment),
             entry: *entry,
         });
         stored.collect()
+    }
+
+    /// Reads a chunk.
+    ///
+    /// # Errors
+    /// See [`ChunkError`].
+    pub(super) fn read(&self, stored: &Stored) -> Result<StoredChunk, ChunkError> {
+        reading::read(&self.shared, stored)
     }
 
     /// Starts the threads; that journal's files are made free as the broker's queues let go of them.
@@ -284,6 +335,7 @@ fn segment_file(shared: &Arc<Shared>, queue: u64, number: u64) -> Arc<SegmentFil
         queue,
         number,
         is_listed: AtomicBool::new(false),
+        is_given_up: AtomicBool::new(false),
         shared: Arc::clone(shared),
     })
 }

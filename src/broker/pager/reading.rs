@@ -38,7 +38,7 @@ pub(super) fn serve(shared: &Shared, load: Load, effects: &mut Effects) {
     waiting.into_iter().for_each(|then| then());
 }
 
-fn read(shared: &Shared, stored: &Stored) -> Result<StoredChunk, ChunkError> {
+pub(super) fn read(shared: &Shared, stored: &Stored) -> Result<StoredChunk, ChunkError> {
     let (queue, number) = (stored.segment.queue, stored.segment.number);
     Segment::open(Arc::clone(&shared.disk), queue, number)?.read(&stored.entry)
 }

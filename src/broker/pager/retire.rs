@@ -8,11 +8,11 @@
 use std::io;
 use std::sync::Arc;
 
-use super::Shared;
 use super::segments::OpenSegments;
+use super::{Shared, reading};
 use crate::broker::Broker;
 use crate::broker::log::{Log, NewMessage, Records};
-use crate::broker::queue::{Checkpoint, Queue};
+use crate::broker::queue::{Checkpoint, Moving, PageOut, Queue};
 use crate::store::journal::Journal;
 
 /// The log is given so much at once.
@@ -41,14 +41,31 @@ pub(super) fn retire(
     }
     let mut checkpoints: Vec<(u64, Checkpoint)> = Vec::new();
     for queue in &queues {
-        if let Some(checkpoint) = queue.checkpoint(before) {
+        // A segment that the catalog names comes back at the next start, with all that the log does not
+        // call settled.
+        let has_segments = shared.has_listed(queue.id().0);
+        if let Some(checkpoint) = queue.checkpoint(before, has_segments) {
             checkpoints.push((queue.id().0, checkpoint));
         }
     }
     // What a checkpoint calls settled may be a dead letter that the log does not have yet.
     broker.engine.flights.wait(pause);
+    let appended = append_all(journal, &checkpoints, pause);
+    match &appended {
+        Ok(()) => journal.release_below(before),
+        Err(_) => queues.iter().for_each(|queue| queue.checkpoint_again()),
+    }
+    appended
+}
+
+/// Appends the checkpoints and waits until they are synced.
+fn append_all(
+    journal: &Journal,
+    checkpoints: &[(u64, Checkpoint)],
+    pause: &mut dyn FnMut(),
+) -> io::Result<()> {
     let mut last_index = 0;
-    for (queue, checkpoint) in &checkpoints {
+    for (queue, checkpoint) in checkpoints {
         last_index = append(journal, *queue, checkpoint)?.max(last_index);
     }
     journal.hurry();
@@ -58,7 +75,6 @@ pub(super) fn retire(
         }
         pause();
     }
-    journal.release_below(before);
     Ok(())
 }
 
@@ -70,20 +86,31 @@ fn move_on(
     before: u64,
 ) -> io::Result<()> {
     loop {
-        let pages = queue.chunks_logged_before(before);
-        if pages.is_empty() {
+        let moving = queue.chunks_logged_before(before);
+        if moving.is_empty() {
             break;
         }
         let mut placed = Vec::new();
-        for page in &pages {
-            placed.push((page.band, page.first, segments.write(shared, queue, page)?));
+        for moves in moving {
+            let page = match moves {
+                Moving::Held(page) => page,
+                Moving::Stored(stored) => {
+                    let chunk = reading::read(shared, &stored).map_err(io::Error::other)?;
+                    PageOut::of(&stored, chunk)
+                }
+            };
+            let stored = segments.write(shared, queue, &page);
+            let stored = stored.inspect_err(|_| segments.give_up(queue.id().0))?;
+            placed.push((page.band, page.first, stored));
         }
-        drop(pages);
         queue.kept(placed);
         segments.close_if_full(shared, queue.id().0)?;
     }
     if queue.waits_for_catalog(before) {
         segments.close(shared, queue.id().0)?;
+    }
+    if queue.waits_for_catalog(before) {
+        return Err(io::Error::other("messages are not where they should be"));
     }
     Ok(())
 }

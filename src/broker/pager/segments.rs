@@ -90,7 +90,10 @@ impl OpenSegments {
     /// Closes a queue's segment: if it is durable, its messages need nothing else any more.
     pub fn close(&mut self, shared: &Shared, queue: u64) -> io::Result<()> {
         match self.0.remove(&queue) {
-            Some(open) => open.close(shared),
+            Some(open) => {
+                let segment = Arc::clone(&open.segment);
+                open.close(shared).inspect_err(|_| segment.give_up())
+            }
             None => Ok(()),
         }
     }
@@ -108,7 +111,9 @@ impl OpenSegments {
 
     /// Writing has failed: what comes goes to another segment. What is in this one can still be read.
     pub fn give_up(&mut self, queue: u64) {
-        self.0.remove(&queue);
+        if let Some(open) = self.0.remove(&queue) {
+            open.segment.give_up();
+        }
     }
 
     fn close_oldest(&mut self, shared: &Shared) -> io::Result<()> {
@@ -133,8 +138,9 @@ impl OpenSegment {
             settled: self.passing,
         };
         let stored = catalog.submit(vec![Op::PutSegment(queue, number, record)]);
+        // After a failure it is not known whether the catalog names it.
+        self.segment.list();
         stored.wait().map_err(io::Error::other)?;
-        self.segment.is_listed.store(true, Ordering::Release);
         if let Some(queue) = self.queue.upgrade() {
             queue.catalogued(number);
         }

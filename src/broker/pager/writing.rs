@@ -1,6 +1,7 @@
 //! The thread that writes chunks to segments, removes segments that nobody needs, and frees the
 //! log's files.
 
+use std::collections::VecDeque;
 use std::io;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Weak};
@@ -10,7 +11,7 @@ use super::segments::OpenSegments;
 use super::{QueueRef, Shared, Stored, retire};
 use crate::broker::Broker;
 use crate::broker::queue::Queue;
-use crate::store::catalog::Op;
+use crate::store::catalog::{CatalogError, Op};
 use crate::store::journal::Journal;
 use crate::store::segment;
 
@@ -37,13 +38,23 @@ pub(super) enum Task {
     Close,
 }
 
+/// A segment that nobody needs any more.
+struct Removed {
+    queue: u64,
+    number: u64,
+    is_listed: bool,
+}
+
 /// See the module.
 pub(super) struct Writing {
     shared: Arc<Shared>,
     broker: Weak<Broker>,
     journal: Option<Arc<Journal>>,
     segments: OpenSegments,
-    removed: Vec<(u64, u64, bool)>,
+    /// Nobody needs them any more, but the log may not say so yet.
+    removed: Vec<Removed>,
+    /// They can be removed when the log is safe up to there.
+    removable: VecDeque<(u64, Vec<Removed>)>,
     looked_at: Instant,
     /// Nothing is written before that.
     paused_until: Option<Instant>,
@@ -57,6 +68,7 @@ impl Writing {
             journal,
             segments: OpenSegments::default(),
             removed: Vec::new(),
+            removable: VecDeque::new(),
             looked_at: Instant::now(),
             paused_until: None,
         }
@@ -91,10 +103,12 @@ impl Writing {
                 number,
                 is_listed,
             } => {
-                self.removed.push((queue, number, is_listed));
-                if self.removed.len() >= REMOVED_AT_ONCE {
-                    self.remove();
-                }
+                let removed = Removed {
+                    queue,
+                    number,
+                    is_listed,
+                };
+                self.removed.push(removed);
             }
             Task::Close => {}
         }
@@ -144,9 +158,7 @@ impl Writing {
     /// Removes segments, closes those that took nothing of late, and shortens the log. `pause` is
     /// called while others have to do something first.
     pub fn look_after(&mut self, pause: &mut dyn FnMut()) {
-        if !self.removed.is_empty() {
-            self.remove();
-        }
+        self.remove_unneeded(pause);
         let closed = self.segments.close_idle(&self.shared);
         self.note(closed, "a segment cannot be closed");
         if let (Some(journal), Some(broker)) = (&self.journal, self.broker.upgrade()) {
@@ -155,23 +167,50 @@ impl Writing {
         }
     }
 
-    /// Takes segments off the catalog's list, then removes their files.
-    fn remove(&mut self) {
-        let removed = std::mem::take(&mut self.removed);
-        let listed = removed.iter().filter(|(_, _, is_listed)| *is_listed);
-        let ops: Vec<Op> = listed
-            .map(|(queue, number, _)| Op::DeleteSegment(*queue, *number))
-            .collect();
-        if let (Some(catalog), false) = (&self.shared.catalog, ops.is_empty())
-            && let Err(error) = catalog.submit(ops).wait()
-        {
-            tracing::error!(%error, "segments stay that nobody needs");
-            return;
+    /// Removes segments once the log is safe that says what became of their messages: until then they
+    /// may have the only copies.
+    fn remove_unneeded(&mut self, pause: &mut dyn FnMut()) {
+        if !self.removed.is_empty() {
+            let removed = std::mem::take(&mut self.removed);
+            let is_listed = removed.iter().any(|segment| segment.is_listed);
+            let index = match (&self.journal, self.broker.upgrade()) {
+                (Some(journal), Some(broker)) if is_listed => {
+                    broker.engine.flights.wait(pause);
+                    journal.next_index() - 1
+                }
+                _ => 0,
+            };
+            self.removable.push_back((index, removed));
         }
-        for (queue, number, _) in removed {
-            let gone = segment::remove(&*self.shared.disk, queue, number);
+        let safe = self
+            .journal
+            .as_ref()
+            .map_or(u64::MAX, |journal| journal.safe_index());
+        while let Some((_, removed)) = self.removable.pop_front_if(|(index, _)| *index <= safe) {
+            for removed in removed.chunks(REMOVED_AT_ONCE) {
+                if let Err(error) = self.remove(removed) {
+                    // They stay listed, and so the log goes on to say what is settled.
+                    tracing::error!(%error, "segments stay that nobody needs");
+                }
+            }
+        }
+    }
+
+    /// Takes segments off the catalog's list, then removes their files.
+    fn remove(&self, removed: &[Removed]) -> Result<(), CatalogError> {
+        let listed = || removed.iter().filter(|segment| segment.is_listed);
+        let ops: Vec<Op> = listed()
+            .map(|segment| Op::DeleteSegment(segment.queue, segment.number))
+            .collect();
+        if let (Some(catalog), false) = (&self.shared.catalog, ops.is_empty()) {
+            catalog.submit(ops).wait()?;
+        }
+        listed().for_each(|segment| self.shared.unlisted(segment.queue));
+        for segment in removed {
+            let gone = segment::remove(&*self.shared.disk, segment.queue, segment.number);
             self.note(gone, "a segment that nobody needs cannot be removed");
         }
+        Ok(())
     }
 
     fn note(&self, outcome: io::Result<()>, what: &'static str) {

@@ -32,6 +32,8 @@ pub struct Band {
     /// How many from the cursor on are settled nevertheless. Only a restart leaves such.
     holes: u64,
     given_back: BTreeMap<u64, GivenBack>,
+    /// How often messages that are taken were given back before, in a way that counts.
+    returns: BTreeMap<u64, u32>,
     ready_bytes: u64,
     spare: Option<Chunk>,
     /// A chunk of so many bytes takes no more.
@@ -57,6 +59,7 @@ impl Band {
             cursor: 0,
             holes: 0,
             given_back: BTreeMap::new(),
+            returns: BTreeMap::new(),
             ready_bytes: 0,
             spare: None,
             chunk_bytes,
@@ -81,9 +84,15 @@ impl Band {
         self.cursor
     }
 
-    /// What was given back and is ready again.
-    pub fn given_back(&self) -> &BTreeMap<u64, GivenBack> {
-        &self.given_back
+    /// The messages that are not settled and were given back in a way that counts, and how often.
+    pub fn returns(&self) -> impl Iterator<Item = (u64, u32)> {
+        let ready = self.given_back.iter();
+        let ready = ready.map(|(number, back)| (*number, back.returns));
+        let taken = self
+            .returns
+            .iter()
+            .map(|(number, returns)| (*number, *returns));
+        ready.filter(|(_, returns)| *returns > 0).chain(taken)
     }
 
     /// What the band holds in memory, in bytes.
@@ -143,10 +152,16 @@ impl Band {
 
     /// The tail takes no more messages: the next one goes to a new chunk.
     pub fn close_tail(&mut self) {
-        if let Some(slot) = self.slots.back_mut().filter(|slot| slot.is_open()) {
-            slot.close();
-            self.closed_bytes += slot.memory_bytes();
+        let Some(slot) = self.slots.back_mut().filter(|slot| slot.is_open()) else {
+            return;
+        };
+        if slot.len() == 0 {
+            let slot = self.slots.pop_back();
+            self.spare = slot.and_then(Slot::into_chunk);
+            return;
         }
+        slot.close();
+        self.closed_bytes += slot.memory_bytes();
     }
 
     /// What all chunks that take no more messages hold in memory, in bytes.
@@ -177,7 +192,8 @@ impl Band {
     }
 
     /// The first numbers of closed chunks in memory that `left_bytes` of window, from the head on,
-    /// do not cover. Chunks whose messages are all taken count as past it, unless they are kept.
+    /// do not cover. Chunks whose messages are all taken count as past it, unless chunks with messages
+    /// that were taken are kept.
     pub fn past_window(&self, left_bytes: &mut usize, keeps_taken: bool) -> Vec<u64> {
         let head = self.head_slot();
         let mut past = Vec::new();
@@ -185,10 +201,10 @@ impl Band {
             if slot.is_open() || slot.is_absent() {
                 continue;
             }
-            if at < head {
-                if !keeps_taken {
-                    past.push(slot.first);
-                }
+            if keeps_taken && slot.first < self.cursor {
+                continue;
+            } else if at < head {
+                past.push(slot.first);
             } else if at == head && *left_bytes > 0 || slot.memory_bytes() <= *left_bytes {
                 *left_bytes = left_bytes.saturating_sub(slot.memory_bytes());
             } else {
@@ -211,6 +227,9 @@ impl Band {
         self.given_back.split_off(&first);
         self.given_back.extend(behind);
         self.settle(first, end - 1);
+        if self.ready() == 0 {
+            self.ready_bytes = 0;
+        }
     }
 
     /// What is settled of what was ever taken, as ranges.
@@ -321,8 +340,13 @@ impl Band {
     /// ready: they are delivered, or about to be settled.
     pub fn take_head(&mut self, count: u64, body_bytes: u64) {
         let mut left = count;
-        while left > 0 && self.given_back.pop_first().is_some() {
+        while left > 0
+            && let Some((number, back)) = self.given_back.pop_first()
+        {
             left -= 1;
+            if back.returns > 0 {
+                self.returns.insert(number, back.returns);
+            }
         }
         if self.holes == 0 {
             self.cursor += left;
@@ -341,12 +365,23 @@ impl Band {
         if let Ok(record) = self.record(number) {
             self.ready_bytes += record.message.body.len() as u64;
         }
+        self.returns.remove(&number);
         self.given_back.insert(number, back);
     }
 
     /// Settles taken messages from `first` to `last` for good; their chunks are recycled when
     /// nothing else lives in them.
     pub fn settle(&mut self, first: u64, last: u64) {
+        if !self.returns.is_empty() {
+            let settled: Vec<u64> = self
+                .returns
+                .range(first..=last)
+                .map(|(at, _)| *at)
+                .collect();
+            for number in settled {
+                self.returns.remove(&number);
+            }
+        }
         let mut at = self.after(first).saturating_sub(1);
         while let Some(slot) = self.slots.get_mut(at)
             && slot.first <= last
@@ -402,11 +437,14 @@ impl Band {
     }
 
     /// At start: a chunk in a segment comes next.
-    pub fn restore_stored(&mut self, stored: Stored, settled: &Ranges) {
+    pub fn restore_stored(&mut self, stored: Stored, settled: [&Ranges; 2]) {
         self.close_tail();
         let mut slot = Slot::stored(stored.entry.first, stored.entry.records, stored);
         let (first, end) = (slot.first, slot.end());
-        for (first, last) in settled.within(first, end - 1) {
+        for (first, last) in settled
+            .iter()
+            .flat_map(|ranges| ranges.within(first, end - 1))
+        {
             slot.settle(first, last);
         }
         self.next = self.next.max(end);
@@ -448,6 +486,16 @@ impl Band {
             .map_or(logged_from, |from| from.min(logged_from));
         tail.logged_from = Some(logged_from);
         self.append(message, expires_at_ms, Some(logged_from));
+    }
+
+    /// At start: the bodies in chunks that are not in memory count as well, as `body_bytes` says for
+    /// each of these chunks: how many bytes those of its records have that are not settled.
+    pub fn count_stored(&mut self, body_bytes: impl Fn(&Slot, &Stored) -> u64) {
+        for slot in self.slots.iter().filter(|slot| slot.is_absent()) {
+            if let Some(stored) = &slot.stored {
+                self.ready_bytes += body_bytes(slot, stored);
+            }
+        }
     }
 
     /// The numbers below `cursor` that are not settled.

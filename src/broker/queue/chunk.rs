@@ -95,7 +95,7 @@ impl Chunk {
         self.data.len() + self.blob_bytes
     }
 
-    /// The records that are not persistent, as ranges of indices.
+    /// The records that are not persistent, and the places without a record, as ranges of indices.
     pub fn transient_runs(&self) -> impl Iterator<Item = (u32, u32)> {
         let mut from = 0;
         std::iter::from_fn(move || {
@@ -110,9 +110,13 @@ impl Chunk {
     }
 
     fn is_persistent(&self, index: u32) -> bool {
-        let start = self.starts.get(index as usize).copied().unwrap_or_default();
-        let flags = self.data.get(start as usize).copied().unwrap_or_default();
-        flags & PERSISTENT != 0
+        let start_of = |index: usize| match self.starts.get(index) {
+            Some(start) => *start as usize,
+            None => self.data.len(),
+        };
+        let (start, end) = (start_of(index as usize), start_of(index as usize + 1));
+        let flags = self.data.get(start..end).and_then(<[u8]>::first);
+        flags.is_some_and(|flags| flags & PERSISTENT != 0)
     }
 
     /// Whether the next record goes to a new chunk.
@@ -182,6 +186,7 @@ impl Chunk {
     pub fn append_settled(&mut self, count: u32) {
         let filled = self.starts.len() + count as usize;
         self.starts.resize(filled, self.data.len() as u32);
+        self.has_transient = true;
     }
 
     /// The record at that index, which must be in this chunk and not be settled.

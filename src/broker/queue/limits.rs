@@ -107,6 +107,7 @@ impl Queue {
         reason: Reason,
         effects: &mut Effects,
     ) {
+        state.paging.is_dirty |= state.is_logged;
         let record = state
             .bands
             .get(band_of(sequence))
@@ -209,6 +210,7 @@ impl Queue {
     ) -> u64 {
         let Some(at) = state.top_band() else { return 0 };
         let dead_letters = self.wants.dead_letter_exchange.is_some();
+        state.paging.is_dirty |= state.is_logged;
         let mut numbers = Vec::new();
         let mut body_bytes = 0;
         state.bands[at].read_ready(|number, _, record| {

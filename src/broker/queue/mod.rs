@@ -45,7 +45,7 @@ use self::paging::Paging;
 pub use self::arguments::{Overflow, QueueArguments, QueueType};
 pub use self::consumers::ConsumerId;
 pub use self::paging::Then;
-pub(super) use self::paging::{Checkpoint, PageOut};
+pub(super) use self::paging::{Checkpoint, Moving, PageOut};
 pub(super) use self::restored::RestoredBand;
 pub use self::settle::Got;
 

@@ -27,6 +27,25 @@ pub(in crate::broker) struct PageOut {
     pub chunk: Arc<Chunk>,
 }
 
+impl PageOut {
+    /// A chunk that lies in a segment which is of no use after a restart.
+    pub fn of(stored: &Stored, chunk: StoredChunk) -> Self {
+        Self {
+            band: stored.entry.band as usize,
+            first: stored.entry.first,
+            chunk: Arc::new(Chunk::from_stored(chunk)),
+        }
+    }
+}
+
+/// A chunk that moves on from the log to a segment.
+pub(in crate::broker) enum Moving {
+    /// It is in memory.
+    Held(PageOut),
+    /// It must be read from another segment, which will never be listed.
+    Stored(Stored),
+}
+
 /// What the log must hear again of a queue.
 #[derive(Default)]
 pub(in crate::broker) struct Checkpoint {
@@ -144,7 +163,7 @@ impl Queue {
         for (at, band) in state.bands.iter_mut().enumerate().rev() {
             for first in band.past_window(&mut left_bytes, keeps_taken) {
                 let page = band.with_slot(first, |slot| {
-                    if slot.stored.is_some() {
+                    if slot.is_stored_for_good() {
                         slot.evict();
                         return None;
                     }
@@ -281,33 +300,35 @@ impl Queue {
 
     /// Chunks with messages that are durable only in the log below that index, to be written to a
     /// segment: none if they are few.
-    pub(in crate::broker) fn chunks_logged_before(self: &Arc<Self>, before: u64) -> Vec<PageOut> {
+    pub(in crate::broker) fn chunks_logged_before(self: &Arc<Self>, before: u64) -> Vec<Moving> {
         let mut state = self.state.lock();
-        let needs = |slot: &Slot| {
-            slot.stored.is_none() && slot.logged_from.is_some_and(|from| from < before)
-        };
+        let needs = |slot: &Slot| slot.is_only_logged_before(before);
         let slots = state.bands.iter().flat_map(|band| &band.slots);
-        let live_bytes: usize = slots.filter(|slot| needs(slot)).map(Slot::live_bytes).sum();
-        if live_bytes <= self.spec.engine.paging.few_bytes {
+        let needy = || slots.clone().filter(|slot| needs(slot));
+        let live_bytes: usize = needy().map(Slot::live_bytes).sum();
+        let is_in_memory = !needy().any(Slot::is_absent);
+        if live_bytes <= self.spec.engine.paging.few_bytes && is_in_memory {
             return Vec::new();
         }
-        let mut pages = Vec::new();
+        let mut moving = Vec::new();
         for (at, band) in state.bands.iter_mut().enumerate() {
             if band.slots.back().is_some_and(needs) {
                 band.close_tail();
             }
             for slot in band.slots.iter().filter(|slot| needs(slot)) {
-                if let Resident::Closed(chunk) = &slot.resident {
-                    pages.push(PageOut {
+                match (&slot.resident, &slot.stored) {
+                    (Resident::Closed(chunk), _) => moving.push(Moving::Held(PageOut {
                         band: at,
                         first: slot.first,
                         chunk: Arc::clone(chunk),
-                    });
+                    })),
+                    (Resident::No, Some(stored)) => moving.push(Moving::Stored(stored.clone())),
+                    _ => {}
                 }
             }
         }
         self.account(&mut state);
-        pages
+        moving
     }
 
     /// Chunks were written, and stay in memory as well.
@@ -324,16 +345,23 @@ impl Queue {
     pub(in crate::broker) fn waits_for_catalog(&self, before: u64) -> bool {
         let state = self.state.lock();
         let mut slots = state.bands.iter().flat_map(|band| &band.slots);
-        slots
-            .any(|slot| slot.stored.is_some() && slot.logged_from.is_some_and(|from| from < before))
+        slots.any(|slot| {
+            slot.is_stored_for_good() && slot.logged_from.is_some_and(|from| from < before)
+        })
     }
 
     /// What the log must hear again before it forgets what lies below that index; None if nothing.
-    pub(in crate::broker) fn checkpoint(&self, before: u64) -> Option<Checkpoint> {
+    /// `has_segments` says that the queue may have segments at the next start.
+    pub(in crate::broker) fn checkpoint(
+        &self,
+        before: u64,
+        has_segments: bool,
+    ) -> Option<Checkpoint> {
         let log = self.spec.engine.log()?;
         let mut state = self.state.lock();
         let is_dirty = std::mem::take(&mut state.paging.is_dirty);
-        if self.is_deleted() || (!is_dirty && state.ready == 0 && state.unacked == 0) {
+        let is_empty = state.ready == 0 && state.unacked == 0 && !has_segments;
+        if self.is_deleted() || (!is_dirty && is_empty) {
             return None;
         }
         let from_now = log.safe_index() + 1;
@@ -347,16 +375,12 @@ impl Queue {
                     .map(|(first, last)| (sequence(first), sequence(last))),
             );
             checkpoint.cursors.push(sequence(band.cursor()));
-            for (number, back) in band
-                .given_back()
-                .iter()
-                .filter(|(_, back)| back.returns > 0)
-            {
-                let place = self.place(sequence(*number));
-                checkpoint.returned.push((place, back.returns));
+            for (number, returns) in band.returns() {
+                let place = self.place(sequence(number));
+                checkpoint.returned.push((place, returns));
             }
             for slot in &mut band.slots {
-                if slot.stored.is_none() && slot.logged_from.is_some_and(|from| from < before) {
+                if slot.is_only_logged_before(before) {
                     slot.for_each_live(|number, record| {
                         if record.message.facts.persistent {
                             let mut chunk = Chunk::default();
@@ -373,6 +397,11 @@ impl Queue {
             }
         }
         Some(checkpoint)
+    }
+
+    /// The log did not hear what it should hear again.
+    pub(in crate::broker) fn checkpoint_again(&self) {
+        self.state.lock().paging.is_dirty = true;
     }
 
     fn place(&self, sequence: u64) -> Place {

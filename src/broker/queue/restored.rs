@@ -4,9 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::band::{Band, GivenBack};
+use super::chunk::Chunk;
 use super::{Queue, State};
+use crate::broker::Effects;
 use crate::broker::log::BandReplay;
 use crate::broker::message::Facts;
+use crate::broker::pager::Stored;
+use crate::store::segment::StoredChunk;
 
 /// A band as the last run left it.
 pub struct RestoredBand {
@@ -22,6 +26,7 @@ impl RestoredBand {
             stored,
             logged,
             settled,
+            empty,
             cursor,
             returns,
             next,
@@ -31,16 +36,16 @@ impl RestoredBand {
         let mut stored = stored.into_values().peekable();
         for (number, logged) in logged {
             while let Some(chunk) = stored.next_if(|chunk| chunk.entry.first <= number) {
-                band.restore_stored(chunk, &settled);
+                band.restore_stored(chunk, [&settled, &empty]);
             }
             may_expire |= logged.expires_at_ms != Facts::NEVER;
             let message = logged.message();
             band.restore_message(number, &message, logged.expires_at_ms, logged.index);
         }
-        stored.for_each(|chunk| band.restore_stored(chunk, &settled));
-        // What is settled was taken before, and so was everything below it.
-        let behind_settled = settled.last().map_or(0, |last| last + 1);
-        let cursor = cursor.max(behind_settled);
+        stored.for_each(|chunk| band.restore_stored(chunk, [&settled, &empty]));
+        // What is settled or was given back was taken before, and so was everything below it.
+        let last_taken = settled.last().max(returns.keys().max().copied());
+        let cursor = cursor.max(last_taken.map_or(0, |last| last + 1));
         let mut given_back = BTreeMap::new();
         for number in band.unsettled_below(cursor) {
             let back = GivenBack {
@@ -51,6 +56,24 @@ impl RestoredBand {
         }
         band.restore_cursor(next.max(cursor), cursor, given_back);
         Self { band, may_expire }
+    }
+
+    /// Reads how many bytes the bodies have that are not in memory. What can't be read counts as
+    /// nothing: it will be found to be damaged when its turn comes.
+    pub(in crate::broker) fn count_stored(
+        &mut self,
+        read: impl Fn(&Stored) -> Option<StoredChunk>,
+    ) {
+        self.band.count_stored(|slot, stored| {
+            let Some(chunk) = read(stored).map(Chunk::from_stored) else {
+                return 0;
+            };
+            let indices =
+                (0..chunk.len().min(slot.len())).filter(|index| !slot.settled.contains(*index));
+            indices
+                .map(|index| chunk.record(index).message.body.len() as u64)
+                .sum()
+        });
     }
 }
 
@@ -65,8 +88,21 @@ impl Queue {
             state.restore_band(at, restored);
         }
         state.is_logged = state.ready > 0;
+        // What the log says of it must not be forgotten before it is said again.
+        state.paging.is_dirty = true;
         self.after(&mut state);
         state.ready
+    }
+
+    /// All queues are restored: what is over this one's limits goes.
+    pub(in crate::broker) fn begin(self: &Arc<Self>, effects: &mut Effects) {
+        let mut state = self.state.lock();
+        self.drop_over_length(&mut state, effects);
+        if state.may_expire {
+            let now_ms = self.spec.engine.clock.now_ms();
+            self.drop_expired(&mut state, now_ms, effects);
+        }
+        self.after(&mut state);
     }
 }
 

@@ -66,6 +66,16 @@ impl Slot {
         }
     }
 
+    /// Whether its chunk is in a segment that survives a restart, or will be as soon as that is closed.
+    pub fn is_stored_for_good(&self) -> bool {
+        self.stored.as_ref().is_some_and(Stored::is_for_good)
+    }
+
+    /// Whether the log alone has messages of it below that index.
+    pub fn is_only_logged_before(&self, before: u64) -> bool {
+        !self.is_stored_for_good() && self.logged_from.is_some_and(|from| from < before)
+    }
+
     /// Whether it takes messages.
     pub fn is_open(&self) -> bool {
         matches!(self.resident, Resident::Open(_))

@@ -55,7 +55,7 @@ struct State {
     locked: BTreeSet<String>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Contents {
     now: Vec<u8>,
     durable: Vec<u8>,
@@ -90,9 +90,55 @@ impl SimDisk {
         })))
     }
 
+    /// Another disk with the same on it, on which nothing goes wrong, and whose dice start with `seed`.
+    pub fn copy(&self, seed: u64) -> Self {
+        let copy = Self::new(seed);
+        let state = self.0.lock();
+        let mut into = copy.0.lock();
+        let mut copies: Vec<(*const Mutex<Contents>, Arc<Mutex<Contents>>)> = Vec::new();
+        let mut copied = |contents: &Arc<Mutex<Contents>>| {
+            let known = copies.iter().find(|(of, _)| *of == Arc::as_ptr(contents));
+            if let Some((_, copy)) = known {
+                return Arc::clone(copy);
+            }
+            let copy = Arc::new(Mutex::new(contents.lock().clone()));
+            copies.push((Arc::as_ptr(contents), Arc::clone(&copy)));
+            copy
+        };
+        for (path, contents) in &state.files {
+            into.files.insert(path.clone(), copied(contents));
+        }
+        for (path, contents) in &state.durable {
+            into.durable.insert(path.clone(), copied(contents));
+        }
+        for change in &state.changes {
+            let change = match change {
+                Change::Link(path, contents) => Change::Link(path.clone(), copied(contents)),
+                other => other.clone(),
+            };
+            into.changes.push(change);
+        }
+        drop(into);
+        copy
+    }
+
+    /// All files, with their lengths.
+    pub fn files(&self) -> Vec<(String, u64)> {
+        let state = self.0.lock();
+        let files = state.files.iter();
+        files
+            .map(|(path, contents)| (path.clone(), contents.lock().now.len() as u64))
+            .collect()
+    }
+
     /// What shall go wrong from now on.
     pub fn set_faults(&self, faults: Faults) {
         self.0.lock().faults = faults;
+    }
+
+    /// From which operation on everything fails, if that is so.
+    pub fn stops_at(&self) -> Option<u64> {
+        self.0.lock().faults.crash_at
     }
 
     /// How many operations there were.
