@@ -1,0 +1,79 @@
+//! The engine over its journal, its segments and its catalog, on a disk that stops, forgets, reorders
+//! and breaks as told: what clients were promised is there when the broker starts again, whatever
+//! happened at the same time.
+
+mod disk;
+mod history;
+mod model;
+mod world;
+
+use std::time::Duration;
+
+use warren::broker::pager::PagingOptions;
+
+use crate::history::{History, Plan};
+use crate::world::{Sizes, World};
+
+/// How many histories each test runs; more with `WARREN_HISTORIES`, or one with `WARREN_SEED`.
+fn seeds(usually: u64) -> std::ops::Range<u64> {
+    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
+    match number("WARREN_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..number("WARREN_HISTORIES").unwrap_or(usually),
+    }
+}
+
+fn run(plan: Plan, usually: u64) {
+    let fresh = World::new_disk(&plan.sizes);
+    for seed in seeds(usually) {
+        History::new(seed, plan, &fresh).run();
+    }
+}
+
+/// Everything stays in memory and in one file of the log.
+#[test]
+fn queues_come_back_from_the_log() {
+    let sizes = Sizes {
+        file_bytes: 256 << 10,
+        paging: PagingOptions {
+            most_log_files: 1000,
+            ..PagingOptions::default()
+        },
+    };
+    let plan = Plan {
+        sizes,
+        pages: false,
+        lives: 3,
+        steps: 60,
+        body_bytes: 6000,
+    };
+    run(plan, 200);
+}
+
+/// Files of the log are short and few, chunks are small, windows smaller still.
+#[test]
+fn queues_come_back_from_the_log_and_from_segments() {
+    let sizes = Sizes {
+        file_bytes: 16 << 10,
+        paging: PagingOptions {
+            window_bytes: 2 << 10,
+            past_window_bytes: 512,
+            chunk_bytes: 512,
+            ahead_chunks: 2,
+            idle_queue_bytes: 64,
+            segment_bytes: 8 << 10,
+            segment_idle: Duration::ZERO,
+            most_log_files: 2,
+            few_bytes: 400,
+            retry: Duration::ZERO,
+        },
+    };
+    let plan = Plan {
+        sizes,
+        pages: true,
+        lives: 3,
+        steps: 120,
+        body_bytes: 6000,
+    };
+    run(plan, 200);
+}

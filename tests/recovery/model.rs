@@ -1,0 +1,694 @@
+//! What queues should hold, message by message, with what happened to each and which records of the
+//! log said so. After a crash it says what of that must have survived, what may have, and what must
+//! not be there.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Bound::{Excluded, Unbounded};
+use std::rc::Rc;
+
+use warren::amqp::properties::Properties;
+use warren::amqp::table::{FieldTable, FieldValue};
+use warren::broker::Delivery;
+
+use crate::world::{KINDS, Kind};
+
+pub type OpId = usize;
+pub type InstanceId = usize;
+
+/// Everything that is known to have survived happened in this one.
+pub const BEFORE: OpId = 0;
+
+/// Which records something that clients or the broker did has in the log: none before `start`, all of
+/// them before `end`.
+#[derive(Clone, Copy, Debug)]
+pub struct Span {
+    pub start: u64,
+    /// Not known yet, or never.
+    pub end: Option<u64>,
+}
+
+impl Span {
+    /// All of it is in a log that ends with the record `last`.
+    fn is_certain(self, last: u64) -> bool {
+        self.end.is_some_and(|end| end <= last + 1)
+    }
+
+    /// Some of it may be.
+    fn is_possible(self, last: u64) -> bool {
+        self.start <= last
+    }
+}
+
+/// An entry of x-death.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Death {
+    pub queue: String,
+    pub reason: String,
+    pub exchange: String,
+    pub count: i64,
+    pub time: u64,
+}
+
+/// A message, as it was published or as it became when it died.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Content {
+    pub id: u64,
+    pub body_bytes: usize,
+    pub exchange: String,
+    pub key: String,
+    pub persistent: bool,
+    /// What its publisher wanted; a quorum queue keeps it all the same.
+    pub wants_persistent: bool,
+    pub priority: u8,
+    pub expiration_ms: Option<u64>,
+    pub deaths: Vec<Death>,
+}
+
+impl Content {
+    pub fn body(&self) -> Vec<u8> {
+        let mut body = self.id.to_le_bytes().to_vec();
+        body.resize(self.body_bytes, self.id as u8);
+        body
+    }
+
+    /// The message as somebody sees it.
+    pub fn seen(delivery: &Delivery<'_>) -> Self {
+        let message = &delivery.message;
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let body = message.body.as_slice();
+        let mut id = [0; 8];
+        id.copy_from_slice(&body[..8]);
+        let id = u64::from_le_bytes(id);
+        assert!(
+            body[8..].iter().all(|byte| *byte == id as u8),
+            "the body of {id} is not what was published"
+        );
+        let properties = Properties::decode(message.properties).expect("properties");
+        let headers = properties.headers.unwrap_or_default();
+        let deaths = match headers.get("x-death") {
+            Some(FieldValue::Array(deaths)) => deaths.iter().map(death).collect(),
+            _ => Vec::new(),
+        };
+        Self {
+            id,
+            body_bytes: body.len(),
+            exchange: text(message.exchange),
+            key: text(message.routing_key),
+            persistent: message.facts.persistent,
+            wants_persistent: properties.delivery_mode == Some(2),
+            priority: message.facts.priority,
+            expiration_ms: properties
+                .expiration
+                .map(|text| text.parse().expect("a number")),
+            deaths,
+        }
+    }
+
+    fn dead(&self, kind: &Kind, reason: &str, now_ms: u64) -> Self {
+        let mut deaths = self.deaths.clone();
+        let is_it = |death: &Death| death.queue == kind.name && death.reason == reason;
+        let known = deaths.iter().position(is_it).map(|at| deaths.remove(at));
+        let newest = match known {
+            Some(old) => Death {
+                count: old.count + 1,
+                ..old
+            },
+            None => Death {
+                queue: kind.name.to_owned(),
+                reason: reason.to_owned(),
+                exchange: self.exchange.clone(),
+                count: 1,
+                time: now_ms / 1000,
+            },
+        };
+        deaths.insert(0, newest);
+        Self {
+            exchange: String::new(),
+            key: kind.dead_letters_to.unwrap_or_default().to_owned(),
+            persistent: self.wants_persistent,
+            expiration_ms: None,
+            deaths,
+            ..self.clone()
+        }
+    }
+
+    /// Which way it came: in one queue there is only one of each message by each way.
+    fn way(&self) -> (u64, Vec<&str>) {
+        let deaths = self.deaths.iter();
+        (self.id, deaths.map(|death| death.queue.as_str()).collect())
+    }
+}
+
+fn death(value: &FieldValue) -> Death {
+    let FieldValue::Table(table) = value else {
+        panic!("no table in x-death");
+    };
+    let text = |name: &str| match table.get(name) {
+        Some(FieldValue::LongStr(text)) => String::from_utf8_lossy(text).into_owned(),
+        other => panic!("{name} in x-death is {other:?}"),
+    };
+    let time = match table.get("time") {
+        Some(FieldValue::Timestamp(time)) => *time,
+        other => panic!("time in x-death is {other:?}"),
+    };
+    Death {
+        queue: text("queue"),
+        reason: text("reason"),
+        exchange: text("exchange"),
+        count: table
+            .get("count")
+            .and_then(FieldValue::as_i64)
+            .expect("a count"),
+        time,
+    }
+}
+
+/// Something that happened to a message in a queue.
+#[derive(Clone, Debug)]
+pub enum Event {
+    Delivered,
+    /// It came back in a way that counts, for the so manieth time.
+    GivenBack(u32),
+    /// It left the queue; what it became elsewhere.
+    Left(Vec<InstanceId>),
+}
+
+/// A message in a queue.
+#[derive(Clone, Debug)]
+pub struct Instance {
+    pub queue: u64,
+    pub kind: &'static Kind,
+    pub place: Place,
+    pub content: Rc<Content>,
+    pub expires_at_ms: u64,
+    pub appeared: OpId,
+    pub events: Vec<(OpId, Event)>,
+    pub redelivered: bool,
+    pub returns: u32,
+}
+
+/// Ready messages come by priority, then by age.
+pub type Place = (Reverse<u8>, u64);
+
+/// A queue, as long as it is not deleted.
+#[derive(Debug)]
+pub struct QueueModel {
+    pub kind: &'static Kind,
+    pub ready: BTreeMap<Place, InstanceId>,
+    /// With the engine's names for them.
+    pub unacked: BTreeMap<InstanceId, u64>,
+}
+
+/// A message that was given up, on its way.
+#[derive(Debug)]
+pub struct Letter {
+    op: OpId,
+    from: InstanceId,
+    reason: &'static str,
+}
+
+/// A message as it was found after a crash.
+#[derive(Debug)]
+pub struct Found {
+    pub content: Content,
+    pub redelivered: bool,
+    pub returns: u32,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct Model {
+    pub ops: Vec<Span>,
+    pub instances: Vec<Instance>,
+    /// By id.
+    pub queues: BTreeMap<u64, QueueModel>,
+    /// Dead letters on their way, by the queue that gave them up.
+    outboxes: BTreeMap<u64, VecDeque<Letter>>,
+    next_place: u64,
+    pub now_ms: u64,
+}
+
+impl Model {
+    pub fn new(queues: impl IntoIterator<Item = (u64, &'static str)>) -> Self {
+        let mut model = Self {
+            ops: vec![Span {
+                start: 0,
+                end: Some(0),
+            }],
+            ..Self::default()
+        };
+        for (id, name) in queues {
+            model.declare(id, name);
+        }
+        model
+    }
+
+    pub fn declare(&mut self, id: u64, name: &str) {
+        let kind = KINDS.iter().find(|kind| kind.name == name);
+        let queue = QueueModel {
+            kind: kind.expect("one of them"),
+            ready: BTreeMap::new(),
+            unacked: BTreeMap::new(),
+        };
+        self.queues.insert(id, queue);
+    }
+
+    pub fn id_of(&self, name: &str) -> Option<u64> {
+        let mut queues = self.queues.iter();
+        queues
+            .find(|(_, queue)| queue.kind.name == name)
+            .map(|(id, _)| *id)
+    }
+
+    pub fn queue(&mut self, name: &str) -> &mut QueueModel {
+        let id = self.id_of(name).expect("it is declared");
+        self.queues.get_mut(&id).expect("it is declared")
+    }
+
+    pub fn begin(&mut self, next_index: u64) -> OpId {
+        self.ops.push(Span {
+            start: next_index,
+            end: None,
+        });
+        self.ops.len() - 1
+    }
+
+    pub fn end(&mut self, op: OpId, next_index: u64) {
+        self.ops[op].end = Some(next_index);
+    }
+
+    /// A queue takes a message.
+    pub fn arrive(&mut self, op: OpId, queue: u64, content: &Rc<Content>) -> InstanceId {
+        let id = self.instances.len();
+        let Some(model) = self.queues.get_mut(&queue) else {
+            panic!("no queue {queue}");
+        };
+        let kept = Content {
+            persistent: content.persistent || model.kind.delivery_limit.is_some(),
+            ..(**content).clone()
+        };
+        let content = &Rc::new(kept);
+        self.next_place += 1;
+        let band = content.priority.min(model.kind.max_priority);
+        let place = (Reverse(band), self.next_place);
+        let ttl_ms = [model.kind.message_ttl_ms, content.expiration_ms];
+        let ttl_ms = ttl_ms.into_iter().flatten().min();
+        model.ready.insert(place, id);
+        self.instances.push(Instance {
+            queue,
+            kind: model.kind,
+            place,
+            content: Rc::clone(content),
+            expires_at_ms: ttl_ms.map_or(u64::MAX, |ttl_ms| self.now_ms + ttl_ms),
+            appeared: op,
+            events: Vec::new(),
+            redelivered: false,
+            returns: 0,
+        });
+        id
+    }
+
+    /// What length limits and times-to-live take away from a queue.
+    pub fn limit(&mut self, op: OpId, queue: u64) -> Vec<Letter> {
+        let mut letters = Vec::new();
+        loop {
+            let model = &self.queues[&queue];
+            let Some((place, id)) = model.ready.first_key_value().map(|(at, id)| (*at, *id)) else {
+                break;
+            };
+            let bytes = |id: &InstanceId| self.instances[*id].content.body_bytes as u64;
+            let is_over = model
+                .kind
+                .max_length
+                .is_some_and(|most| model.ready.len() as u64 > most)
+                || model
+                    .kind
+                    .max_length_bytes
+                    .is_some_and(|most| model.ready.values().map(bytes).sum::<u64>() > most);
+            let reason = if is_over {
+                "maxlen"
+            } else if self.instances[id].expires_at_ms <= self.now_ms {
+                "expired"
+            } else {
+                break;
+            };
+            self.queues
+                .get_mut(&queue)
+                .expect("it is there")
+                .ready
+                .remove(&place);
+            letters.extend(self.give_up(op, id, reason));
+        }
+        letters
+    }
+
+    /// What has expired before a message that was delivered goes.
+    pub fn expire_before(&mut self, op: OpId, queue: u64, delivered: &Delivered) -> Vec<Letter> {
+        let mut letters = Vec::new();
+        while let Some((place, id)) = self.queues[&queue].ready.first_key_value() {
+            let (place, id) = (*place, *id);
+            let instance = &self.instances[id];
+            if instance.content.way() == delivered.content.way()
+                || instance.expires_at_ms > self.now_ms
+            {
+                break;
+            }
+            self.queues
+                .get_mut(&queue)
+                .expect("it is there")
+                .ready
+                .remove(&place);
+            letters.extend(self.give_up(op, id, "expired"));
+        }
+        letters
+    }
+
+    /// A message leaves its queue for good, or for its dead-letter queue.
+    pub fn give_up(&mut self, op: OpId, id: InstanceId, reason: &'static str) -> Option<Letter> {
+        self.instances[id]
+            .events
+            .push((op, Event::Left(Vec::new())));
+        self.instances[id].kind.dead_letters_to?;
+        Some(Letter {
+            op,
+            from: id,
+            reason,
+        })
+    }
+
+    /// Dead letters are on their way; says from which queues.
+    pub fn post(&mut self, letters: Vec<Letter>) -> Vec<u64> {
+        let mut sources = Vec::new();
+        for letter in letters {
+            let source = self.instances[letter.from].queue;
+            if !sources.contains(&source) {
+                sources.push(source);
+            }
+            self.outboxes.entry(source).or_default().push_back(letter);
+        }
+        sources
+    }
+
+    /// All dead letters of these queues, whoever made them leave, come to where they go; what that makes
+    /// others give up comes next.
+    pub fn publish(&mut self, sources: Vec<u64>) {
+        let mut sources = sources;
+        while !sources.is_empty() {
+            let mut next = Vec::new();
+            let mut letters = Vec::new();
+            for source in sources {
+                letters.extend(self.outboxes.remove(&source).unwrap_or_default());
+            }
+            for Letter { op, from, reason } in letters {
+                let instance = &self.instances[from];
+                let kind = instance.kind;
+                let target = kind.dead_letters_to.and_then(|name| self.id_of(name));
+                let content = Rc::new(instance.content.dead(kind, reason, self.now_ms));
+                let Some(target) = target else { continue };
+                let became = self.arrive(op, target, &content);
+                if let Some((_, Event::Left(all))) = self.instances[from].events.last_mut() {
+                    all.push(became);
+                }
+                next.extend(self.limit(op, target));
+            }
+            sources = self.post(next);
+        }
+    }
+
+    /// The head of a queue was delivered, which the engine calls `sequence`.
+    pub fn deliver(&mut self, op: OpId, queue: u64, delivery: &Delivered, no_ack: bool) {
+        let model = self.queues.get_mut(&queue).expect("it is there");
+        let name = model.kind.name;
+        let Some((_, id)) = model.ready.pop_first() else {
+            panic!("{name} delivered {delivery:?}, but nothing is ready");
+        };
+        let instance = &mut self.instances[id];
+        assert_eq!(
+            (&*instance.content, instance.redelivered, instance.returns),
+            (&delivery.content, delivery.redelivered, delivery.returns),
+            "the head of {name}"
+        );
+        instance.events.push((op, Event::Delivered));
+        instance.redelivered = true;
+        if no_ack {
+            instance.events.push((op, Event::Left(Vec::new())));
+        } else {
+            model.unacked.insert(id, delivery.sequence);
+        }
+    }
+
+    pub fn give_back(&mut self, op: OpId, id: InstanceId, counted: bool) {
+        let instance = &mut self.instances[id];
+        if counted {
+            instance.returns += 1;
+            let event = Event::GivenBack(instance.returns);
+            instance.events.push((op, event));
+        }
+        let queue = self.queues.get_mut(&instance.queue).expect("it is there");
+        queue.unacked.remove(&id);
+        queue.ready.insert(instance.place, id);
+    }
+
+    pub fn ack(&mut self, op: OpId, id: InstanceId) {
+        let instance = &mut self.instances[id];
+        instance.events.push((op, Event::Left(Vec::new())));
+        let queue = self.queues.get_mut(&instance.queue).expect("it is there");
+        queue.unacked.remove(&id);
+    }
+
+    pub fn purge(&mut self, op: OpId, queue: u64) -> u64 {
+        let model = self.queues.get_mut(&queue).expect("it is there");
+        let all = std::mem::take(&mut model.ready);
+        for id in all.values() {
+            self.instances[*id]
+                .events
+                .push((op, Event::Left(Vec::new())));
+        }
+        all.len() as u64
+    }
+
+    /// Holds what was found after a crash against what should be there, and goes on from what was
+    /// found. `last` is the index of the last record that survived. `may_survive` says that messages
+    /// may have survived outside of the log.
+    pub fn after_crash(
+        &mut self,
+        found: &BTreeMap<u64, Vec<Found>>,
+        last: u64,
+        may_survive: bool,
+    ) -> Result<(), String> {
+        let mut there: BTreeMap<InstanceId, (bool, u32)> = BTreeMap::new();
+        for (queue, messages) in found {
+            let Some(model) = self.queues.get(queue) else {
+                return Err(format!("a queue {queue} that should not be there"));
+            };
+            let name = model.kind.name;
+            // A message that was found in both queues may die once more.
+            let mut by_way: BTreeMap<_, BTreeMap<Place, InstanceId>> = BTreeMap::new();
+            for (id, instance) in self.instances.iter().enumerate() {
+                if instance.queue == *queue {
+                    let same = by_way.entry(instance.content.way()).or_default();
+                    same.insert(instance.place, id);
+                }
+            }
+            let mut last_place = (Reverse(u8::MAX), 0);
+            for message in messages {
+                let Some(same) = by_way.get(&message.content.way()) else {
+                    return Err(format!("{name} has {message:?}, which was never there"));
+                };
+                let above = (Excluded(last_place), Unbounded);
+                let Some((place, id)) = same.range(above).next() else {
+                    return Err(format!("{name} has {message:?} out of order, or twice"));
+                };
+                let instance = &self.instances[*id];
+                if *instance.content != message.content {
+                    return Err(format!("{name} has {message:?} for {instance:?}"));
+                }
+                last_place = *place;
+                there.insert(*id, (message.redelivered, message.returns));
+            }
+        }
+        let queues: BTreeSet<u64> = self.queues.keys().copied().collect();
+        for (id, instance) in self.instances.iter().enumerate() {
+            if queues.contains(&instance.queue) {
+                self.check(id, there.get(&id), last, may_survive)
+                    .map_err(|what| format!("message {id}: {what}: {}", self.explain(id)))?;
+                self.check_not_in_neither(id, &there, last)
+                    .map_err(|what| format!("message {id}: {what}: {}", self.explain(id)))?;
+            }
+        }
+        self.go_on_with(&there);
+        Ok(())
+    }
+
+    fn check(
+        &self,
+        id: InstanceId,
+        there: Option<&(bool, u32)>,
+        last: u64,
+        may_survive: bool,
+    ) -> Result<(), String> {
+        let instance = &self.instances[id];
+        let certain = |op: &OpId| self.ops[*op].is_certain(last);
+        let possible = |op: &OpId| self.ops[*op].is_possible(last);
+        let left = || {
+            let events = instance.events.iter();
+            events
+                .filter(|(_, event)| matches!(event, Event::Left(_)))
+                .map(|(op, _)| op)
+        };
+        let Some((redelivered, returns)) = there else {
+            let must_be_there =
+                instance.content.persistent && certain(&instance.appeared) && !left().any(possible);
+            return match must_be_there {
+                true => Err("it is lost".to_owned()),
+                false => Ok(()),
+            };
+        };
+        if !instance.content.persistent {
+            return Err("it is not persistent and came back".to_owned());
+        }
+        if left().any(certain) {
+            return Err("it came back".to_owned());
+        }
+        if !possible(&instance.appeared) && !may_survive {
+            return Err("it survived, but not in the log".to_owned());
+        }
+        let delivered = || {
+            let events = instance.events.iter();
+            events
+                .filter(|(_, event)| matches!(event, Event::Delivered))
+                .map(|(op, _)| op)
+        };
+        if !redelivered && delivered().any(certain) {
+            return Err("it was delivered before, and nothing says so".to_owned());
+        }
+        // What was purged or dropped was taken as well.
+        if *redelivered && !delivered().chain(left()).any(possible) {
+            return Err("it is said to have been delivered before".to_owned());
+        }
+        let counts = |is_it: &dyn Fn(&OpId) -> bool| {
+            let events = instance.events.iter().filter(|(op, _)| is_it(op));
+            let counts = events.filter_map(|(_, event)| match event {
+                Event::GivenBack(returns) => Some(*returns),
+                _ => None,
+            });
+            counts.max().unwrap_or(0)
+        };
+        let (least, most) = (counts(&certain), counts(&possible));
+        if *returns < least || *returns > most {
+            return Err(format!(
+                "it came back {returns} times, not {least} to {most}"
+            ));
+        }
+        Ok(())
+    }
+
+    /// A dead letter may be in both queues, but never in neither.
+    fn check_not_in_neither(
+        &self,
+        id: InstanceId,
+        there: &BTreeMap<InstanceId, (bool, u32)>,
+        last: u64,
+    ) -> Result<(), String> {
+        let instance = &self.instances[id];
+        let is_expected = instance.content.persistent
+            && self.ops[instance.appeared].is_certain(last)
+            && !there.contains_key(&id);
+        let Some((_, Event::Left(became))) = instance.events.last().filter(|_| is_expected) else {
+            return Ok(());
+        };
+        for next in became {
+            let next_instance = &self.instances[*next];
+            let mut left = next_instance.events.iter();
+            let may_have_left = left.any(|(op, event)| {
+                matches!(event, Event::Left(_)) && self.ops[*op].is_possible(last)
+            });
+            let is_kept =
+                next_instance.content.persistent && self.queues.contains_key(&next_instance.queue);
+            if is_kept && !there.contains_key(next) && !may_have_left {
+                return Err(format!("it is in neither queue (it became {next})"));
+            }
+        }
+        Ok(())
+    }
+
+    fn go_on_with(&mut self, there: &BTreeMap<InstanceId, (bool, u32)>) {
+        for queue in self.queues.values_mut() {
+            queue.ready.clear();
+            queue.unacked.clear();
+        }
+        let old = std::mem::take(&mut self.instances);
+        for (id, mut instance) in old.into_iter().enumerate() {
+            let Some((redelivered, returns)) = there.get(&id) else {
+                continue;
+            };
+            instance.appeared = BEFORE;
+            instance.events.clear();
+            if *redelivered {
+                instance.events.push((BEFORE, Event::Delivered));
+            }
+            if *returns > 0 {
+                instance.events.push((BEFORE, Event::GivenBack(*returns)));
+            }
+            instance.redelivered = *redelivered;
+            instance.returns = *returns;
+            let queue = self.queues.get_mut(&instance.queue).expect("it is there");
+            queue.ready.insert(instance.place, self.instances.len());
+            self.instances.push(instance);
+        }
+        self.ops.truncate(1);
+        self.outboxes.clear();
+    }
+
+    fn explain(&self, id: InstanceId) -> String {
+        let instance = &self.instances[id];
+        let name = instance.kind.name;
+        let mut text = format!(
+            "{:?} in {name}, which appeared in {} {:?}",
+            instance.content, instance.appeared, self.ops[instance.appeared]
+        );
+        for (op, event) in &instance.events {
+            text += &format!("; {event:?} in {op} {:?}", self.ops[*op]);
+        }
+        text
+    }
+}
+
+/// A delivery as the engine made it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delivered {
+    pub content: Content,
+    pub sequence: u64,
+    pub redelivered: bool,
+    pub returns: u32,
+}
+
+impl Delivered {
+    pub fn of(delivery: &Delivery<'_>) -> Self {
+        Self {
+            content: Content::seen(delivery),
+            sequence: delivery.sequence,
+            redelivered: delivery.redelivered,
+            returns: delivery.returns,
+        }
+    }
+}
+
+/// The properties with which a message is published.
+pub fn properties(content: &Content) -> Vec<u8> {
+    let properties = Properties {
+        headers: content.id.is_multiple_of(3).then(|| {
+            let mut headers = FieldTable::new();
+            headers.push("number", content.id as i64);
+            headers
+        }),
+        delivery_mode: Some(if content.persistent { 2 } else { 1 }),
+        priority: (content.priority > 0).then_some(content.priority),
+        expiration: content.expiration_ms.map(|ms| ms.to_string().into()),
+        ..Properties::default()
+    };
+    let mut encoded = Vec::new();
+    properties.encode(&mut encoded);
+    encoded
+}
