@@ -6,7 +6,9 @@ use super::topology::{Topology, queue_name};
 use super::{Bench, Scenario};
 use crate::client::QueueOptions;
 use crate::figures::{Figures, Unit};
-use crate::load::{self, AckMode, ConsumerPlan, Load, LoadOutcome, Order, PublisherPlan, Until};
+use crate::load::{
+    self, AckMode, ConsumerPlan, Load, LoadOutcome, Order, Pace, PublisherPlan, Until,
+};
 
 /// What fills the queue and what drains it.
 #[derive(Clone, Debug)]
@@ -25,6 +27,21 @@ impl Backlog {
             publisher: PublisherPlan::to_queue(queue, 100),
             consumer: ConsumerPlan::automatic(queue),
             messages,
+        }
+    }
+
+    /// 100 B, persistent and not confirmed, drained with auto-ack.
+    fn durable(queue: &str, messages: u64) -> Self {
+        Backlog {
+            queue: QueueOptions {
+                durable: true,
+                ..Default::default()
+            },
+            publisher: PublisherPlan {
+                pace: Pace::FlatOut,
+                ..PublisherPlan::to_queue(queue, 100).persistent(0)
+            },
+            ..Self::transient(queue, messages)
         }
     }
 
@@ -130,11 +147,17 @@ pub fn scenarios() -> Vec<Scenario> {
     let mut scenarios = Vec::new();
     for (name, messages) in [("1M", 1_000_000), ("10M", 10_000_000)] {
         let transient = Backlog::transient(&queue, messages);
+        let durable = Backlog::durable(&queue, messages);
         let persistent = Backlog::persistent(&queue, messages);
         let of_transient = Scenario::new(
             &format!("backlog-{name}"),
             &format!("{name} transient messages of 100 B filled, then drained with auto-ack"),
             move |bench| transient.measure(bench),
+        );
+        let of_durable = Scenario::new(
+            &format!("backlog-{name}-durable"),
+            &format!("{name} persistent messages of 100 B filled, then drained with auto-ack"),
+            move |bench| durable.measure(bench),
         );
         let of_persistent = Scenario::new(
             &format!("backlog-{name}-persistent"),
@@ -143,7 +166,7 @@ pub fn scenarios() -> Vec<Scenario> {
             ),
             move |bench| persistent.measure(bench),
         );
-        for scenario in [of_transient, of_persistent] {
+        for scenario in [of_transient, of_durable, of_persistent] {
             let scenario = scenario.real_broker();
             scenarios.push(if messages > 1_000_000 {
                 scenario.long()
@@ -152,5 +175,12 @@ pub fn scenarios() -> Vec<Scenario> {
             });
         }
     }
+    let deepest = Backlog::transient(&queue, 100_000_000);
+    let of_deepest = Scenario::new(
+        "backlog-100M",
+        "100M transient messages of 100 B filled, then drained with auto-ack",
+        move |bench| deepest.measure(bench),
+    );
+    scenarios.push(of_deepest.real_broker().long());
     scenarios
 }
