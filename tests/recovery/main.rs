@@ -57,6 +57,7 @@ fn queues_come_back_from_the_log_and_from_segments() {
         file_bytes: 16 << 10,
         paging: PagingOptions {
             window_bytes: 2 << 10,
+            narrow_window_bytes: 2 << 10,
             past_window_bytes: 512,
             chunk_bytes: 512,
             ahead_chunks: 2,

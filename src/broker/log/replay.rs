@@ -146,7 +146,7 @@ impl Replay {
             };
             let number = number_of(sequence);
             band.next = band.next.max(number + 1);
-            if band.settled.contains(number) {
+            if band.settled.contains(number) || band.is_stored(number) {
                 continue;
             }
             let message = LoggedMessage::new(index, placement.expires_at_ms, message, &mut shared);
@@ -161,6 +161,12 @@ impl Replay {
 }
 
 impl BandReplay {
+    /// Whether a chunk in a segment has the message.
+    fn is_stored(&self, number: u64) -> bool {
+        let before = self.stored.range(..=number).next_back();
+        before.is_some_and(|(first, stored)| number - first < u64::from(stored.entry.records))
+    }
+
     fn settle(&mut self, first: u64, last: u64) {
         self.settled.insert(first, last);
         if first == last {

@@ -8,6 +8,8 @@ use std::time::Duration;
 pub struct PagingOptions {
     /// A queue keeps so much of its head in memory ...
     pub window_bytes: usize,
+    /// ... or so much, while all queues together hold more than half of the memory limit ...
+    pub narrow_window_bytes: usize,
     /// ... and pages out once it has so much more than that, so that it is worth it.
     pub past_window_bytes: usize,
     /// A chunk takes no more messages once it has so many bytes.
@@ -33,6 +35,7 @@ impl Default for PagingOptions {
     fn default() -> Self {
         Self {
             window_bytes: 6 << 20,
+            narrow_window_bytes: 1 << 20,
             past_window_bytes: 2 << 20,
             chunk_bytes: 1 << 20,
             ahead_chunks: 3,

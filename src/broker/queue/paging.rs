@@ -101,8 +101,8 @@ impl Queue {
         };
         let closed_bytes: usize = state.bands.iter().map(Band::closed_bytes).sum();
         let absent: usize = state.bands.iter().map(Band::absent).sum();
-        let options = &self.spec.engine.paging;
-        let most_bytes = options.window_bytes + options.past_window_bytes;
+        let past_window_bytes = self.spec.engine.paging.past_window_bytes;
+        let most_bytes = self.window_bytes() + past_window_bytes;
         if closed_bytes > most_bytes && !state.paging.is_asked {
             state.paging.is_asked = true;
             pager.page_out(self);
@@ -114,6 +114,16 @@ impl Queue {
         }
         if absent > 0 {
             self.load_ahead(state);
+        }
+    }
+
+    /// How much of its head it keeps in memory: less if all queues together take much.
+    fn window_bytes(&self) -> usize {
+        let engine = &self.spec.engine;
+        if engine.memory.used_bytes() > engine.memory.limit_bytes() / 2 {
+            engine.paging.narrow_window_bytes
+        } else {
+            engine.paging.window_bytes
         }
     }
 
@@ -155,7 +165,7 @@ impl Queue {
         let window_bytes = if state.paging.is_idle {
             0
         } else {
-            self.spec.engine.paging.window_bytes
+            self.window_bytes()
         };
         let keeps_taken = self.wants.max_length_bytes.is_some();
         let mut pages = Vec::new();
