@@ -2,13 +2,14 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use rustix::fs::{Advice, fadvise, statvfs};
+use rustix::fs::{Advice, OFlags, fadvise, statvfs};
 
-use super::{Disk, DiskFile, DiskLock};
+use super::{BLOCK_BYTES, Disk, DiskFile, DiskLock};
 
 /// A folder of the operating system.
 #[derive(Clone, Debug)]
@@ -70,7 +71,7 @@ impl Disk for RealDisk {
             .create(true)
             .truncate(true)
             .open(self.at(path))?;
-        Ok(Arc::new(RealFile(file)))
+        Ok(Arc::new(RealFile::new(file)))
     }
 
     fn open(&self, path: &str) -> io::Result<Arc<dyn DiskFile>> {
@@ -78,7 +79,7 @@ impl Disk for RealDisk {
             .read(true)
             .write(true)
             .open(self.at(path))?;
-        Ok(Arc::new(RealFile(file)))
+        Ok(Arc::new(RealFile::new(file)))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
@@ -120,31 +121,75 @@ struct RealLock(#[allow(dead_code)] File);
 impl DiskLock for RealLock {}
 
 #[derive(Debug)]
-struct RealFile(File);
+struct RealFile {
+    file: File,
+    /// The same file, for writing past the cache; None where that can't be done.
+    direct: OnceLock<Option<File>>,
+}
+
+impl RealFile {
+    fn new(file: File) -> Self {
+        Self {
+            file,
+            direct: OnceLock::new(),
+        }
+    }
+
+    /// Opened by what is open already, since it may have got another name.
+    fn direct(&self) -> Option<&File> {
+        let open = || {
+            OpenOptions::new()
+                .write(true)
+                .custom_flags(OFlags::DIRECT.bits() as i32)
+                .open(format!("/proc/self/fd/{}", self.file.as_raw_fd()))
+                .ok()
+        };
+        self.direct.get_or_init(open).as_ref()
+    }
+}
+
+/// Whether any file system can take it as it is.
+fn is_aligned(bytes: &[u8], offset: u64) -> bool {
+    let address = bytes.as_ptr().addr() as u64;
+    (address | offset | bytes.len() as u64).is_multiple_of(BLOCK_BYTES)
+}
 
 impl DiskFile for RealFile {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
-        self.0.read_exact_at(buffer, offset)
+        self.file.read_exact_at(buffer, offset)
     }
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        self.0.write_all_at(bytes, offset)
+        self.file.write_all_at(bytes, offset)
+    }
+
+    fn write_blocks_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        if is_aligned(bytes, offset)
+            && let Some(direct) = self.direct()
+        {
+            match direct.write_all_at(bytes, offset) {
+                // The file system wants something else; nothing of it says what.
+                Err(error) if error.kind() == io::ErrorKind::InvalidInput => {}
+                done => return done,
+            }
+        }
+        self.write_at(bytes, offset)
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.0.sync_data()
+        self.file.sync_data()
     }
 
     fn len(&self) -> io::Result<u64> {
-        Ok(self.0.metadata()?.len())
+        Ok(self.file.metadata()?.len())
     }
 
     fn set_len(&self, bytes: u64) -> io::Result<()> {
-        self.0.set_len(bytes)
+        self.file.set_len(bytes)
     }
 
     fn will_read_all(&self) {
         // Only advice: without it reading is slower, not wrong.
-        let _ = fadvise(&self.0, 0, None, Advice::Sequential);
+        let _ = fadvise(&self.file, 0, None, Advice::Sequential);
     }
 }

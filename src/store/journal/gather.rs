@@ -6,11 +6,12 @@ use tokio::sync::watch;
 use super::layout::{BATCH_HEAD_BYTES, RECORD_HEADER_BYTES, RecordHeader};
 use super::record::{NewMessage, Place, encode_place, kind};
 use super::{AppendError, Limits};
+use crate::store::disk::{AlignedBuffer, BLOCK_BYTES};
 
 /// See the module.
 pub(super) struct Gather {
     /// Room for a batch head, then records.
-    bytes: Vec<u8>,
+    bytes: AlignedBuffer,
     records: u32,
     next_index: u64,
     /// What the storage thread took last ends before this index.
@@ -51,7 +52,7 @@ pub(super) struct Taken {
 impl Gather {
     pub fn new(next_index: u64, limits: Limits, pressure: watch::Sender<bool>) -> Self {
         Self {
-            bytes: vec![0; BATCH_HEAD_BYTES],
+            bytes: AlignedBuffer::zeroed(BATCH_HEAD_BYTES),
             records: 0,
             next_index,
             taken_end: next_index,
@@ -122,9 +123,8 @@ impl Gather {
     }
 
     /// Takes what gathered, into `buffer`, whose allocation is used next.
-    pub fn take(&mut self, buffer: &mut Vec<u8>) -> Taken {
-        buffer.clear();
-        buffer.resize(BATCH_HEAD_BYTES, 0);
+    pub fn take(&mut self, buffer: &mut AlignedBuffer) -> Taken {
+        buffer.resize(BATCH_HEAD_BYTES);
         std::mem::swap(buffer, &mut self.bytes);
         self.in_write_bytes = buffer.len();
         let taken = Taken {
@@ -204,14 +204,14 @@ impl Batch<'_> {
         // Its publisher waits for it; nobody waits for what becomes of messages.
         self.0.is_urgent = true;
         let index = self.begin(kind::MESSAGE, message.encoded_bytes());
-        message.encode(&mut self.0.bytes);
+        message.encode(self.0.bytes.end());
         index
     }
 
     /// Messages of a queue are done with: first and last sequence of each range.
     pub fn settle(&mut self, queue: u64, ranges: &[(u64, u64)]) -> u64 {
         let index = self.begin(kind::SETTLE, 12 + ranges.len() * 16);
-        let bytes = &mut self.0.bytes;
+        let bytes = self.0.bytes.end();
         bytes.extend_from_slice(&queue.to_le_bytes());
         bytes.extend_from_slice(&(ranges.len() as u32).to_le_bytes());
         for (first, last) in ranges {
@@ -224,22 +224,22 @@ impl Batch<'_> {
     /// Everything below `sequence`, in its band, was delivered at least once.
     pub fn cursor(&mut self, queue: u64, sequence: u64) -> u64 {
         let index = self.begin(kind::CURSOR, 16);
-        encode_place(&mut self.0.bytes, Place { queue, sequence });
+        encode_place(self.0.bytes.end(), Place { queue, sequence });
         index
     }
 
     /// A message was given back, `returns` times by now.
     pub fn returned(&mut self, place: Place, returns: u32) -> u64 {
         let index = self.begin(kind::RETURNED, 20);
-        encode_place(&mut self.0.bytes, place);
-        self.0.bytes.extend_from_slice(&returns.to_le_bytes());
+        encode_place(self.0.bytes.end(), place);
+        self.0.bytes.end().extend_from_slice(&returns.to_le_bytes());
         index
     }
 
     /// A queue was deleted; nothing of it counts any more.
     pub fn drop_queue(&mut self, queue: u64) -> u64 {
         let index = self.begin(kind::DROP, 8);
-        self.0.bytes.extend_from_slice(&queue.to_le_bytes());
+        self.0.bytes.end().extend_from_slice(&queue.to_le_bytes());
         index
     }
 
@@ -252,8 +252,10 @@ impl Batch<'_> {
             index,
             kind,
         };
-        self.0.bytes.reserve(RECORD_HEADER_BYTES + payload_bytes);
-        self.0.bytes.extend_from_slice(&header.encode());
+        // With room to fill up the last block.
+        let record_bytes = RECORD_HEADER_BYTES + payload_bytes;
+        self.0.bytes.reserve(record_bytes + BLOCK_BYTES as usize);
+        self.0.bytes.end().extend_from_slice(&header.encode());
         self.0.records += 1;
         self.0.next_index += 1;
         index

@@ -40,7 +40,7 @@ use tokio::sync::watch;
 
 use self::shared::Shared;
 use self::writer::Writer;
-use super::disk::Disk;
+use super::disk::{AlignedBuffer, Disk};
 
 pub use self::gather::Batch;
 pub use self::layout::FORMAT;
@@ -323,7 +323,7 @@ impl Journal {
         let mut gather = self.shared.gather.lock();
         let mut has_worked = gather.has_work();
         if has_worked {
-            let mut buffer = Vec::new();
+            let mut buffer = AlignedBuffer::default();
             let taken = gather.take(&mut buffer);
             drop(gather);
             threads::store(&self.shared, writer, &mut buffer, &taken)?;

@@ -13,6 +13,7 @@ use super::Fsync;
 use super::gather::{Awaited, Taken};
 use super::shared::Shared;
 use super::writer::Writer;
+use crate::store::disk::AlignedBuffer;
 
 /// When nothing was written for so long, what was synced last is promised in a mark.
 const IDLE: Duration = Duration::from_millis(20);
@@ -62,7 +63,7 @@ enum Work {
 }
 
 fn run(shared: &Shared, writer: &mut Writer) -> io::Result<()> {
-    let mut buffer = Vec::new();
+    let mut buffer = AlignedBuffer::default();
     let mut synced_at = Instant::now();
     loop {
         let due = match shared.options.fsync {
@@ -92,7 +93,12 @@ fn run(shared: &Shared, writer: &mut Writer) -> io::Result<()> {
 }
 
 /// Waits for what is to be done next. What gathered comes first.
-fn wait(shared: &Shared, writer: &Writer, buffer: &mut Vec<u8>, sync_due: Option<Instant>) -> Work {
+fn wait(
+    shared: &Shared,
+    writer: &Writer,
+    buffer: &mut AlignedBuffer,
+    sync_due: Option<Instant>,
+) -> Work {
     let mut mark_due = writer.wants_mark().then(|| Instant::now() + IDLE);
     let mut lazy_due: Option<Instant> = None;
     let mut gather = shared.gather.lock();
@@ -140,7 +146,7 @@ fn wait(shared: &Shared, writer: &Writer, buffer: &mut Vec<u8>, sync_due: Option
 pub(super) fn store(
     shared: &Shared,
     writer: &mut Writer,
-    buffer: &mut Vec<u8>,
+    buffer: &mut AlignedBuffer,
     taken: &Taken,
 ) -> io::Result<()> {
     if let Some(index) = taken.truncate_from {

@@ -10,7 +10,7 @@ use rand::{Rng, RngExt};
 use super::files::{JournalFile, LiveFile};
 use super::layout::{BATCH_HEAD_BYTES, BatchHead, FileHeader, RecordHeader, seal};
 use super::shared::Shared;
-use crate::store::disk::{BLOCK_BYTES, whole_blocks};
+use crate::store::disk::{AlignedBuffer, BLOCK_BYTES, whole_blocks};
 
 /// See the module.
 pub(super) struct Writer {
@@ -79,12 +79,17 @@ impl Writer {
     /// Writes `records` records, which lie in `batch` behind room for a head.
     pub fn write(
         &mut self,
-        batch: &mut Vec<u8>,
+        batch: &mut AlignedBuffer,
         mut first_index: u64,
         mut records: u32,
     ) -> io::Result<()> {
         while records > 0 {
-            let (bytes, count) = fitting(batch, self.room());
+            let is_whole = whole_blocks(batch.len() as u64) <= self.room();
+            let (bytes, count) = if is_whole && batch.len() <= MOST_BATCH_BYTES {
+                (batch.len(), records)
+            } else {
+                fitting(batch, self.room())
+            };
             if count == 0 {
                 let first = RecordHeader::decode(&batch[BATCH_HEAD_BYTES..])
                     .map_or(0, |header| header.total_bytes());
@@ -95,7 +100,7 @@ impl Writer {
             first_index += u64::from(count);
             records -= count;
             if records > 0 {
-                batch.drain(BATCH_HEAD_BYTES..bytes);
+                batch.remove(BATCH_HEAD_BYTES, bytes);
             }
         }
         Ok(())
@@ -109,7 +114,7 @@ impl Writer {
             self.marked = self.synced;
             return Ok(());
         }
-        let mut batch = vec![0; BATCH_HEAD_BYTES];
+        let mut batch = AlignedBuffer::zeroed(BATCH_HEAD_BYTES);
         self.write_part(&mut batch, BATCH_HEAD_BYTES, self.written + 1, 0)
     }
 
@@ -146,7 +151,7 @@ impl Writer {
     /// Writes the first `bytes` of `batch` as a batch of `count` records.
     fn write_part(
         &mut self,
-        batch: &mut Vec<u8>,
+        batch: &mut AlignedBuffer,
         bytes: usize,
         first_index: u64,
         count: u32,
@@ -171,8 +176,8 @@ impl Writer {
         head.encode_into(active.header.head_seed(), batch);
         let padded = whole_blocks(bytes as u64);
         if batch.len() == bytes {
-            batch.resize(padded as usize, 0);
-            active.file.file.write_at(batch, active.offset)?;
+            batch.resize(padded as usize);
+            active.file.file.write_blocks_at(batch, active.offset)?;
         } else {
             active.file.file.write_at(&batch[..bytes], active.offset)?;
         }
