@@ -9,6 +9,7 @@
 //!
 //! Queues ask under their locks and are called back without; no lock is held over I/O.
 
+mod barrier;
 mod options;
 mod reading;
 mod retire;
@@ -267,7 +268,7 @@ impl Pager {
                 Err(_) => return false,
             },
             Turn::Write => match manual.tasks.try_recv() {
-                Ok(task) => manual.writing.work(task),
+                Ok(task) => manual.writing.work(task, pause),
                 Err(_) => return false,
             },
             Turn::LookAfter => manual.writing.look_after(pause),
@@ -283,7 +284,11 @@ impl Pager {
     /// The queue needs a chunk.
     pub(super) fn load(&self, queue: &Arc<Queue>, stored: Stored) {
         let queue = Arc::downgrade(queue);
-        let _ = self.shared.loads.lock().send(Load { queue, stored });
+        let _ = self.shared.loads.lock().send(Load {
+            queue,
+            stored,
+            tries: 0,
+        });
     }
 
     /// Queues hold so much more, or less, beyond their windows.

@@ -29,6 +29,8 @@ pub struct PagingOptions {
     pub few_bytes: usize,
     /// After a failed write nothing is written for so long.
     pub retry: Duration,
+    /// What could not be read is read again after so long.
+    pub read_retry: Duration,
 }
 
 impl Default for PagingOptions {
@@ -45,6 +47,7 @@ impl Default for PagingOptions {
             most_log_files: 4,
             few_bytes: 64 << 10,
             retry: Duration::from_secs(1),
+            read_retry: Duration::from_millis(100),
         }
     }
 }

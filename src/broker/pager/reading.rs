@@ -1,17 +1,25 @@
 //! The thread that reads chunks back. Whoever waits for one is served from here.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
+
+use rustix::io::Errno;
 
 use super::{QueueRef, Shared, Stored};
 use crate::broker::Effects;
 use crate::store::health::Part;
 use crate::store::segment::{ChunkError, Segment, StoredChunk};
 
+/// A chunk that cannot be read is tried so often before it counts as lost.
+const MOST_TRIES: u32 = 10;
+
 /// A chunk that a queue needs.
 pub(super) struct Load {
     pub queue: QueueRef,
     pub stored: Stored,
+    /// How often it was tried to read it.
+    pub tries: u32,
 }
 
 /// Reads until nobody can ask any more.
@@ -24,11 +32,21 @@ pub(super) fn run(shared: &Shared, loads: &Receiver<Load>) {
 
 /// Reads one chunk.
 pub(super) fn serve(shared: &Shared, load: Load, effects: &mut Effects) {
-    let Load { queue, stored } = load;
-    let Some(queue) = queue.upgrade() else {
+    let Some(queue) = load.queue.upgrade() else {
         return;
     };
-    let read = read(shared, &stored);
+    let read = read(shared, &load.stored);
+    if let Err(ChunkError::Io(error)) = &read
+        && may_pass(error, load.tries)
+    {
+        tracing::warn!(%error, queue = ?queue.name(), "messages cannot be read; trying again");
+        std::thread::sleep(shared.options.read_retry);
+        let tries = load.tries + 1;
+        // After the end nobody waits for it.
+        let _ = shared.loads.lock().send(Load { tries, ..load });
+        return;
+    }
+    let stored = load.stored;
     if let Err(error) = &read {
         let what = format!("{error}; queue {:?} goes on without them", queue.name());
         queue.engine().store.damaged(Part::Segments, what);
@@ -36,6 +54,14 @@ pub(super) fn serve(shared: &Shared, load: Load, effects: &mut Effects) {
     let waiting = queue.loaded(&stored, read.ok(), effects);
     effects.complete();
     waiting.into_iter().for_each(|then| then());
+}
+
+/// Whether it is worth trying again: always, if there was only too little of something.
+fn may_pass(error: &io::Error, tries: u32) -> bool {
+    const TOO_LITTLE: [Errno; 3] = [Errno::MFILE, Errno::NFILE, Errno::NOMEM];
+    let errno = Errno::from_io_error(error);
+    errno.is_some_and(|errno| TOO_LITTLE.contains(&errno))
+        || tries < MOST_TRIES && error.kind() != io::ErrorKind::NotFound
 }
 
 pub(super) fn read(shared: &Shared, stored: &Stored) -> Result<StoredChunk, ChunkError> {

@@ -8,6 +8,7 @@
 use std::io;
 use std::sync::Arc;
 
+use super::barrier::Barrier;
 use super::segments::OpenSegments;
 use super::{Shared, reading};
 use crate::broker::Broker;
@@ -18,13 +19,13 @@ use crate::store::journal::Journal;
 /// The log is given so much at once.
 const BATCH_BYTES: usize = 1 << 20;
 
-/// Shortens the log if it is too long. `pause` is called while others have to do something first.
+/// Shortens the log if it is too long.
 pub(super) fn retire(
     shared: &Arc<Shared>,
     journal: &Journal,
     broker: &Broker,
     segments: &mut OpenSegments,
-    pause: &mut dyn FnMut(),
+    barrier: &mut Barrier<'_>,
 ) -> io::Result<()> {
     let starts = journal.file_starts();
     let Some(surplus) = starts
@@ -37,7 +38,7 @@ pub(super) fn retire(
     let before = starts[surplus];
     let queues = broker.durable_queues();
     for queue in &queues {
-        move_on(shared, segments, queue, before)?;
+        move_on(shared, segments, queue, before, barrier)?;
     }
     let mut checkpoints: Vec<(u64, Checkpoint)> = Vec::new();
     for queue in &queues {
@@ -49,8 +50,8 @@ pub(super) fn retire(
         }
     }
     // What a checkpoint calls settled may be a dead letter that the log does not have yet.
-    broker.engine.flights.wait(pause);
-    let appended = append_all(journal, &checkpoints, pause);
+    broker.engine.flights.wait(barrier.pause);
+    let appended = append_all(journal, &checkpoints, barrier.pause);
     match &appended {
         Ok(()) => journal.release_below(before),
         Err(_) => queues.iter().for_each(|queue| queue.checkpoint_again()),
@@ -68,7 +69,7 @@ fn append_all(
     for (queue, checkpoint) in checkpoints {
         last_index = append(journal, *queue, checkpoint)?.max(last_index);
     }
-    journal.hurry();
+    journal.sync_soon();
     while journal.synced_index() < last_index {
         if let Some(reason) = journal.health().failure {
             return Err(io::Error::other(reason));
@@ -84,6 +85,7 @@ fn move_on(
     segments: &mut OpenSegments,
     queue: &Arc<Queue>,
     before: u64,
+    barrier: &mut Barrier<'_>,
 ) -> io::Result<()> {
     loop {
         let moving = queue.chunks_logged_before(before);
@@ -99,15 +101,15 @@ fn move_on(
                     PageOut::of(&stored, chunk)
                 }
             };
-            let stored = segments.write(shared, queue, &page);
+            let stored = segments.write(shared, queue, &page, barrier);
             let stored = stored.inspect_err(|_| segments.give_up(queue.id().0))?;
             placed.push((page.band, page.first, stored));
         }
         queue.kept(placed);
-        segments.close_if_full(shared, queue.id().0)?;
+        segments.close_if_full(shared, queue.id().0, barrier)?;
     }
     if queue.waits_for_catalog(before) {
-        segments.close(shared, queue.id().0)?;
+        segments.close(shared, queue.id().0, barrier)?;
     }
     if queue.waits_for_catalog(before) {
         return Err(io::Error::other("messages are not where they should be"));

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use super::barrier::Barrier;
 use super::{QueueRef, SegmentFile, Shared, Stored, segment_file};
 use crate::broker::queue::{PageOut, Queue, sequence_of};
 use crate::store::catalog::{Op, SegmentRecord};
@@ -35,8 +36,9 @@ impl OpenSegments {
         shared: &Arc<Shared>,
         queue: &Arc<Queue>,
         page: &PageOut,
+        barrier: &mut Barrier<'_>,
     ) -> io::Result<Stored> {
-        let open = self.of(shared, queue)?;
+        let open = self.of(shared, queue, barrier)?;
         open.used_at = Instant::now();
         let entry = open
             .writer
@@ -54,11 +56,16 @@ impl OpenSegments {
         })
     }
 
-    fn of(&mut self, shared: &Arc<Shared>, queue: &Arc<Queue>) -> io::Result<&mut OpenSegment> {
+    fn of(
+        &mut self,
+        shared: &Arc<Shared>,
+        queue: &Arc<Queue>,
+        barrier: &mut Barrier<'_>,
+    ) -> io::Result<&mut OpenSegment> {
         let id = queue.id().0;
         if !self.0.contains_key(&id) {
             if self.0.len() >= MOST_OPEN {
-                self.close_oldest(shared)?;
+                self.close_oldest(shared, barrier)?;
             }
             let number = shared.next_segment.fetch_add(1, Ordering::Relaxed);
             let writer = SegmentWriter::create(Arc::clone(&shared.disk), id, number)?;
@@ -78,35 +85,46 @@ impl OpenSegments {
     }
 
     /// Closes a queue's segment if it is full.
-    pub fn close_if_full(&mut self, shared: &Shared, queue: u64) -> io::Result<()> {
+    pub fn close_if_full(
+        &mut self,
+        shared: &Shared,
+        queue: u64,
+        barrier: &mut Barrier<'_>,
+    ) -> io::Result<()> {
         match self.0.get(&queue) {
             Some(open) if open.writer.bytes() >= shared.options.segment_bytes => {
-                self.close(shared, queue)
+                self.close(shared, queue, barrier)
             }
             _ => Ok(()),
         }
     }
 
     /// Closes a queue's segment: if it is durable, its messages need nothing else any more.
-    pub fn close(&mut self, shared: &Shared, queue: u64) -> io::Result<()> {
+    pub fn close(
+        &mut self,
+        shared: &Shared,
+        queue: u64,
+        barrier: &mut Barrier<'_>,
+    ) -> io::Result<()> {
         match self.0.remove(&queue) {
             Some(open) => {
                 let segment = Arc::clone(&open.segment);
-                open.close(shared).inspect_err(|_| segment.give_up())
+                open.close(shared, barrier)
+                    .inspect_err(|_| segment.give_up())
             }
             None => Ok(()),
         }
     }
 
     /// Closes those that took nothing of late.
-    pub fn close_idle(&mut self, shared: &Shared) -> io::Result<()> {
+    pub fn close_idle(&mut self, shared: &Shared, barrier: &mut Barrier<'_>) -> io::Result<()> {
         let idle = self
             .0
             .iter()
             .filter(|(_, open)| open.used_at.elapsed() >= shared.options.segment_idle);
         let idle: Vec<u64> = idle.map(|(queue, _)| *queue).collect();
         idle.into_iter()
-            .try_for_each(|queue| self.close(shared, queue))
+            .try_for_each(|queue| self.close(shared, queue, barrier))
     }
 
     /// Writing has failed: what comes goes to another segment. What is in this one can still be read.
@@ -116,17 +134,17 @@ impl OpenSegments {
         }
     }
 
-    fn close_oldest(&mut self, shared: &Shared) -> io::Result<()> {
+    fn close_oldest(&mut self, shared: &Shared, barrier: &mut Barrier<'_>) -> io::Result<()> {
         let oldest = self.0.iter().min_by_key(|(_, open)| open.used_at);
         match oldest.map(|(queue, _)| *queue) {
-            Some(queue) => self.close(shared, queue),
+            Some(queue) => self.close(shared, queue, barrier),
             None => Ok(()),
         }
     }
 }
 
 impl OpenSegment {
-    fn close(self, shared: &Shared) -> io::Result<()> {
+    fn close(self, shared: &Shared, barrier: &mut Barrier<'_>) -> io::Result<()> {
         let Some(catalog) = shared.catalog.as_ref().filter(|_| self.is_durable) else {
             return Ok(());
         };
@@ -137,6 +155,8 @@ impl OpenSegment {
             chunks: self.writer.seal()?,
             settled: self.passing,
         };
+        // What was settled in a chunk when it was written may be missing from it.
+        barrier.wait()?;
         let stored = catalog.submit(vec![Op::PutSegment(queue, number, record)]);
         // After a failure it is not known whether the catalog names it.
         self.segment.list();

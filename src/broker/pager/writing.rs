@@ -1,12 +1,12 @@
 //! The thread that writes chunks to segments, removes segments that nobody needs, and frees the
 //! log's files.
 
-use std::collections::VecDeque;
 use std::io;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
+use super::barrier::Barrier;
 use super::segments::OpenSegments;
 use super::{QueueRef, Shared, Stored, retire};
 use crate::broker::Broker;
@@ -51,10 +51,7 @@ pub(super) struct Writing {
     broker: Weak<Broker>,
     journal: Option<Arc<Journal>>,
     segments: OpenSegments,
-    /// Nobody needs them any more, but the log may not say so yet.
     removed: Vec<Removed>,
-    /// They can be removed when the log is safe up to there.
-    removable: VecDeque<(u64, Vec<Removed>)>,
     looked_at: Instant,
     /// Nothing is written before that.
     paused_until: Option<Instant>,
@@ -68,7 +65,6 @@ impl Writing {
             journal,
             segments: OpenSegments::default(),
             removed: Vec::new(),
-            removable: VecDeque::new(),
             looked_at: Instant::now(),
             paused_until: None,
         }
@@ -80,7 +76,7 @@ impl Writing {
         loop {
             match tasks.recv_timeout(LOOK) {
                 Ok(Task::Close) | Err(RecvTimeoutError::Disconnected) => return,
-                Ok(task) => self.work(task),
+                Ok(task) => self.work(task, &mut pause),
                 Err(RecvTimeoutError::Timeout) => {}
             }
             if self.looked_at.elapsed() >= LOOK {
@@ -90,12 +86,12 @@ impl Writing {
         }
     }
 
-    /// Does what is to be done.
-    pub fn work(&mut self, task: Task) {
+    /// Does what is to be done. `pause` is called while others have to do something first.
+    pub fn work(&mut self, task: Task, pause: &mut dyn FnMut()) {
         match task {
             Task::PageOut(queue) => {
                 if let Some(queue) = queue.upgrade() {
-                    self.page_out(&queue);
+                    self.page_out(&queue, pause);
                 }
             }
             Task::Remove {
@@ -115,7 +111,7 @@ impl Writing {
     }
 
     /// Writes out what is past the queue's window.
-    fn page_out(&mut self, queue: &Arc<Queue>) {
+    fn page_out(&mut self, queue: &Arc<Queue>, pause: &mut dyn FnMut()) {
         if self
             .paused_until
             .is_some_and(|until| Instant::now() < until)
@@ -124,6 +120,7 @@ impl Writing {
             return;
         }
         self.paused_until = None;
+        let mut barrier = self.barrier(pause);
         loop {
             let pages = queue.chunks_to_page(CHUNKS_AT_ONCE);
             if pages.is_empty() {
@@ -132,7 +129,7 @@ impl Writing {
             let mut placed: Vec<(usize, u64, Stored)> = Vec::new();
             let mut written = Ok(());
             for page in &pages {
-                match self.segments.write(&self.shared, queue, page) {
+                match self.segments.write(&self.shared, queue, page, &mut barrier) {
                     Ok(stored) => placed.push((page.band, page.first, stored)),
                     Err(error) => {
                         written = Err(error);
@@ -143,7 +140,9 @@ impl Writing {
             // Nobody else keeps them in memory from here on.
             drop(pages);
             queue.paged(placed);
-            let closed = self.segments.close_if_full(&self.shared, queue.id().0);
+            let closed = self
+                .segments
+                .close_if_full(&self.shared, queue.id().0, &mut barrier);
             if let Err(error) = written.and(closed) {
                 // What was not written stays in memory; what was is still there.
                 tracing::error!(%error, queue = ?queue.name(), "messages cannot be written to a segment");
@@ -158,41 +157,37 @@ impl Writing {
     /// Removes segments, closes those that took nothing of late, and shortens the log. `pause` is
     /// called while others have to do something first.
     pub fn look_after(&mut self, pause: &mut dyn FnMut()) {
-        self.remove_unneeded(pause);
-        let closed = self.segments.close_idle(&self.shared);
+        let removed = self.remove_unneeded(pause);
+        self.note(removed, "segments stay that nobody needs");
+        let closed = self
+            .segments
+            .close_idle(&self.shared, &mut self.barrier(pause));
         self.note(closed, "a segment cannot be closed");
+        let mut barrier = self.barrier(pause);
         if let (Some(journal), Some(broker)) = (&self.journal, self.broker.upgrade()) {
-            let retired = retire::retire(&self.shared, journal, &broker, &mut self.segments, pause);
+            let segments = &mut self.segments;
+            let retired = retire::retire(&self.shared, journal, &broker, segments, &mut barrier);
             self.note(retired, "the log cannot be shortened");
         }
     }
 
-    /// Removes segments once the log is safe that says what became of their messages: until then they
-    /// may have the only copies.
-    fn remove_unneeded(&mut self, pause: &mut dyn FnMut()) {
-        if !self.removed.is_empty() {
-            let removed = std::mem::take(&mut self.removed);
-            let is_listed = removed.iter().any(|segment| segment.is_listed);
-            let index = match (&self.journal, self.broker.upgrade()) {
-                (Some(journal), Some(broker)) if is_listed => {
-                    broker.engine.flights.wait(pause);
-                    journal.next_index() - 1
-                }
-                _ => 0,
-            };
-            self.removable.push_back((index, removed));
+    /// Removes segments once the log is safe that says what became of their messages.
+    fn remove_unneeded(&mut self, pause: &mut dyn FnMut()) -> io::Result<()> {
+        if self.removed.iter().any(|segment| segment.is_listed) {
+            self.barrier(pause).wait()?;
         }
-        let safe = self
-            .journal
-            .as_ref()
-            .map_or(u64::MAX, |journal| journal.safe_index());
-        while let Some((_, removed)) = self.removable.pop_front_if(|(index, _)| *index <= safe) {
-            for removed in removed.chunks(REMOVED_AT_ONCE) {
-                if let Err(error) = self.remove(removed) {
-                    // They stay listed, and so the log goes on to say what is settled.
-                    tracing::error!(%error, "segments stay that nobody needs");
-                }
-            }
+        for removed in std::mem::take(&mut self.removed).chunks(REMOVED_AT_ONCE) {
+            // If it fails they stay listed, and so the log goes on to say what is settled.
+            self.remove(removed).map_err(io::Error::other)?;
+        }
+        Ok(())
+    }
+
+    fn barrier<'p>(&self, pause: &'p mut dyn FnMut()) -> Barrier<'p> {
+        Barrier {
+            broker: self.broker.upgrade(),
+            journal: self.journal.clone(),
+            pause,
         }
     }
 

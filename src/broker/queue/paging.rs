@@ -10,7 +10,7 @@ use super::chunk::Chunk;
 use super::slot::{Resident, Slot};
 use super::{Queue, State, band_of, number_of, sequence_of};
 use crate::broker::Effects;
-use crate::broker::dead_letter::Reason;
+use crate::broker::dead_letter::{DeadLetter, Reason};
 use crate::broker::log::{Place, Placement};
 use crate::broker::message::Message;
 use crate::broker::pager::Stored;
@@ -87,6 +87,8 @@ pub(super) struct Paging {
     pub waiting: Vec<Then>,
     /// Messages that are given up, once they can be read.
     pub given_up: Vec<(u64, Reason)>,
+    /// The same of a queue that was deleted meanwhile, with where they are.
+    last_letters: Vec<(Stored, u64, Reason)>,
     /// What the pager was told that the queue holds beyond its window.
     pub owed_bytes: usize,
     /// Something was settled, delivered or given back since the last checkpoint.
@@ -237,6 +239,9 @@ impl Queue {
         let mut state = self.state.lock();
         state.paging.loading.retain(|key| *key != (at, first));
         if self.is_deleted() {
+            if let Some(chunk) = chunk {
+                self.send_last_letters(&mut state, stored, &chunk, effects);
+            }
             return std::mem::take(&mut state.paging.waiting);
         }
         match chunk {
@@ -258,6 +263,33 @@ impl Queue {
         let waiting = std::mem::take(&mut state.paging.waiting);
         self.run(&mut state, effects);
         waiting
+    }
+
+    /// The queue is being deleted: what was given up is dead-lettered all the same.
+    pub(super) fn keep_last_letters(&self, state: &mut State) {
+        for (sequence, reason) in std::mem::take(&mut state.paging.given_up) {
+            let band = state.bands.get(band_of(sequence));
+            let slot = band.and_then(|band| band.slot(number_of(sequence)));
+            if let Some(stored) = slot.and_then(|slot| slot.stored.clone()) {
+                state.paging.last_letters.push((stored, sequence, reason));
+            }
+        }
+    }
+
+    fn send_last_letters(
+        self: &Arc<Self>,
+        state: &mut State,
+        stored: &Stored,
+        chunk: &Chunk,
+        effects: &mut Effects,
+    ) {
+        let letters = &mut state.paging.last_letters;
+        let here = letters.extract_if(.., |(there, _, _)| there.entry == stored.entry);
+        for (_, sequence, reason) in here {
+            let index = (number_of(sequence) - stored.entry.first) as u32;
+            let message = chunk.record(index).message;
+            effects.dead_letter(DeadLetter::new(self, reason, &message, None));
+        }
     }
 
     /// A chunk is damaged. Its messages are gone; those who have some of them unacked may settle

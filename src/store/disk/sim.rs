@@ -16,7 +16,7 @@ use super::{Disk, DiskFile, DiskLock};
 
 /// What goes wrong, and when. Operations are those that change the disk (create, write, sync,
 /// rename, remove, lengthen), counted from the start of the simulation.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Faults {
     /// From this operation on everything fails: the machine has stopped.
     pub crash_at: Option<u64>,
@@ -136,9 +136,9 @@ impl SimDisk {
         self.0.lock().faults = faults;
     }
 
-    /// From which operation on everything fails, if that is so.
-    pub fn stops_at(&self) -> Option<u64> {
-        self.0.lock().faults.crash_at
+    /// Whether anything shall go wrong.
+    pub fn has_faults(&self) -> bool {
+        self.0.lock().faults != Faults::default()
     }
 
     /// How many operations there were.

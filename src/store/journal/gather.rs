@@ -25,6 +25,8 @@ pub(super) struct Gather {
     pub awaited: Awaited,
     /// Somebody waits for what gathered.
     pub is_urgent: bool,
+    /// Somebody waits until it is synced.
+    pub wants_sync: bool,
     /// The journal is being closed.
     pub is_closing: bool,
 }
@@ -62,6 +64,7 @@ impl Gather {
             pressure,
             awaited: Awaited::Nothing,
             is_urgent: false,
+            wants_sync: false,
             is_closing: false,
         }
     }
@@ -78,8 +81,8 @@ impl Gather {
     pub fn take_wake_up(&mut self) -> bool {
         let wakes = match self.awaited {
             Awaited::Nothing => false,
-            Awaited::Urgent => self.is_urgent,
-            Awaited::Anything => self.has_work(),
+            Awaited::Urgent => self.is_urgent || self.wants_sync,
+            Awaited::Anything => self.has_work() || self.wants_sync,
         };
         if wakes {
             self.awaited = Awaited::Nothing;

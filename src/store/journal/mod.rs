@@ -216,6 +216,17 @@ impl Journal {
         }
     }
 
+    /// What gathered is to be written and synced at once, whatever "safe" means.
+    pub fn sync_soon(&self) {
+        let mut gather = self.shared.gather.lock();
+        gather.wants_sync = true;
+        let wakes = gather.take_wake_up();
+        drop(gather);
+        if wakes {
+            self.shared.work.notify_one();
+        }
+    }
+
     /// Calls `listener` once everything up to `index` is safe, if it is not yet. A listener that
     /// waits for several indexes is called once for all that became safe together.
     pub fn notify_when_safe(&self, index: u64, listener: Arc<dyn SafeListener>) -> Safety {
@@ -322,6 +333,7 @@ impl Journal {
     fn turn_with(&self, writer: &mut Writer) -> io::Result<bool> {
         let mut gather = self.shared.gather.lock();
         let mut has_worked = gather.has_work();
+        let wants_sync = std::mem::take(&mut gather.wants_sync);
         if has_worked {
             let mut buffer = AlignedBuffer::default();
             let taken = gather.take(&mut buffer);
@@ -333,6 +345,9 @@ impl Journal {
             if has_worked {
                 threads::mark(&self.shared, writer)?;
             }
+        }
+        if wants_sync {
+            threads::sync(&self.shared, writer)?;
         }
         Ok(self.shared.upkeep_once()? || has_worked)
     }

@@ -106,6 +106,7 @@ fn wait(
         let has_work = gather.has_work();
         let is_lazy = has_work
             && !gather.is_urgent
+            && !gather.wants_sync
             && !gather.is_closing
             && gather.gathered_bytes() < LAZY_BYTES;
         if is_lazy {
@@ -116,6 +117,9 @@ fn wait(
         }
         if gather.is_closing {
             return Work::Close;
+        }
+        if std::mem::take(&mut gather.wants_sync) {
+            return Work::Sync;
         }
         gather.awaited = if is_lazy {
             Awaited::Urgent

@@ -1,0 +1,41 @@
+//! Waiting for the log: until it is safe in it what queues show by now.
+//!
+//! A chunk is written without what was settled in it, and a segment goes once all of it is settled.
+//! Both must not be before the log is sure to say so after a crash, or a message would come back
+//! without its body, or not at all.
+
+use std::io;
+use std::sync::Arc;
+
+use crate::broker::Broker;
+use crate::store::journal::Journal;
+
+/// See the module. Without a log there is nothing to wait for.
+pub(super) struct Barrier<'a> {
+    pub broker: Option<Arc<Broker>>,
+    pub journal: Option<Arc<Journal>>,
+    /// Called between two looks.
+    pub pause: &'a mut dyn FnMut(),
+}
+
+impl Barrier<'_> {
+    /// Waits until all changes to queues that show are safe in the log.
+    ///
+    /// # Errors
+    /// The log has failed.
+    pub fn wait(&mut self) -> io::Result<()> {
+        let (Some(broker), Some(journal)) = (&self.broker, &self.journal) else {
+            return Ok(());
+        };
+        broker.engine.flights.wait(self.pause);
+        let last_index = journal.next_index() - 1;
+        journal.hurry();
+        while journal.safe_index() < last_index {
+            if let Some(reason) = journal.health().failure {
+                return Err(io::Error::other(reason));
+            }
+            (self.pause)();
+        }
+        Ok(())
+    }
+}
