@@ -43,6 +43,7 @@ fn queues_come_back_from_the_log() {
     let plan = Plan {
         sizes,
         pages: false,
+        breaks: false,
         lives: 3,
         steps: 60,
         body_bytes: 6000,
@@ -51,9 +52,8 @@ fn queues_come_back_from_the_log() {
 }
 
 /// Files of the log are short and few, chunks are small, windows smaller still.
-#[test]
-fn queues_come_back_from_the_log_and_from_segments() {
-    let sizes = Sizes {
+fn small() -> Sizes {
+    Sizes {
         file_bytes: 16 << 10,
         paging: PagingOptions {
             window_bytes: 2 << 10,
@@ -67,13 +67,33 @@ fn queues_come_back_from_the_log_and_from_segments() {
             most_log_files: 2,
             few_bytes: 400,
             retry: Duration::ZERO,
+            read_retry: Duration::ZERO,
         },
-    };
+    }
+}
+
+#[test]
+fn queues_come_back_from_the_log_and_from_segments() {
     let plan = Plan {
-        sizes,
+        sizes: small(),
         pages: true,
+        breaks: false,
         lives: 3,
         steps: 120,
+        body_bytes: 6000,
+    };
+    run(plan, 200);
+}
+
+/// Writes and syncs fail, are cut short, or find the disk full.
+#[test]
+fn what_was_safe_survives_a_failing_disk() {
+    let plan = Plan {
+        sizes: small(),
+        pages: true,
+        breaks: true,
+        lives: 4,
+        steps: 100,
         body_bytes: 6000,
     };
     run(plan, 200);

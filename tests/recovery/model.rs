@@ -469,13 +469,11 @@ impl Model {
     }
 
     /// Holds what was found after a crash against what should be there, and goes on from what was
-    /// found. `last` is the index of the last record that survived. `may_survive` says that messages
-    /// may have survived outside of the log.
+    /// found. `last` is the index of the last record that survived.
     pub fn after_crash(
         &mut self,
         found: &BTreeMap<u64, Vec<Found>>,
         last: u64,
-        may_survive: bool,
     ) -> Result<(), String> {
         let mut there: BTreeMap<InstanceId, (bool, u32)> = BTreeMap::new();
         for (queue, messages) in found {
@@ -511,7 +509,7 @@ impl Model {
         let queues: BTreeSet<u64> = self.queues.keys().copied().collect();
         for (id, instance) in self.instances.iter().enumerate() {
             if queues.contains(&instance.queue) {
-                self.check(id, there.get(&id), last, may_survive)
+                self.check(id, there.get(&id), last)
                     .map_err(|what| format!("message {id}: {what}: {}", self.explain(id)))?;
                 self.check_not_in_neither(id, &there, last)
                     .map_err(|what| format!("message {id}: {what}: {}", self.explain(id)))?;
@@ -521,13 +519,7 @@ impl Model {
         Ok(())
     }
 
-    fn check(
-        &self,
-        id: InstanceId,
-        there: Option<&(bool, u32)>,
-        last: u64,
-        may_survive: bool,
-    ) -> Result<(), String> {
+    fn check(&self, id: InstanceId, there: Option<&(bool, u32)>, last: u64) -> Result<(), String> {
         let instance = &self.instances[id];
         let certain = |op: &OpId| self.ops[*op].is_certain(last);
         let possible = |op: &OpId| self.ops[*op].is_possible(last);
@@ -551,7 +543,7 @@ impl Model {
         if left().any(certain) {
             return Err("it came back".to_owned());
         }
-        if !possible(&instance.appeared) && !may_survive {
+        if !possible(&instance.appeared) {
             return Err("it survived, but not in the log".to_owned());
         }
         let delivered = || {
