@@ -125,7 +125,7 @@ impl Open {
 
     /// Whether no input is to be used for now.
     pub fn is_held(&self) -> bool {
-        self.throttle.is_blocked() || self.shared.pauses.last()
+        self.throttle.is_blocked() || self.shared.pauses.is_lasting()
     }
 
     /// Takes input. Says how much of it was used.

@@ -135,7 +135,7 @@ impl Pauses {
     }
 
     /// Whether one of them still lasts.
-    pub(super) fn last(&self) -> bool {
+    pub fn is_lasting(&self) -> bool {
         let is_over = |pause: &Pause| pause.outcome.get().is_some();
         self.any() && !self.pauses.lock().iter().all(is_over)
     }
@@ -148,7 +148,7 @@ impl Pauses {
 
     /// Takes them out, once all of them are over; none otherwise.
     pub(super) fn take_over(&self) -> Vec<Over> {
-        if !self.any() || self.last() {
+        if !self.any() || self.is_lasting() {
             return Vec::new();
         }
         self.any.store(false, Ordering::Relaxed);
@@ -198,7 +198,7 @@ mod tests {
     #[test]
     fn all_must_be_over_and_come_out_in_their_order() {
         let (pauses, outgoing) = (Pauses::default(), Outgoing::detached(1 << 20));
-        assert!(!pauses.any() && !pauses.last() && pauses.take_over().is_empty());
+        assert!(!pauses.any() && !pauses.is_lasting() && pauses.take_over().is_empty());
         let reply = Then::Reply(Box::new(channel::CloseOk.into()));
         let first = pauses.pause(&outgoing, 1, Then::GoOn);
         let second = pauses.pause(&outgoing, 1, reply.clone());
@@ -207,9 +207,9 @@ mod tests {
         assert!(pauses.again());
         second.go_on();
         drop(third);
-        assert!(pauses.any() && pauses.last() && pauses.take_over().is_empty());
+        assert!(pauses.any() && pauses.is_lasting() && pauses.take_over().is_empty());
         first.fail(Exception::new(ReplyCode::ResourceError, "full"));
-        assert!(pauses.any() && !pauses.last());
+        assert!(pauses.any() && !pauses.is_lasting());
         let over = pauses.take_over();
         let seen: Vec<_> = over.iter().map(|over| (over.channel, &over.then)).collect();
         assert_eq!(seen, [(1, &Then::GoOn), (1, &reply), (2, &Then::Again)]);

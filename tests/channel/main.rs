@@ -9,5 +9,6 @@ mod consuming;
 mod prefetching;
 mod publishing;
 mod racing;
+mod safe;
 mod settling;
 mod transactions;
