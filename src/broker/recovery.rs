@@ -13,7 +13,7 @@ use super::{Broker, Effects};
 use crate::store::catalog::{Catalog, SegmentRecord};
 use crate::store::disk::Disk;
 use crate::store::health::Part;
-use crate::store::journal::{Journal, Options, RecoveryError, Report};
+use crate::store::journal::{Journal, OnDamage, Options, RecoveryError, Report};
 use crate::store::segment;
 
 /// A long recovery says so often how far it is.
@@ -26,6 +26,8 @@ pub enum NotRecovered {
     Journal(RecoveryError),
     /// Segments cannot be listed or removed, or threads not be started.
     Io(io::Error),
+    /// A segment is listed and not there, and damage is refused: queue and number.
+    MissingSegment(u64, u64),
 }
 
 impl fmt::Display for NotRecovered {
@@ -33,6 +35,9 @@ impl fmt::Display for NotRecovered {
         match self {
             Self::Journal(error) => error.fmt(f),
             Self::Io(error) => write!(f, "messages can't be recovered: {error}"),
+            Self::MissingSegment(queue, number) => {
+                write!(f, "segment {number} of queue {queue} is missing")
+            }
         }
     }
 }
@@ -91,9 +96,14 @@ impl Broker {
         let mut segments: BTreeMap<(u64, u64), SegmentRecord> = segments.into_iter().collect();
         segments.retain(|(queue, _), _| known.contains(queue));
         let listed: HashSet<(u64, u64)> = segments.keys().copied().collect();
-        segment::remove_unlisted(&**disk, &listed)?;
         let found: HashSet<(u64, u64)> = segment::list(&**disk)?.into_iter().collect();
         let missing_segments: Vec<_> = listed.difference(&found).copied().collect();
+        if options.on_damage == OnDamage::Refuse
+            && let Some((queue, number)) = missing_segments.first()
+        {
+            return Err(NotRecovered::MissingSegment(*queue, *number));
+        }
+        segment::remove_unlisted(&**disk, &listed)?;
         segments.retain(|key, _| found.contains(key));
 
         let next_segment = listed.iter().map(|(_, number)| number + 1).max();

@@ -1,0 +1,194 @@
+//! Damage to a stopped broker's data: nothing else is lost, and nobody can miss that it was there.
+
+mod support;
+
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+
+use support::*;
+use tempfile::TempDir;
+use warren::store::catalog::{Catalog, Op, VhostRecord};
+use warren::store::disk::RealDisk;
+use warren::store::folder::Folder;
+
+const MESSAGES: usize = 10;
+
+/// The folder of a killed broker with two queues of confirmed messages.
+fn left_behind() -> Option<TempDir> {
+    let broker = Setup::default().start()?;
+    let mut client = broker.client();
+    client.call(method!("confirm.select"));
+    for queue in ["alpha", "beta"] {
+        client.call(method!("queue.declare", queue: queue, durable: true));
+    }
+    for number in 0..MESSAGES {
+        for queue in ["alpha", "beta"] {
+            let persistent = properties!(delivery_mode: 2);
+            client.publish_with("", queue, &persistent, &format!("{queue}-{number}"));
+            client.expect_name("basic.ack");
+        }
+    }
+    Some(broker.kill())
+}
+
+/// Flips a bit in the journal's copy of a body.
+fn damage(data: &Path, body: &str) {
+    let mut damaged = 0;
+    for path in files(&data.join("journal")) {
+        let mut bytes = std::fs::read(&path).expect("it is read");
+        let found = bytes
+            .windows(body.len())
+            .position(|at| at == body.as_bytes());
+        if let Some(at) = found {
+            bytes[at] ^= 1;
+            std::fs::write(&path, bytes).expect("it is written");
+            damaged += 1;
+        }
+    }
+    assert_eq!(damaged, 1, "{body} is in the journal once");
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).expect("a folder");
+    entries
+        .map(|entry| entry.expect("an entry").path())
+        .collect()
+}
+
+/// A broker that does not start: its exit code, and what it said.
+fn refused(data: &Path, flags: &[&str]) -> (Option<i32>, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_warren"))
+        .args(["--listen", "127.0.0.1:0", "--management", "127.0.0.1:0"])
+        .arg("--data-dir")
+        .arg(data)
+        .args(flags)
+        .stdin(Stdio::null())
+        .output()
+        .expect("it runs");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    (output.status.code(), said)
+}
+
+fn get(broker: &Broker, path: &str) -> String {
+    let mut socket = std::net::TcpStream::connect(broker.listening("http")).expect("accepted");
+    write!(socket, "GET {path} HTTP/1.1\r\n\r\n").expect("sent");
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).expect("text");
+    answer
+}
+
+#[track_caller]
+fn is_not_well(broker: &Broker, problem: &str, metrics: &[&str]) {
+    let health = get(broker, "/health");
+    let status = "HTTP/1.1 503 Service Unavailable\r\n";
+    assert!(health.starts_with(status), "{health}");
+    assert!(health.contains(problem), "{health}");
+    let page = get(broker, "/metrics");
+    for line in metrics {
+        assert!(page.lines().any(|found| found == *line), "{line}: {page}");
+    }
+}
+
+fn all_of(broker: &Broker, queue: &str) -> Vec<String> {
+    let mut client = broker.client();
+    std::iter::from_fn(|| client.take(queue)).collect()
+}
+
+fn numbered(queue: &str, without: Option<usize>) -> Vec<String> {
+    let numbers = (0..MESSAGES).filter(|number| Some(*number) != without);
+    numbers.map(|number| format!("{queue}-{number}")).collect()
+}
+
+#[test]
+fn a_damaged_record_is_set_aside_and_the_rest_is_there() {
+    let Some(data) = left_behind() else { return };
+    damage(data.path(), "alpha-4");
+    let broker = Setup::default().on(data).start().expect("ours");
+    broker.wait_for_line("stored data are damaged");
+    is_not_well(
+        &broker,
+        "are missing",
+        &[
+            "warren_journal_damaged_places 1",
+            "warren_journal_missing_records 1",
+            "warren_journal_failed 0",
+        ],
+    );
+    assert_eq!(all_of(&broker, "alpha"), numbered("alpha", Some(4)));
+    assert_eq!(all_of(&broker, "beta"), numbered("beta", None));
+    let kept = files(&broker.data_dir().join("quarantine"));
+    assert_eq!(kept.len(), 1, "{kept:?}");
+    let bytes = std::fs::read(&kept[0]).expect("it is read");
+    assert!(bytes.windows(6).any(|at| at == b"lpha-4"), "it is kept");
+}
+
+#[test]
+fn a_strict_broker_does_not_start_on_a_damaged_record() {
+    let Some(data) = left_behind() else { return };
+    damage(data.path(), "beta-7");
+    for _ in 0..2 {
+        let (code, said) = refused(data.path(), &["--strict"]);
+        assert_eq!(code, Some(1), "{said}");
+        assert!(said.contains("the journal is damaged"), "{said}");
+    }
+    assert!(!data.path().join("quarantine").exists());
+    let broker = Setup::default().on(data).start().expect("ours");
+    assert_eq!(all_of(&broker, "beta"), numbered("beta", Some(7)));
+}
+
+#[test]
+fn what_was_not_damaged_is_well() {
+    let Some(data) = left_behind() else { return };
+    let setup = Setup::default().env("WARREN_STORAGE_STRICT", true);
+    let broker = setup.on(data).start().expect("ours");
+    let health = get(&broker, "/health");
+    assert!(health.starts_with("HTTP/1.1 200 OK\r\n"), "{health}");
+    for queue in ["alpha", "beta"] {
+        assert_eq!(all_of(&broker, queue), numbered(queue, None));
+    }
+}
+
+/// A folder whose queue `orders` has lost a segment.
+fn without_a_segment() -> TempDir {
+    let root = tempfile::tempdir().expect("a folder");
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/store-format-1");
+    for part in ["", "journal"] {
+        std::fs::create_dir_all(root.path().join(part)).expect("a folder");
+        for path in files(&fixture.join(part)) {
+            if let (true, Some(name)) = (path.is_file(), path.file_name()) {
+                let to = root.path().join(part).join(name);
+                std::fs::copy(&path, to).expect("it is copied");
+            }
+        }
+    }
+    let disk = Arc::new(RealDisk::new(root.path()).expect("a disk"));
+    let folder = Folder::open(disk).expect("the folder opens");
+    let (catalog, _) = Catalog::open(folder.disk()).expect("the catalog opens");
+    let vhost = Op::PutVhost("/".to_owned(), VhostRecord::default());
+    catalog.submit(vec![vhost]).wait().expect("it is stored");
+    root
+}
+
+#[test]
+fn a_segment_that_is_gone_is_missed() {
+    let data = without_a_segment();
+    let (code, said) = refused(data.path(), &["--strict"]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("segment 0 of queue 5 is missing"), "{said}");
+    let Some(broker) = Setup::default().on(data).start() else {
+        return;
+    };
+    is_not_well(
+        &broker,
+        "segment 0 of queue 5 is missing",
+        &["warren_segments_damaged 1"],
+    );
+    // The queue works all the same.
+    let mut client = broker.client();
+    client.call(method!("confirm.select"));
+    client.publish_with("", "orders", &properties!(delivery_mode: 2), "new");
+    client.expect_name("basic.ack");
+    assert_eq!(all_of(&broker, "orders"), ["new"]);
+}
