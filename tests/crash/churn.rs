@@ -90,6 +90,7 @@ impl Churn {
             to: [info.id].into(),
             priorities: info.max_priority.is_some(),
             expirations: None,
+            large: false,
         })
     }
 

@@ -140,6 +140,9 @@ pub enum What {
         queue: QueueId,
         count: Option<u64>,
     },
+    /// The broker is about to be asked to end: it closes one connection after the other, and gives
+    /// what the one held to the next.
+    Stopping,
     /// The broker was killed; everybody who talked to it has stopped.
     Killed,
     Fault(Fault),

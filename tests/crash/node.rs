@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process_group};
 
+use crate::support::Random;
+
 /// A broker listens within this time, however much it has to recover.
 const START_PATIENCE: Duration = Duration::from_secs(120);
 
@@ -54,16 +56,17 @@ impl Node {
         self.foreign.is_some()
     }
 
-    /// Starts the broker and does not wait for it.
-    pub fn start(&self) -> Running {
+    /// Starts the broker, with settings of chance, and does not wait for it.
+    pub fn start(&self, random: &mut Random) -> Running {
+        let settings = settings(random);
         let mut log = File::options()
             .create(true)
             .append(true)
             .open(&self.log)
             .expect("a log file");
-        let _ = writeln!(log, "---- start");
+        let _ = writeln!(log, "---- start with {settings:?}");
         let mut command = match &self.foreign {
-            None => self.warren(),
+            None => self.warren(&settings),
             Some((line, port)) => {
                 let mut command = Command::new("sh");
                 command
@@ -98,7 +101,7 @@ impl Node {
         }
     }
 
-    fn warren(&self) -> Command {
+    fn warren(&self, settings: &[(&str, String)]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_warren"));
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("WARREN_") {
@@ -110,8 +113,23 @@ impl Node {
             .arg("--data-dir")
             .arg(&self.folder)
             .env_remove("RUST_LOG")
+            .envs(settings.iter().map(|(name, value)| (name, value)))
             .stderr(Stdio::piped());
         command
+    }
+
+    /// Has the folder verified, while no broker runs; says what is wrong with it.
+    pub fn check_store(&self) -> Option<String> {
+        if self.is_foreign() {
+            return None;
+        }
+        let checked = Command::new(env!("CARGO_BIN_EXE_warren"))
+            .args(["check-store", "--data-dir"])
+            .arg(&self.folder)
+            .output()
+            .expect("the warren binary starts");
+        let said = [checked.stdout, checked.stderr].concat();
+        (!checked.status.success()).then(|| String::from_utf8_lossy(&said).into_owned())
     }
 
     /// The end of what the broker logged.
@@ -121,6 +139,28 @@ impl Node {
         let lines: Vec<&str> = log.lines().collect();
         lines[lines.len().saturating_sub(20)..].join("\n")
     }
+}
+
+/// Small journals come to their end and are used again often; a kill loses nothing however seldom is
+/// synced; and it damages nothing, so that a strict start is a start like others.
+fn settings(random: &mut Random) -> [(&'static str, String); 5] {
+    let mut pick = |from: &[&str]| from[random.below(from.len())].to_string();
+    [
+        (
+            "WARREN_STORAGE_JOURNAL_FILE_BYTES",
+            pick(&["1048576", "4194304", "67108864"]),
+        ),
+        ("WARREN_STORAGE_JOURNAL_SPARE_FILES", pick(&["1", "2", "3"])),
+        (
+            "WARREN_STORAGE_JOURNAL_BUFFER_BYTES",
+            pick(&["65536", "1048576", "8388608"]),
+        ),
+        (
+            "WARREN_STORAGE_FSYNC",
+            pick(&["always", "always", "interval", "never"]),
+        ),
+        ("WARREN_STORAGE_STRICT", pick(&["true", "false"])),
+    ]
 }
 
 /// Copies a broker's log to the file and reads from it where it listens.
@@ -188,6 +228,22 @@ impl Running {
     /// Whether it ended by itself.
     pub fn has_ended(&mut self) -> bool {
         !matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// Asks it to end, and waits until it has; says whether it did.
+    pub fn stop(&mut self) -> bool {
+        let Some(group) = Pid::from_raw(self.child.id() as i32) else {
+            return false;
+        };
+        let _ = kill_process_group(group, Signal::TERM);
+        let deadline = Instant::now() + START_PATIENCE;
+        while Instant::now() < deadline {
+            if let Ok(Some(status)) = self.child.try_wait() {
+                return status.success();
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        false
     }
 
     /// Kills it, at once and without a word, and waits until it is gone.

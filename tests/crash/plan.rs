@@ -72,6 +72,8 @@ pub struct QueueInfo {
     /// Letters leave it undelivered. Then what is behind one that left looks as if it had been
     /// delivered, after a restart.
     pub drops: bool,
+    /// Its letters are large, and not looked at after each restart.
+    pub deep: bool,
     /// What is confirmed in it had to be written before: nothing takes it away.
     pub witness: bool,
 }
@@ -94,6 +96,7 @@ impl QueueInfo {
             dead_from: None,
             moving: false,
             drops: false,
+            deep: false,
             witness: false,
         }
     }
@@ -122,6 +125,8 @@ pub struct Route {
     pub priorities: bool,
     /// From, up to, in milliseconds.
     pub expirations: Option<(u64, u64)>,
+    /// Letters are large.
+    pub large: bool,
 }
 
 #[derive(Default)]
@@ -135,6 +140,12 @@ const ACKS: Habits = Habits {
     prefetch: 50,
     ack: 95,
     requeue: 0,
+    reject: 0,
+};
+const SLOW: Habits = Habits {
+    prefetch: 2,
+    ack: 90,
+    requeue: 10,
     reject: 0,
 };
 const REQUEUES: Habits = Habits {
@@ -163,6 +174,10 @@ impl Plan {
         }
         plan.plain(ledger, "plain.idle", table! {}, vec![]).witness = true;
         plan.plain(ledger, "plain", table! {}, vec![ACKS, ACKS]);
+        for (name, consumers) in [("deep.idle", vec![]), ("deep", vec![SLOW])] {
+            plan.plain(ledger, name, table! {}, consumers).deep = true;
+            plan.last_route().large = true;
+        }
         plan.plain(ledger, "requeue", table! {}, vec![REQUEUES, REQUEUES]);
         for (name, consumers) in [
             ("priority.idle", vec![]),
@@ -233,6 +248,7 @@ impl Plan {
             to: to.into(),
             priorities: false,
             expirations: None,
+            large: false,
         });
         for planned in &plan.queues {
             let queue = crate::ledger::What::Queue(Arc::clone(&planned.info));
@@ -256,6 +272,7 @@ impl Plan {
             to: [id].into(),
             priorities: false,
             expirations: None,
+            large: false,
         });
         self.queue(QueueInfo::idle(id, name), arguments, consumers)
     }

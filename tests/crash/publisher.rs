@@ -14,7 +14,7 @@ use crate::wire::{End, Heard, Mouth, PATIENCE, Result, Wire};
 const CHANNEL: u16 = 1;
 
 /// Bodies of these sizes, mostly small ones.
-pub fn body_bytes(random: &mut Random) -> usize {
+fn body_bytes(random: &mut Random) -> usize {
     match random.below(100) {
         0..10 => 0,
         10..70 => random.below(200),
@@ -88,7 +88,10 @@ impl<'a> Pen<'a> {
             expiration_ms: route
                 .expirations
                 .map(|(from_ms, to_ms)| from_ms + random.below((to_ms - from_ms) as usize) as u64),
-            body_bytes: body_bytes(random),
+            body_bytes: match route.large {
+                true => random.below(128 << 10),
+                false => body_bytes(random),
+            },
         });
         self.ledger.note(What::Published {
             letter: Arc::clone(&letter),

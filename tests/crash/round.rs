@@ -63,7 +63,8 @@ impl World {
 
     /// The first start, on an empty folder.
     pub fn begin(&mut self) -> (Running, Vec<Violation>) {
-        let (running, address) = self.wait_for(self.node.start());
+        let running = self.node.start(&mut self.random);
+        let (running, address) = self.wait_for(running);
         if let Some(address) = address {
             let declared = self.declare(address);
             self.complain("declaring", declared);
@@ -88,14 +89,20 @@ impl World {
             70..90 => 1,
             _ => 2,
         };
-        let mut running = self.node.start();
+        if self.random.chance(10)
+            && let Some(wrong) = self.node.check_store()
+        {
+            self.ledger
+                .fault(Kind::Trouble, format!("check-store: {wrong}"));
+        }
+        let mut running = self.node.start(&mut self.random);
         while kills_while_recovering > 0 {
             kills_while_recovering -= 1;
             let most = self.start.as_micros() as usize * 5 / 4;
             // A random moment is the point of it.
             std::thread::sleep(Duration::from_micros(self.random.below(most) as u64));
             running.kill();
-            running = self.node.start();
+            running = self.node.start(&mut self.random);
         }
         let (running, address) = self.wait_for(running);
         if let Some(address) = address {
@@ -141,7 +148,9 @@ impl World {
         }
         for chain in self.plan.chains() {
             let is_there = |queue: &Arc<QueueInfo>| static_shown.queues.contains(&queue.name);
-            if chain.iter().all(is_there) && (whole || self.random.chance(50)) {
+            // A deep queue is to become deep.
+            let skipped = chain[0].deep && self.random.chance(60);
+            if chain.iter().all(is_there) && !skipped && (whole || self.random.chance(50)) {
                 self.inspect(address, &chain, &mut static_shown);
             }
         }
@@ -184,7 +193,8 @@ impl World {
         self.complain(&format!("reading {}", chain[0].name), found);
     }
 
-    /// Everybody works, and the broker is killed at a random moment.
+    /// Everybody works, and the broker is killed at a random moment, or stopped in good order, which
+    /// must not keep less.
     pub fn load(&mut self, mut running: Running) -> Vec<Violation> {
         let Some(address) = running.address() else {
             return self.violations();
@@ -197,6 +207,7 @@ impl World {
         if self.node.is_foreign() {
             after_ms *= 2;
         }
+        let stops = !self.node.is_foreign() && self.random.chance(10);
         let readers = self.readers();
         let World {
             ledger,
@@ -241,6 +252,12 @@ impl World {
                 ledger.fault(Kind::Trouble, "the broker ended by itself");
             }
             let killed = ledger.now();
+            if stops {
+                ledger.note(What::Stopping);
+            }
+            if stops && !running.stop() {
+                ledger.fault(Kind::Trouble, "the broker did not end well");
+            }
             running.kill();
             let ends: Vec<_> = actors
                 .into_iter()
@@ -249,7 +266,11 @@ impl World {
             (killed, ends)
         });
         for (who, end, at) in ends {
-            if end != End::Broken || at < killed {
+            let expected = match &end {
+                End::Closed(close) => stops && close.name == "connection.close",
+                end => *end == End::Broken,
+            };
+            if !expected || at < killed {
                 ledger.fault(Kind::Trouble, format!("{who}: {end:?}"));
             }
         }

@@ -336,6 +336,23 @@ impl Lineage {
         }
     }
 
+    /// Consumers lose their connections, one after the other: what they held, or settled without
+    /// knowing that it was processed, may go to others.
+    pub fn lose_holders(&mut self) {
+        for place in &mut self.places {
+            match place.hold {
+                Hold::Held(_)
+                | Hold::Ending {
+                    processed: None, ..
+                }
+                | Hold::Rejected {
+                    processed: None, ..
+                } => place.hold = Hold::Possible,
+                _ => {}
+            }
+        }
+    }
+
     /// What was said before `before` has been processed by now.
     pub fn processed(&mut self, now: u64, life: u32, at: usize, before: u64) {
         self.note(now, life, Note::Processed);

@@ -78,6 +78,7 @@ pub struct Checker {
     published: HashMap<u64, (u64, Arc<[QueueId]>)>,
     horizon: u64,
     life: u32,
+    stopping: bool,
     violations: Vec<Violation>,
     pub totals: Totals,
 }
@@ -175,6 +176,7 @@ impl Checker {
             What::Purged { queue, count } => self.purged(order, queue, count),
             What::Deleting(queue) => self.chain_mut(queue).deleting = true,
             What::Deleted { queue, count } => self.deleted(queue, count),
+            What::Stopping => self.stopping = true,
             What::Killed => self.killed(at_ms),
             What::Fault(Fault { kind, what }) => self.complain(kind, what, None),
         }
@@ -248,6 +250,9 @@ impl Checker {
             .collect();
         if let Some(lineage) = chain.lineages.get_mut(&id) {
             let at = usize::from(delivery.queue.role.is_behind());
+            if self.stopping {
+                lineage.lose_holders();
+            }
             lineage.deliver(delivery, at, self.life, &mut wrong);
             if inspects && lineage.is_past_deadline(&delivery.queue, asked_ms) {
                 let what = format!("asked {name} past the deadline of {:?}", lineage.letter);
@@ -422,6 +427,7 @@ impl Checker {
         }
         self.consumers.clear();
         self.published.clear();
+        self.stopping = false;
         self.life += 1;
     }
 }
