@@ -117,11 +117,13 @@ impl Broker {
         })
     }
 
-    /// All durable queues.
+    /// All durable queues, in the order of their numbers.
     pub(crate) fn durable_queues(&self) -> Vec<Arc<Queue>> {
         let vhosts = self.all_vhosts();
         let queues = vhosts.iter().flat_map(|vhost| vhost.queues());
-        queues.filter(|queue| queue.is_durable()).collect()
+        let mut durable: Vec<_> = queues.filter(|queue| queue.is_durable()).collect();
+        durable.sort_unstable_by_key(|queue| queue.id());
+        durable
     }
 
     /// Counters, for the metrics page.

@@ -2,6 +2,7 @@
 //! and breaks as told: what clients were promised is there when the broker starts again, whatever
 //! happened at the same time.
 
+mod content;
 mod disk;
 mod history;
 mod model;
@@ -11,7 +12,7 @@ use std::time::Duration;
 
 use warren::broker::pager::PagingOptions;
 
-use crate::history::{History, Plan};
+use crate::history::{Damage, History, Plan};
 use crate::world::{Sizes, World};
 
 /// How many histories each test runs; more with `WARREN_HISTORIES`, or one with `WARREN_SEED`.
@@ -31,24 +32,28 @@ fn run(plan: Plan, usually: u64) {
 }
 
 /// Everything stays in memory and in one file of the log.
-#[test]
-fn queues_come_back_from_the_log() {
-    let sizes = Sizes {
+fn large() -> Sizes {
+    Sizes {
         file_bytes: 256 << 10,
         paging: PagingOptions {
             most_log_files: 1000,
             ..PagingOptions::default()
         },
-    };
+    }
+}
+
+#[test]
+fn queues_come_back_from_the_log() {
     let plan = Plan {
-        sizes,
+        sizes: large(),
         pages: false,
         breaks: false,
+        damage: None,
         lives: 3,
         steps: 60,
         body_bytes: 6000,
     };
-    run(plan, 200);
+    run(plan, 600);
 }
 
 /// Files of the log are short and few, chunks are small, windows smaller still.
@@ -78,6 +83,7 @@ fn queues_come_back_from_the_log_and_from_segments() {
         sizes: small(),
         pages: true,
         breaks: false,
+        damage: None,
         lives: 3,
         steps: 120,
         body_bytes: 6000,
@@ -92,9 +98,40 @@ fn what_was_safe_survives_a_failing_disk() {
         sizes: small(),
         pages: true,
         breaks: true,
+        damage: None,
         lives: 4,
         steps: 100,
         body_bytes: 6000,
     };
     run(plan, 200);
+}
+
+/// A bit of the log is turned over while nothing runs: records that it hit are missing, which is said.
+#[test]
+fn damage_in_the_log_costs_what_it_hit() {
+    let plan = Plan {
+        sizes: large(),
+        pages: false,
+        breaks: false,
+        damage: Some(Damage::Log),
+        lives: 1,
+        steps: 150,
+        body_bytes: 6000,
+    };
+    run(plan, 300);
+}
+
+/// A bit of a segment is turned over while nothing runs.
+#[test]
+fn damage_in_a_segment_costs_what_it_hit() {
+    let plan = Plan {
+        sizes: small(),
+        pages: true,
+        breaks: false,
+        damage: Some(Damage::Segment),
+        lives: 1,
+        steps: 200,
+        body_bytes: 6000,
+    };
+    run(plan, 300);
 }

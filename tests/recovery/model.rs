@@ -3,14 +3,11 @@
 //! not be there.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound::{Excluded, Unbounded};
 use std::rc::Rc;
 
-use warren::amqp::properties::Properties;
-use warren::amqp::table::{FieldTable, FieldValue};
-use warren::broker::Delivery;
-
+use crate::content::{Content, Delivered};
 use crate::world::{KINDS, Kind};
 
 pub type OpId = usize;
@@ -30,138 +27,27 @@ pub struct Span {
 
 impl Span {
     /// All of it is in a log that ends with the record `last`.
-    fn is_certain(self, last: u64) -> bool {
-        self.end.is_some_and(|end| end <= last + 1)
+    fn is_certain(self, survived: &Survived<'_>) -> bool {
+        self.end.is_some_and(|end| {
+            let mut missing = survived.missing.iter();
+            end <= survived.last + 1
+                && !missing.any(|(first, last)| *first < end && self.start <= *last)
+        })
     }
 
     /// Some of it may be.
-    fn is_possible(self, last: u64) -> bool {
-        self.start <= last
+    fn is_possible(self, survived: &Survived<'_>) -> bool {
+        self.start <= survived.last
     }
 }
 
-/// An entry of x-death.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Death {
-    pub queue: String,
-    pub reason: String,
-    pub exchange: String,
-    pub count: i64,
-    pub time: u64,
-}
-
-/// A message, as it was published or as it became when it died.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Content {
-    pub id: u64,
-    pub body_bytes: usize,
-    pub exchange: String,
-    pub key: String,
-    pub persistent: bool,
-    /// What its publisher wanted; a quorum queue keeps it all the same.
-    pub wants_persistent: bool,
-    pub priority: u8,
-    pub expiration_ms: Option<u64>,
-    pub deaths: Vec<Death>,
-}
-
-impl Content {
-    pub fn body(&self) -> Vec<u8> {
-        let mut body = self.id.to_le_bytes().to_vec();
-        body.resize(self.body_bytes, self.id as u8);
-        body
-    }
-
-    /// The message as somebody sees it.
-    pub fn seen(delivery: &Delivery<'_>) -> Self {
-        let message = &delivery.message;
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        let body = message.body.as_slice();
-        let mut id = [0; 8];
-        id.copy_from_slice(&body[..8]);
-        let id = u64::from_le_bytes(id);
-        assert!(
-            body[8..].iter().all(|byte| *byte == id as u8),
-            "the body of {id} is not what was published"
-        );
-        let properties = Properties::decode(message.properties).expect("properties");
-        let headers = properties.headers.unwrap_or_default();
-        let deaths = match headers.get("x-death") {
-            Some(FieldValue::Array(deaths)) => deaths.iter().map(death).collect(),
-            _ => Vec::new(),
-        };
-        Self {
-            id,
-            body_bytes: body.len(),
-            exchange: text(message.exchange),
-            key: text(message.routing_key),
-            persistent: message.facts.persistent,
-            wants_persistent: properties.delivery_mode == Some(2),
-            priority: message.facts.priority,
-            expiration_ms: properties
-                .expiration
-                .map(|text| text.parse().expect("a number")),
-            deaths,
-        }
-    }
-
-    fn dead(&self, kind: &Kind, reason: &str, now_ms: u64) -> Self {
-        let mut deaths = self.deaths.clone();
-        let is_it = |death: &Death| death.queue == kind.name && death.reason == reason;
-        let known = deaths.iter().position(is_it).map(|at| deaths.remove(at));
-        let newest = match known {
-            Some(old) => Death {
-                count: old.count + 1,
-                ..old
-            },
-            None => Death {
-                queue: kind.name.to_owned(),
-                reason: reason.to_owned(),
-                exchange: self.exchange.clone(),
-                count: 1,
-                time: now_ms / 1000,
-            },
-        };
-        deaths.insert(0, newest);
-        Self {
-            exchange: String::new(),
-            key: kind.dead_letters_to.unwrap_or_default().to_owned(),
-            persistent: self.wants_persistent,
-            expiration_ms: None,
-            deaths,
-            ..self.clone()
-        }
-    }
-
-    /// Which way it came: in one queue there is only one of each message by each way.
-    fn way(&self) -> (u64, Vec<&str>) {
-        let deaths = self.deaths.iter();
-        (self.id, deaths.map(|death| death.queue.as_str()).collect())
-    }
-}
-
-fn death(value: &FieldValue) -> Death {
-    let FieldValue::Table(table) = value else {
-        panic!("no table in x-death");
-    };
-    let text = |name: &str| match table.get(name) {
-        Some(FieldValue::LongStr(text)) => String::from_utf8_lossy(text).into_owned(),
-        other => panic!("{name} in x-death is {other:?}"),
-    };
-    let time = match table.get("time") {
-        Some(FieldValue::Timestamp(time)) => *time,
-        other => panic!("time in x-death is {other:?}"),
-    };
-    Death {
-        queue: text("queue"),
-        reason: text("reason"),
-        exchange: text("exchange"),
-        count: table
-            .get("count")
-            .and_then(FieldValue::as_i64)
-            .expect("a count"),
-        time,
-    }
+/// What there is of the log.
+#[derive(Clone, Copy, Debug)]
+pub struct Survived<'a> {
+    /// The last record.
+    pub last: u64,
+    /// First and last of what is missing before it.
+    pub missing: &'a [(u64, u64)],
 }
 
 /// Something that happened to a message in a queue.
@@ -469,12 +355,54 @@ impl Model {
     }
 
     /// Holds what was found after a crash against what should be there, and goes on from what was
-    /// found. `last` is the index of the last record that survived.
+    /// found.
     pub fn after_crash(
         &mut self,
         found: &BTreeMap<u64, Vec<Found>>,
-        last: u64,
+        survived: &Survived<'_>,
     ) -> Result<(), String> {
+        let there = self.identify(found)?;
+        for id in 0..self.instances.len() {
+            if self.is_current(id) {
+                self.check(id, there.get(&id), survived)
+                    .map_err(|what| format!("message {id}: {what}: {}", self.explain(id)))?;
+                self.check_not_in_neither(id, &there, survived)
+                    .map_err(|what| format!("message {id}: {what}: {}", self.explain(id)))?;
+            }
+        }
+        self.go_on_with(&there);
+        Ok(())
+    }
+
+    /// The messages that should be there and are not: their queues, and what they are.
+    pub fn lost(
+        &self,
+        found: &BTreeMap<u64, Vec<Found>>,
+        survived: &Survived<'_>,
+    ) -> Vec<(u64, Rc<Content>)> {
+        let there = self.identify(found).expect("what is there was there");
+        let ids = (0..self.instances.len()).filter(|id| self.is_current(*id));
+        let lost = ids.filter(|id| self.check(*id, there.get(id), survived).is_err());
+        lost.map(|id| &self.instances[id])
+            .map(|instance| (instance.queue, Rc::clone(&instance.content)))
+            .collect()
+    }
+
+    /// How many messages are ready.
+    pub fn ready(&self) -> u64 {
+        let queues = self.queues.values();
+        queues.map(|queue| queue.ready.len() as u64).sum()
+    }
+
+    fn is_current(&self, id: InstanceId) -> bool {
+        self.queues.contains_key(&self.instances[id].queue)
+    }
+
+    /// Which messages were found, and with what marks.
+    fn identify(
+        &self,
+        found: &BTreeMap<u64, Vec<Found>>,
+    ) -> Result<BTreeMap<InstanceId, (bool, u32)>, String> {
         let mut there: BTreeMap<InstanceId, (bool, u32)> = BTreeMap::new();
         for (queue, messages) in found {
             let Some(model) = self.queues.get(queue) else {
@@ -506,23 +434,18 @@ impl Model {
                 there.insert(*id, (message.redelivered, message.returns));
             }
         }
-        let queues: BTreeSet<u64> = self.queues.keys().copied().collect();
-        for (id, instance) in self.instances.iter().enumerate() {
-            if queues.contains(&instance.queue) {
-                self.check(id, there.get(&id), last)
-                    .map_err(|what| format!("message {id}: {what}: {}", self.explain(id)))?;
-                self.check_not_in_neither(id, &there, last)
-                    .map_err(|what| format!("message {id}: {what}: {}", self.explain(id)))?;
-            }
-        }
-        self.go_on_with(&there);
-        Ok(())
+        Ok(there)
     }
 
-    fn check(&self, id: InstanceId, there: Option<&(bool, u32)>, last: u64) -> Result<(), String> {
+    fn check(
+        &self,
+        id: InstanceId,
+        there: Option<&(bool, u32)>,
+        survived: &Survived<'_>,
+    ) -> Result<(), String> {
         let instance = &self.instances[id];
-        let certain = |op: &OpId| self.ops[*op].is_certain(last);
-        let possible = |op: &OpId| self.ops[*op].is_possible(last);
+        let certain = |op: &OpId| self.ops[*op].is_certain(survived);
+        let possible = |op: &OpId| self.ops[*op].is_possible(survived);
         let left = || {
             let events = instance.events.iter();
             events
@@ -581,11 +504,11 @@ impl Model {
         &self,
         id: InstanceId,
         there: &BTreeMap<InstanceId, (bool, u32)>,
-        last: u64,
+        survived: &Survived<'_>,
     ) -> Result<(), String> {
         let instance = &self.instances[id];
         let is_expected = instance.content.persistent
-            && self.ops[instance.appeared].is_certain(last)
+            && self.ops[instance.appeared].is_certain(survived)
             && !there.contains_key(&id);
         let Some((_, Event::Left(became))) = instance.events.last().filter(|_| is_expected) else {
             return Ok(());
@@ -594,7 +517,7 @@ impl Model {
             let next_instance = &self.instances[*next];
             let mut left = next_instance.events.iter();
             let may_have_left = left.any(|(op, event)| {
-                matches!(event, Event::Left(_)) && self.ops[*op].is_possible(last)
+                matches!(event, Event::Left(_)) && self.ops[*op].is_possible(survived)
             });
             let is_kept =
                 next_instance.content.persistent && self.queues.contains_key(&next_instance.queue);
@@ -645,42 +568,4 @@ impl Model {
         }
         text
     }
-}
-
-/// A delivery as the engine made it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Delivered {
-    pub content: Content,
-    pub sequence: u64,
-    pub redelivered: bool,
-    pub returns: u32,
-}
-
-impl Delivered {
-    pub fn of(delivery: &Delivery<'_>) -> Self {
-        Self {
-            content: Content::seen(delivery),
-            sequence: delivery.sequence,
-            redelivered: delivery.redelivered,
-            returns: delivery.returns,
-        }
-    }
-}
-
-/// The properties with which a message is published.
-pub fn properties(content: &Content) -> Vec<u8> {
-    let properties = Properties {
-        headers: content.id.is_multiple_of(3).then(|| {
-            let mut headers = FieldTable::new();
-            headers.push("number", content.id as i64);
-            headers
-        }),
-        delivery_mode: Some(if content.persistent { 2 } else { 1 }),
-        priority: (content.priority > 0).then_some(content.priority),
-        expiration: content.expiration_ms.map(|ms| ms.to_string().into()),
-        ..Properties::default()
-    };
-    let mut encoded = Vec::new();
-    properties.encode(&mut encoded);
-    encoded
 }

@@ -116,7 +116,9 @@ impl Replay {
     /// a chunk than how many records it has, `read` reads it.
     pub fn finish(self, read: impl Fn(&Stored) -> Option<StoredChunk>) -> u64 {
         let mut messages = 0;
-        for replay in self.queues.into_values() {
+        let mut queues: Vec<_> = self.queues.into_values().collect();
+        queues.sort_unstable_by_key(|replay| replay.queue.id());
+        for replay in queues {
             let chunk_bytes = replay.queue.engine().paging.chunk_bytes;
             let bands = replay.bands.into_iter();
             let mut bands: Vec<_> = bands

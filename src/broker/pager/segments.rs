@@ -1,6 +1,6 @@
 //! The segments that are being written, one for each queue that pages out.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -17,7 +17,7 @@ const MOST_OPEN: usize = 64;
 
 /// See the module.
 #[derive(Default)]
-pub(super) struct OpenSegments(HashMap<u64, OpenSegment>);
+pub(super) struct OpenSegments(BTreeMap<u64, OpenSegment>);
 
 struct OpenSegment {
     writer: SegmentWriter,
