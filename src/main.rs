@@ -29,6 +29,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// publisher takes some hundred microseconds; the runtime's own 61 of them would be too long a wait.
 const EVENT_INTERVAL: u32 = 11;
 
+/// Files that connections leave to the journal, the queues and everything else.
+const FILES_IN_RESERVE: usize = 256;
+
 type AnyError = Box<dyn std::error::Error>;
 
 fn main() -> ExitCode {
@@ -47,12 +50,12 @@ fn main() -> ExitCode {
 
 fn run(flags: Flags) -> Result<(), AnyError> {
     let started = Instant::now();
-    let (config, unknown) = Sources::of_process(flags).load()?;
+    let (mut config, unknown) = Sources::of_process(flags).load()?;
     start_log(&config.log)?;
     for variable in unknown {
         tracing::warn!(variable, "no such setting");
     }
-    raise_file_limit(config.limits.max_connections);
+    config.limits.max_connections = raise_file_limit(config.limits.max_connections);
     let (data, contents) = Data::open(&config.data_dir)?;
 
     let mut builder = tokio::runtime::Builder::new_multi_thread();
@@ -84,8 +87,9 @@ fn start_log(log: &LogSettings) -> Result<(), AnyError> {
 }
 
 /// Each connection takes a file descriptor, and the usual limit of 1,024 is one that processes are
-/// allowed to raise.
-fn raise_file_limit(max_connections: usize) {
+/// allowed to raise. Says how many connections there may be: the journal and the queues must always
+/// have files left.
+fn raise_file_limit(max_connections: usize) -> usize {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit {
         current: limit.maximum,
@@ -94,15 +98,19 @@ fn raise_file_limit(max_connections: usize) {
     if let Err(error) = setrlimit(Resource::Nofile, raised) {
         tracing::warn!(%error, "cannot raise the limit of open files");
     }
-    if let Some(files) = getrlimit(Resource::Nofile).current
-        && files < max_connections as u64
-    {
+    let Some(files) = getrlimit(Resource::Nofile).current else {
+        return max_connections;
+    };
+    let files = usize::try_from(files).unwrap_or(usize::MAX);
+    let room = files - FILES_IN_RESERVE.min(files / 2);
+    if room < max_connections {
         tracing::warn!(
             files,
-            max_connections,
+            max_connections = room,
             "open files are limited to fewer than connections"
         );
     }
+    room.min(max_connections)
 }
 
 async fn serve(
@@ -150,7 +158,7 @@ async fn serve(
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
-    recovered.close();
+    recovered.close(&data.catalog);
     tracing::info!("stopped");
     Ok(())
 }

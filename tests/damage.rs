@@ -191,4 +191,34 @@ fn a_segment_that_is_gone_is_missed() {
     client.publish_with("", "orders", &properties!(delivery_mode: 2), "new");
     client.expect_name("basic.ack");
     assert_eq!(all_of(&broker, "orders"), ["new"]);
+
+    // It is told once.
+    let broker = Setup::default().on(broker.kill()).start().expect("ours");
+    let health = get(&broker, "/health");
+    assert!(health.starts_with("HTTP/1.1 200 OK\r\n"), "{health}");
+}
+
+#[test]
+fn a_journal_that_is_gone_is_missed() {
+    let Some(data) = left_behind() else { return };
+    // Once more, so that the catalog surely knows of it.
+    let broker = Setup::default().on(data).start().expect("ours");
+    let data = broker.stop();
+    std::fs::remove_dir_all(data.path().join("journal")).expect("it is removed");
+    let checked = Command::new(env!("CARGO_BIN_EXE_warren"))
+        .args(["check-store", "--data-dir"])
+        .arg(data.path())
+        .output()
+        .expect("it runs");
+    assert_eq!(checked.status.code(), Some(1), "{checked:?}");
+    let (code, said) = refused(data.path(), &["--strict"]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("the journal had records up to"), "{said}");
+    let broker = Setup::default().on(data).start().expect("ours");
+    is_not_well(
+        &broker,
+        "the journal had records up to",
+        &["warren_journal_damaged_places 1"],
+    );
+    assert!(all_of(&broker, "alpha").is_empty());
 }

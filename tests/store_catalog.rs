@@ -41,6 +41,7 @@ fn everything_comes_back() {
     let two = || ["/".to_owned(), "guest".to_owned()];
     let three = || ["/".to_owned(), "policy".to_owned(), "p".to_owned()];
     let mut expected = Contents {
+        journal_end: 7,
         revision: 3,
         vhosts: vec![("/".to_owned(), VhostRecord::default())],
         exchanges: vec![(
@@ -93,6 +94,7 @@ fn everything_comes_back() {
     change.push(Op::PutParameter(three(), ParameterRecord::default()));
     change.push(Op::PutSegment(2, 0, expected.segments[0].1.clone()));
     change.push(Op::PutCheckpoint(2, 0, CheckpointRecord::default()));
+    change.push(Op::PutJournalEnd(7));
     assert_eq!(catalog.submit(change).wait(), Ok(1));
     assert_eq!(catalog.submit(vec![]).wait(), Ok(2));
     let deletes = vec![Op::DeleteExchange(77), Op::DeleteUser("none".to_owned())];

@@ -120,6 +120,15 @@ impl Effects {
         self.pending.append_messages(log, batch, &[]).map(Some)
     }
 
+    /// The index by which everything is safe that durable queues were told since the last time, after
+    /// [`Effects::complete`]; None if that is nothing.
+    ///
+    /// # Errors
+    /// See [`AppendError`]: some of it will never be safe.
+    pub fn take_logged(&mut self) -> Result<Option<u64>, AppendError> {
+        self.pending.take_logged()
+    }
+
     fn is_empty(&self) -> bool {
         self.flush.is_empty() && self.dead_lettering.is_empty() && self.abandoned.is_empty()
     }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::log::Replay;
 use super::pager::{Pager, Surroundings};
 use super::{Broker, Effects};
-use crate::store::catalog::{Catalog, SegmentRecord};
+use crate::store::catalog::{Catalog, Op, SegmentRecord};
 use crate::store::disk::Disk;
 use crate::store::health::Part;
 use crate::store::journal::{Journal, OnDamage, Options, RecoveryError, Report};
@@ -28,6 +28,8 @@ pub enum NotRecovered {
     Io(io::Error),
     /// A segment is listed and not there, and damage is refused: queue and number.
     MissingSegment(u64, u64),
+    /// The journal had records up to before that index and ends sooner, and damage is refused.
+    JournalEnds(u64),
 }
 
 impl fmt::Display for NotRecovered {
@@ -37,6 +39,9 @@ impl fmt::Display for NotRecovered {
             Self::Io(error) => write!(f, "messages can't be recovered: {error}"),
             Self::MissingSegment(queue, number) => {
                 write!(f, "segment {number} of queue {queue} is missing")
+            }
+            Self::JournalEnds(index) => {
+                write!(f, "the journal had records up to {index} and ends before")
             }
         }
     }
@@ -72,9 +77,14 @@ pub struct Recovered {
 
 impl Recovered {
     /// Writes and syncs what gathered, and ends the threads. Clients are gone by now.
-    pub fn close(&self) {
+    pub fn close(&self, catalog: &Catalog) {
         self.pager.close();
         self.journal.close();
+        let last = self.journal.synced_index();
+        if last > 0 {
+            // Whoever closes the catalog waits for it.
+            drop(catalog.submit(vec![Op::PutJournalEnd(last + 1)]));
+        }
     }
 }
 
@@ -91,6 +101,7 @@ impl Broker {
         segments: Vec<((u64, u64), SegmentRecord)>,
         options: Options,
     ) -> Result<Recovered, NotRecovered> {
+        let on_damage = options.on_damage;
         let queues = self.durable_queues();
         let known: HashSet<u64> = queues.iter().map(|queue| queue.id().0).collect();
         let mut segments: BTreeMap<(u64, u64), SegmentRecord> = segments.into_iter().collect();
@@ -98,7 +109,7 @@ impl Broker {
         let listed: HashSet<(u64, u64)> = segments.keys().copied().collect();
         let found: HashSet<(u64, u64)> = segment::list(&**disk)?.into_iter().collect();
         let missing_segments: Vec<_> = listed.difference(&found).copied().collect();
-        if options.on_damage == OnDamage::Refuse
+        if on_damage == OnDamage::Refuse
             && let Some((queue, number)) = missing_segments.first()
         {
             return Err(NotRecovered::MissingSegment(*queue, *number));
@@ -133,13 +144,33 @@ impl Broker {
                 told_at = Instant::now();
             }
         }
+        // What was found missing in between was read past, and counts as read.
+        let journal_ends_before = Some(catalog.journal_end().saturating_sub(1))
+            .filter(|last| recovery.last_index() < *last);
+        if let Some(index) = journal_ends_before.filter(|_| on_damage == OnDamage::Refuse) {
+            return Err(NotRecovered::JournalEnds(index));
+        }
         let (journal, report) = recovery.finish()?;
         let journal = Arc::new(journal);
         self.engine.store.watch(&journal);
         self.engine.store.recovered(&report);
+        let mut noted = Vec::new();
+        if report.last_index > 0 {
+            noted.push(Op::PutJournalEnd(report.last_index + 1));
+        }
         for (queue, number) in &missing_segments {
             let what = format!("segment {number} of queue {queue} is missing");
             self.engine.store.damaged(Part::Segments, what);
+            // It is told once; from now on it is not to be expected.
+            noted.push(Op::DeleteSegment(*queue, *number));
+        }
+        if let Some(index) = journal_ends_before {
+            let what = format!("the journal had records up to {index} and ends before");
+            self.engine.store.damaged(Part::Journal, what);
+        }
+        // Nothing waits for it: without it, the next start says the same again.
+        if !noted.is_empty() {
+            drop(catalog.submit(noted));
         }
         self.engine.set_log(Arc::clone(&journal) as _);
         self.engine.set_pager(Arc::clone(&pager));

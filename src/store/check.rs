@@ -79,15 +79,17 @@ pub fn check(disk: Arc<dyn Disk>) -> Result<CheckReport, FolderError> {
     let folder = Folder::inspect(disk)?;
     let disk = folder.disk();
     let mut report = CheckReport::default();
+    let mut journal_end = 0;
     match Catalog::inspect(&*disk) {
         Ok(contents) => {
+            journal_end = contents.journal_end;
             check_catalog(&contents, &mut report);
             check_segments(&disk, &contents, &mut report)?;
         }
         Err(error @ CatalogError::NewerFormat(_)) => return Err(error.into()),
         Err(error) => report.problems.push(error.to_string()),
     }
-    check_journal(&disk, &mut report)?;
+    check_journal(&disk, journal_end, &mut report)?;
     Ok(report)
 }
 
@@ -154,8 +156,12 @@ fn check_segment(
     Ok(())
 }
 
-fn check_journal(disk: &Arc<dyn Disk>, report: &mut CheckReport) -> Result<(), FolderError> {
-    if disk.list("journal")?.is_empty() {
+fn check_journal(
+    disk: &Arc<dyn Disk>,
+    journal_end: u64,
+    report: &mut CheckReport,
+) -> Result<(), FolderError> {
+    if disk.list("journal")?.is_empty() && journal_end == 0 {
         return Ok(());
     }
     let options = journal::Options {
@@ -192,6 +198,11 @@ fn check_journal(disk: &Arc<dyn Disk>, report: &mut CheckReport) -> Result<(), F
     }
     match recovery.inspect() {
         Ok(journal) => {
+            if journal.last_index + 1 < journal_end {
+                let last = journal_end - 1;
+                let text = format!("the journal had records up to {last} and ends before");
+                report.problems.push(text);
+            }
             for damage in &journal.damage {
                 report.problems.push(format!("journal: {damage}"));
             }

@@ -134,6 +134,8 @@ impl Log for MemoryLog {
         Ok(state.records.len() as u64)
     }
 
+    fn hurry(&self) {}
+
     fn safe_index(&self) -> u64 {
         self.state.lock().safe
     }

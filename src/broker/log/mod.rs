@@ -52,6 +52,9 @@ pub trait Log: Send + Sync {
     /// See [`AppendError`]; none of the records will ever be safe then.
     fn append(&self, encode: &mut dyn FnMut(&mut dyn Records)) -> Result<u64, AppendError>;
 
+    /// What was appended is to be made safe at once: somebody waits for it.
+    fn hurry(&self);
+
     /// Everything up to it is safe.
     fn safe_index(&self) -> u64;
 
@@ -83,6 +86,10 @@ impl Records for Batch<'_> {
 impl Log for Journal {
     fn append(&self, encode: &mut dyn FnMut(&mut dyn Records)) -> Result<u64, AppendError> {
         Journal::append(self, |batch| encode(batch))
+    }
+
+    fn hurry(&self) {
+        Journal::hurry(self);
     }
 
     fn safe_index(&self) -> u64 {

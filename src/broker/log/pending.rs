@@ -12,6 +12,8 @@ use crate::broker::message::Message;
 pub struct Pending {
     flight: Option<Flight>,
     log: Option<Arc<dyn Log>>,
+    /// By what index everything is safe that was appended since somebody last asked.
+    logged: Option<Result<u64, AppendError>>,
     /// Where messages of the batch that is being published went: index in the batch, place.
     placements: Vec<(u32, Placement)>,
     settles: Vec<(u64, (u64, u64))>,
@@ -115,10 +117,12 @@ impl Pending {
             }
         });
         placements.clear();
-        match refused {
+        let appended = match refused {
             Some(error) => Err(error),
             None => appended,
-        }
+        };
+        self.note(appended);
+        appended
     }
 
     /// Appends everything else that gathered.
@@ -127,11 +131,27 @@ impl Pending {
             self.settles.is_empty() && self.cursors.is_empty() && self.returned.is_empty();
         if !is_empty && let Some(log) = self.log.clone() {
             // What can't be appended is not promised to anybody: it will come back.
-            let _ = log.append(&mut |records| self.encode(records));
+            let appended = log.append(&mut |records| self.encode(records));
+            self.note(appended);
         }
         self.settles.clear();
         self.cursors.clear();
         self.returned.clear();
+    }
+
+    /// The index by which everything is safe that was appended since the last time; None if nothing was.
+    ///
+    /// # Errors
+    /// Some of it could not be appended.
+    pub fn take_logged(&mut self) -> Result<Option<u64>, AppendError> {
+        self.logged.take().transpose()
+    }
+
+    fn note(&mut self, appended: Result<u64, AppendError>) {
+        let failed_before = matches!(self.logged, Some(Err(_)));
+        if !failed_before {
+            self.logged = Some(appended);
+        }
     }
 
     /// Everything is appended.

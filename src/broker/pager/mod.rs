@@ -130,6 +130,8 @@ struct Shared {
     /// How many segments the catalog names of each queue, those among them that nobody needs.
     listed: Mutex<HashMap<u64, usize>>,
     debt_bytes: AtomicUsize,
+    /// The catalog knows by now that there is a journal.
+    has_noted_journal: AtomicBool,
     is_closing: AtomicBool,
 }
 
@@ -198,6 +200,7 @@ impl Pager {
             next_segment: AtomicU64::new(next_segment),
             listed: Mutex::default(),
             debt_bytes: AtomicUsize::new(0),
+            has_noted_journal: AtomicBool::new(false),
             is_closing: AtomicBool::new(false),
         });
         Arc::new(Self {

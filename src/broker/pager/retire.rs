@@ -7,6 +7,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::barrier::Barrier;
 use super::segments::OpenSegments;
@@ -14,10 +15,20 @@ use super::{Shared, reading};
 use crate::broker::Broker;
 use crate::broker::log::{Log, NewMessage, Records};
 use crate::broker::queue::{Checkpoint, Moving, PageOut, Queue};
+use crate::store::catalog::Op;
 use crate::store::journal::Journal;
 
 /// The log is given so much at once.
 const BATCH_BYTES: usize = 1 << 20;
+
+/// Notes how far the journal has come, so that the next start misses what is gone. Nothing waits for
+/// it: it is noted again with the next file.
+fn note_end(shared: &Shared, journal: &Journal) {
+    if let Some(catalog) = &shared.catalog {
+        let end = journal.synced_index() + 1;
+        drop(catalog.submit(vec![Op::PutJournalEnd(end)]));
+    }
+}
 
 /// Shortens the log if it is too long.
 pub(super) fn retire(
@@ -27,6 +38,9 @@ pub(super) fn retire(
     segments: &mut OpenSegments,
     barrier: &mut Barrier<'_>,
 ) -> io::Result<()> {
+    if journal.synced_index() > 0 && !shared.has_noted_journal.swap(true, Ordering::AcqRel) {
+        note_end(shared, journal);
+    }
     let starts = journal.file_starts();
     let Some(surplus) = starts
         .len()
@@ -53,7 +67,10 @@ pub(super) fn retire(
     broker.engine.flights.wait(barrier.pause);
     let appended = append_all(journal, &checkpoints, barrier.pause);
     match &appended {
-        Ok(()) => journal.release_below(before),
+        Ok(()) => {
+            journal.release_below(before);
+            note_end(shared, journal);
+        }
         Err(_) => queues.iter().for_each(|queue| queue.checkpoint_again()),
     }
     appended

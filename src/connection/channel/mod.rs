@@ -11,6 +11,7 @@
 //!                                 └─▶ content_frames.rs ──▶ client
 //! acks ──▶ settle.rs ──▶ unacked.rs ──▶ queues
 //! exchanges.rs, queues.rs: declare, bind, delete   permissions.rs: what they check
+//! safe_replies.rs: replies that wait for the log
 //! ```
 //!
 //! In: methods and contents, in the order in which the client sent them. Out: calls of the engine
@@ -33,6 +34,7 @@ mod queues;
 mod read_batch;
 mod reply_to;
 mod route_cache;
+mod safe_replies;
 mod sender_selected;
 mod settle;
 mod slots;

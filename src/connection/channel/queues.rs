@@ -180,13 +180,13 @@ impl Channel {
         self.check_permission(Permission::Read, self.queue(&name))?;
         let queue = self.shared.vhost.queue(&name, self.shared.id)?;
         let purged = queue.purge(&mut batch.effects);
-        self.reply_unless(
-            purge.no_wait,
-            queue::PurgeOk {
-                message_count: count(purged),
-            },
-        );
-        Ok(())
+        if purge.no_wait {
+            return Ok(());
+        }
+        let purged = queue::PurgeOk {
+            message_count: count(purged),
+        };
+        self.reply_when_safe(&mut batch.effects, purged)
     }
 
     pub(super) fn delete_queue(

@@ -8,20 +8,16 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use parking_lot::Mutex;
 use smallvec::SmallVec;
 
 use super::Channel;
 use super::read_batch::Gathering;
 use super::settle::{Outcome, Settling};
 use super::unacked::Unsettled;
-use crate::amqp::method::{Method, tx};
+use crate::amqp::method::tx;
 use crate::amqp::reply::{Exception, ReplyCode};
-use crate::broker::catalog::NotStored;
 use crate::broker::engine::Held;
-use crate::broker::log::{SafeListener, Safety};
 use crate::broker::{Body, Effects, Engine, Facts, Message, Queue};
-use crate::connection::pause::{Resume, Then};
 
 /// What a transaction may hold in memory. RabbitMQ has no limit; whoever needs more than this
 /// would exhaust the machine there.
@@ -150,8 +146,7 @@ impl Channel {
             .transaction
             .replace(Transaction::new(&self.shared.broker.engine))
             .ok_or_else(not_transactional)?;
-        let Delivered { refused, log_index } =
-            self.deliver_all(&transaction.publishes, &mut batch.effects)?;
+        let refused = self.deliver_all(&transaction.publishes, &mut batch.effects);
         for (outcome, deliveries) in transaction.settlements {
             let acknowledged = if outcome == Outcome::Acked {
                 deliveries.len() as u64
@@ -170,38 +165,7 @@ impl Channel {
         if refused > 0 {
             return Err(precondition_failed("partial tx completion"));
         }
-        // Before anything is promised of it.
-        batch.effects.complete();
-        self.reply_when_safe(log_index, tx::CommitOk);
-        Ok(())
-    }
-
-    /// Answers when the log is up to `log_index`, if that is given; the connection is paused until
-    /// then.
-    fn reply_when_safe(&self, log_index: Option<u64>, answer: impl Into<Method>) {
-        let engine = &self.shared.broker.engine;
-        let waits_for = log_index.and_then(|index| Some((index, engine.log()?)));
-        let Some((index, log)) = waits_for else {
-            return self.reply_unless(false, answer);
-        };
-        if let Some(revision) = self.shared.unstored_revision() {
-            let resume = self.shared.pause(self.number, Then::GoOn);
-            let then = Box::new(move |stored: Result<(), NotStored>| match stored {
-                Ok(()) => resume.go_on(),
-                Err(error) => resume.fail(error.into()),
-            });
-            self.shared.vhost.catalog().when_stored(revision, then);
-        }
-        let reply = Then::Reply(Box::new(answer.into()));
-        let commit = Arc::new(Commit(Mutex::new(Some(
-            self.shared.pause(self.number, reply),
-        ))));
-        let listener: Arc<dyn SafeListener> = Arc::clone(&commit) as _;
-        match log.notify_when_safe(index, listener) {
-            Safety::Safe => commit.safe(index),
-            Safety::Waiting => {}
-            Safety::Failed => commit.failed(),
-        }
+        self.reply_when_safe(&mut batch.effects, tx::CommitOk)
     }
 
     pub(super) fn tx_rollback(&mut self) -> Result<(), Exception> {
@@ -217,13 +181,10 @@ impl Channel {
         Ok(())
     }
 
-    /// Delivers a transaction's publishes and returns those that reach no queue (any more).
-    fn deliver_all(
-        &mut self,
-        publishes: &[Publish],
-        effects: &mut Effects,
-    ) -> Result<Delivered, Exception> {
-        let mut delivered = Delivered::default();
+    /// Delivers a transaction's publishes and returns those that reach no queue (any more). Says
+    /// how many were refused.
+    fn deliver_all(&mut self, publishes: &[Publish], effects: &mut Effects) -> usize {
+        let mut refused = 0;
         for slice in publishes.chunks(COMMIT_SLICE) {
             let messages: Vec<Message<'_>> = slice.iter().map(Publish::message).collect();
             let mut queues: Vec<(&Arc<Queue>, Vec<u32>)> = Vec::new();
@@ -242,43 +203,13 @@ impl Channel {
             }
             for (queue, picks) in queues {
                 queue.publish(&messages, Some(&picks), effects);
-                delivered.refused += effects.refused.drain(..).count();
+                refused += effects.refused.drain(..).count();
             }
-            let logged = effects.log_published(&self.shared.broker.engine, &messages);
-            let log_index = logged.map_err(|_| not_safe())?;
-            delivered.log_index = log_index.or(delivered.log_index);
+            // Whether it is safe is asked in the end.
+            let _ = effects.log_published(&self.shared.broker.engine, &messages);
         }
-        Ok(delivered)
+        refused
     }
-}
-
-/// What became of a transaction's publishes.
-#[derive(Default)]
-struct Delivered {
-    refused: usize,
-    /// The log's index by which they are safe, if any has to be logged.
-    log_index: Option<u64>,
-}
-
-/// A commit that waits for the log.
-struct Commit(Mutex<Option<Resume>>);
-
-impl SafeListener for Commit {
-    fn safe(&self, _safe_index: u64) {
-        if let Some(resume) = self.0.lock().take() {
-            resume.go_on();
-        }
-    }
-
-    fn failed(&self) {
-        if let Some(resume) = self.0.lock().take() {
-            resume.fail(not_safe());
-        }
-    }
-}
-
-fn not_safe() -> Exception {
-    Exception::new(ReplyCode::InternalError, "messages can't be stored")
 }
 
 fn not_transactional() -> Exception {

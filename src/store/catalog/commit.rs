@@ -29,6 +29,7 @@ pub struct Catalog {
     requests: Mutex<Option<Sender<Request>>>,
     ids: Arc<Ids>,
     thread: Mutex<Option<JoinHandle<()>>>,
+    journal_end: u64,
 }
 
 enum Request {
@@ -127,6 +128,7 @@ pub(super) fn start(opened: Opened) -> Result<(Catalog, Contents), CatalogError>
         requests: Mutex::new(Some(requests)),
         ids,
         thread: Mutex::new(Some(thread)),
+        journal_end: contents.journal_end,
     };
     Ok((catalog, contents))
 }
@@ -147,6 +149,12 @@ impl Catalog {
     /// It must not block.
     pub fn submit_then(&self, change: Change, then: impl FnOnce(Answer) + Send + 'static) {
         self.send(Request::Apply(change, Then(Some(Box::new(then)))));
+    }
+
+    /// The journal had every record below that index when that was last noted; 0 if there never was
+    /// one. As it was when the catalog was opened.
+    pub fn journal_end(&self) -> u64 {
+        self.journal_end
     }
 
     /// An id that was never given out before and never will be again. Waits for the disk only if

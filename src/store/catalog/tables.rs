@@ -13,7 +13,7 @@ use super::records::{
 type Bytes = &'static [u8];
 type Name = &'static str;
 
-/// `format`, `next_id`, `revision`.
+/// `format`, `next_id`, `revision`, `journal_end`.
 pub(super) const META: TableDefinition<'_, Name, u64> = TableDefinition::new("meta");
 const VHOSTS: TableDefinition<'_, Name, Bytes> = TableDefinition::new("vhosts");
 const EXCHANGES: TableDefinition<'_, u64, Bytes> = TableDefinition::new("exchanges");
@@ -59,6 +59,8 @@ pub enum Op {
     DeleteSegment(u64, u64),
     /// Queue, band.
     PutCheckpoint(u64, u64, CheckpointRecord),
+    /// The journal has every record below that index, and has files.
+    PutJournalEnd(u64),
 }
 
 /// Everything the catalog keeps.
@@ -66,6 +68,9 @@ pub enum Op {
 pub struct Contents {
     /// One more with every change.
     pub revision: u64,
+    /// The journal had every record below that index when this was last noted; 0 if there never was
+    /// one.
+    pub journal_end: u64,
     /// By name.
     pub vhosts: Vec<(String, VhostRecord)>,
     /// By id.
@@ -112,6 +117,7 @@ pub(super) fn read_all(transaction: &ReadTransaction) -> Result<Contents, Catalo
     let three = |(a, b, c): (&str, &str, &str)| [a.to_owned(), b.to_owned(), c.to_owned()];
     Ok(Contents {
         revision: meta.get("revision")?.map_or(0, |value| value.value()),
+        journal_end: meta.get("journal_end")?.map_or(0, |value| value.value()),
         vhosts: read_table(transaction, VHOSTS, one)?,
         exchanges: read_table(transaction, EXCHANGES, |id| id)?,
         queues: read_table(transaction, QUEUES, |id| id)?,
@@ -176,6 +182,11 @@ pub(super) fn apply(transaction: &WriteTransaction, op: &Op) -> Result<(), Catal
             put(transaction, SEGMENTS, (*queue, *number), record)
         }
         Op::DeleteSegment(queue, number) => delete(transaction, SEGMENTS, (*queue, *number)),
+        Op::PutJournalEnd(index) => {
+            let mut meta = transaction.open_table(META)?;
+            meta.insert("journal_end", *index)?;
+            Ok(())
+        }
         Op::PutCheckpoint(queue, band, record) => {
             put(transaction, CHECKPOINTS, (*queue, *band), record)
         }

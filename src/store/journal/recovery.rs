@@ -133,6 +133,11 @@ impl Recovery {
         Ok(recovery)
     }
 
+    /// The index of the last record that was read, or read past.
+    pub fn last_index(&self) -> u64 {
+        self.expected - 1
+    }
+
     /// The next record. After an error, or None, there is none.
     ///
     /// # Errors

@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
+use rustix::io::Errno;
 
 use super::files::{Files, JournalFile, make_file, path, write_first_live};
 use super::gather::Gather;
@@ -166,11 +167,11 @@ impl Shared {
                         self.upkeep.wait(&mut files);
                     }
                 }
-                // Nothing that was promised is touched by a full disk: it can wait.
-                Err(error) if is_full(&error) => {
+                // Nothing that was promised is touched by that: it can wait.
+                Err(error) if is_passing(&error) => {
                     let mut files = self.files.lock();
                     if files.stalled.is_none() {
-                        tracing::error!(%error, "no journal file can be made: the disk is full");
+                        tracing::error!(%error, "no journal file can be made for now");
                     }
                     files.stalled = Some(error.to_string());
                     self.spare_ready.notify_all();
@@ -183,9 +184,11 @@ impl Shared {
     }
 }
 
-fn is_full(error: &io::Error) -> bool {
+/// Whether there is too little of something that may be there later: room, files, memory.
+fn is_passing(error: &io::Error) -> bool {
+    let too_many_files = [Errno::MFILE, Errno::NFILE].map(|errno| Some(errno.raw_os_error()));
     matches!(
         error.kind(),
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
-    )
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::OutOfMemory
+    ) || too_many_files.contains(&error.raw_os_error())
 }

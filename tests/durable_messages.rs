@@ -1,0 +1,147 @@
+//! Messages through the front door: what a broker says is safe is there after `kill -9`.
+
+#[macro_use]
+mod support;
+
+use support::{Broker, Client, Setup, Talk};
+use tempfile::TempDir;
+
+fn again(data: TempDir) -> Broker {
+    let broker = Setup::default().on(data).start();
+    broker.expect("the first one was ours too")
+}
+
+fn declare(client: &mut Client, queue: &str) {
+    client.call(method!("queue.declare", queue: queue, durable: true));
+}
+
+fn publish(client: &mut Client, queue: &str, body: &str) {
+    client.publish_with("", queue, &properties!(delivery_mode: 2), body);
+}
+
+fn publish_confirmed(client: &mut Client, queue: &str, bodies: &[&str]) {
+    for body in bodies {
+        publish(client, queue, body);
+        client.expect_name("basic.ack");
+    }
+}
+
+fn all_of(broker: &Broker, queue: &str) -> Vec<String> {
+    let mut client = broker.client();
+    std::iter::from_fn(|| client.take(queue)).collect()
+}
+
+#[test]
+fn a_confirmed_message_is_there_after_a_kill() {
+    let Some(broker) = Setup::default().start() else {
+        return;
+    };
+    let mut client = broker.client();
+    client.call(method!("confirm.select"));
+    declare(&mut client, "q");
+    publish_confirmed(&mut client, "q", &["1", "2", "3"]);
+    client.publish("", "q", "transient");
+    client.expect_name("basic.ack");
+    let broker = again(broker.kill());
+    assert_eq!(all_of(&broker, "q"), ["1", "2", "3"]);
+}
+
+#[test]
+fn a_committed_transaction_is_there_after_a_kill() {
+    let Some(broker) = Setup::default().start() else {
+        return;
+    };
+    let mut client = broker.client();
+    declare(&mut client, "q");
+    client.call(method!("tx.select"));
+    publish(&mut client, "q", "1");
+    publish(&mut client, "q", "2");
+    client.call(method!("tx.commit"));
+    client.get("q", false);
+    client.send(method!("basic.ack", delivery_tag: 1));
+    client.call(method!("tx.commit"));
+    publish(&mut client, "q", "not committed");
+    let broker = again(broker.kill());
+    assert_eq!(all_of(&broker, "q"), ["2"]);
+}
+
+#[test]
+fn a_purged_queue_stays_empty_after_a_kill() {
+    let Some(broker) = Setup::default().start() else {
+        return;
+    };
+    let mut client = broker.client();
+    client.call(method!("confirm.select"));
+    declare(&mut client, "q");
+    publish_confirmed(&mut client, "q", &["1", "2", "3"]);
+    client.call(method!("queue.purge", queue: "q"));
+    let broker = again(broker.kill());
+    assert!(all_of(&broker, "q").is_empty());
+}
+
+#[test]
+fn what_was_delivered_and_not_acked_comes_back_in_its_place() {
+    let Some(broker) = Setup::default().start() else {
+        return;
+    };
+    let mut client = broker.client();
+    client.call(method!("confirm.select"));
+    declare(&mut client, "q");
+    publish_confirmed(&mut client, "q", &["1", "2", "3", "4"]);
+    for _ in 0..3 {
+        client.get("q", false);
+    }
+    client.send(method!("basic.ack", delivery_tag: 2));
+    client.call(method!("basic.qos"));
+    // Whatever was dealt with before it is safe with it.
+    publish_confirmed(&mut client, "q", &["5"]);
+    let broker = again(broker.kill());
+    let mut client = broker.client();
+    let mut found = Vec::new();
+    while let Some(message) = client.get("q", true) {
+        found.push((message.text(), message.redelivered()));
+    }
+    let expected = [("1", true), ("3", true), ("4", false), ("5", false)];
+    let expected = expected.map(|(body, redelivered)| (body.to_owned(), redelivered));
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn a_dead_letter_is_in_one_queue_after_a_kill() {
+    let Some(broker) = Setup::default().start() else {
+        return;
+    };
+    let mut client = broker.client();
+    client.call(method!("confirm.select"));
+    declare(&mut client, "dead");
+    let arguments = table! {
+        "x-dead-letter-exchange" => "",
+        "x-dead-letter-routing-key" => "dead",
+    };
+    client.call(method!("queue.declare", queue: "q", durable: true, arguments: arguments));
+    publish_confirmed(&mut client, "q", &["1", "2"]);
+    client.get("q", false);
+    client.nack(1, false, false);
+    client.call(method!("basic.qos"));
+    publish_confirmed(&mut client, "dead", &["3"]);
+    let broker = again(broker.kill());
+    assert_eq!(all_of(&broker, "q"), ["2"]);
+    assert_eq!(all_of(&broker, "dead"), ["1", "3"]);
+}
+
+#[test]
+fn a_purge_waits_for_what_it_says() {
+    // Through many kills, since it is a matter of milliseconds.
+    let Some(mut broker) = Setup::default().start() else {
+        return;
+    };
+    for round in 0..5 {
+        let mut client = broker.client();
+        client.call(method!("confirm.select"));
+        declare(&mut client, "q");
+        publish_confirmed(&mut client, "q", &["1", "2"]);
+        client.call(method!("queue.purge", queue: "q"));
+        broker = again(broker.kill());
+        assert!(all_of(&broker, "q").is_empty(), "round {round}");
+    }
+}
