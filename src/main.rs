@@ -13,7 +13,8 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 use warren::broker::catalog::StoredCatalog;
-use warren::broker::engine::DiskWatch;
+use warren::broker::engine::{DiskWatch, EngineOptions};
+use warren::broker::pager::PagingOptions;
 use warren::broker::restore::{self, Restored};
 use warren::broker::{Broker, Engine};
 use warren::config::{Command, CommandLine, Config, Flags, LogFormat, LogSettings, Sources};
@@ -123,8 +124,15 @@ async fn serve(
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut hangup = signal(SignalKind::hangup())?;
 
-    let engine = Engine::new(config.memory_limit_bytes());
     let storage = config.storage();
+    let engine = Engine::with_options(EngineOptions {
+        memory_limit_bytes: config.memory_limit_bytes(),
+        paging: PagingOptions {
+            reserve_bytes: storage.reserve_bytes(),
+            ..PagingOptions::default()
+        },
+        ..EngineOptions::default()
+    });
     let disk = data.folder.disk();
     let mut disk_watch = DiskWatch::new(&engine, disk, storage.disk_free_limit_bytes);
     // Whoever comes first is not to find that nobody looked yet.

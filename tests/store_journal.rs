@@ -28,6 +28,7 @@ fn options(fsync: Fsync, seed: u64) -> Options {
     Options {
         file_bytes: FILE_BYTES,
         first_file_bytes: FILE_BYTES / 2,
+        reserve_bytes: 0,
         spare_files: 2,
         fsync,
         limits: Limits {

@@ -105,7 +105,11 @@ impl Broker {
         let queues = self.durable_queues();
         let known: HashSet<u64> = queues.iter().map(|queue| queue.id().0).collect();
         let mut segments: BTreeMap<(u64, u64), SegmentRecord> = segments.into_iter().collect();
-        segments.retain(|(queue, _), _| known.contains(queue));
+        // Such a queue was deleted while its segment was being listed.
+        let ownerless: Vec<(u64, u64)> = segments
+            .extract_if(.., |(queue, _), _| !known.contains(queue))
+            .map(|(key, _)| key)
+            .collect();
         let listed: HashSet<(u64, u64)> = segments.keys().copied().collect();
         let found: HashSet<(u64, u64)> = segment::list(&**disk)?.into_iter().collect();
         let missing_segments: Vec<_> = listed.difference(&found).copied().collect();
@@ -154,7 +158,10 @@ impl Broker {
         let journal = Arc::new(journal);
         self.engine.store.watch(&journal);
         self.engine.store.recovered(&report);
-        let mut noted = Vec::new();
+        let mut noted: Vec<Op> = ownerless
+            .into_iter()
+            .map(|(queue, number)| Op::DeleteSegment(queue, number))
+            .collect();
         if report.last_index > 0 {
             noted.push(Op::PutJournalEnd(report.last_index + 1));
         }

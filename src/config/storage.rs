@@ -167,11 +167,17 @@ fn within<T: PartialOrd + fmt::Display>(
 }
 
 impl StorageSettings {
+    /// What is never filled of the disk, neither by the journal nor by queues that page out.
+    pub fn reserve_bytes(&self) -> u64 {
+        self.disk_free_limit_bytes / 2
+    }
+
     /// What the journal is opened with.
     pub fn journal_options(&self) -> Options {
         Options {
             file_bytes: self.journal_file_bytes,
             spare_files: self.journal_spare_files,
+            reserve_bytes: self.reserve_bytes(),
             fsync: self.fsync,
             limits: Limits {
                 pressure_bytes: self.journal_buffer_bytes,

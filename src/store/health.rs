@@ -74,6 +74,12 @@ impl StoreHealth {
         }
     }
 
+    /// Whether the journal waits for room on the disk.
+    pub fn is_stalled(&self) -> bool {
+        let journal = self.journal.get().and_then(Weak::upgrade);
+        journal.is_some_and(|journal| journal.health().stalled.is_some())
+    }
+
     /// How it is now.
     pub fn condition(&self) -> Condition {
         let journal = self.journal.get().and_then(Weak::upgrade);

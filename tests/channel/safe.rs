@@ -273,3 +273,14 @@ fn what_is_handed_on_to_a_consumer_without_acks_is_not_logged() {
     assert_eq!(received.last(), Some(&acked(1, false)), "{received:?}");
     assert_eq!(log.records(), []);
 }
+
+#[test]
+fn without_confirms_a_failed_log_closes_the_connection_over_what_it_cannot_keep() {
+    let (mut client, log) = client();
+    declare(&mut client, "q", FieldTable::new());
+    log.fail();
+    client.publish("", "q", "needs no log").read();
+    publish(&mut client, "q", "needs it");
+    let refused = client.refused();
+    assert_eq!(refused, "INTERNAL_ERROR - messages can't be stored");
+}

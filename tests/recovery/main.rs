@@ -69,6 +69,7 @@ fn small() -> Sizes {
             idle_queue_bytes: 64,
             segment_bytes: 8 << 10,
             segment_idle: Duration::ZERO,
+            reserve_bytes: 0,
             most_log_files: 2,
             few_bytes: 400,
             retry: Duration::ZERO,

@@ -163,6 +163,7 @@ impl Sizes {
         Options {
             file_bytes: self.file_bytes,
             first_file_bytes: self.file_bytes,
+            reserve_bytes: 0,
             spare_files: 2,
             fsync: Fsync::Always,
             limits: Limits {

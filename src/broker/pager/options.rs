@@ -27,6 +27,8 @@ pub struct PagingOptions {
     /// When a file of the log is to be freed, a queue with no more than this in it has that put at
     /// the end of the log again.
     pub few_bytes: usize,
+    /// Nothing is written while less than this is free on the disk.
+    pub reserve_bytes: u64,
     /// After a failed write nothing is written for so long.
     pub retry: Duration,
     /// What could not be read is read again after so long.
@@ -41,11 +43,12 @@ impl Default for PagingOptions {
             past_window_bytes: 2 << 20,
             chunk_bytes: 1 << 20,
             ahead_chunks: 3,
-            idle_queue_bytes: 256 << 10,
+            idle_queue_bytes: 64 << 10,
             segment_bytes: 32 << 20,
             segment_idle: Duration::from_secs(1),
             most_log_files: 4,
             few_bytes: 64 << 10,
+            reserve_bytes: 0,
             retry: Duration::from_secs(1),
             read_retry: Duration::from_millis(100),
         }

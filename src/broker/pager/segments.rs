@@ -157,6 +157,9 @@ impl OpenSegment {
         };
         // What was settled in a chunk when it was written may be missing from it.
         barrier.wait()?;
+        if self.queue.upgrade().is_none_or(|queue| queue.is_deleted()) {
+            return Ok(());
+        }
         let stored = catalog.submit(vec![Op::PutSegment(queue, number, record)]);
         // After a failure it is not known whether the catalog names it.
         self.segment.list();

@@ -126,6 +126,20 @@ impl Writing {
             if pages.is_empty() {
                 return;
             }
+            let reserve_bytes = self.shared.options.reserve_bytes;
+            if reserve_bytes > 0
+                && let Ok(free_bytes) = self.shared.disk.free_bytes()
+                && free_bytes < reserve_bytes
+            {
+                tracing::error!(
+                    free_bytes,
+                    reserve_bytes,
+                    "too little room on the disk to page out"
+                );
+                self.paused_until = Some(Instant::now() + self.shared.options.retry);
+                queue.page_later();
+                return;
+            }
             let mut placed: Vec<(usize, u64, Stored)> = Vec::new();
             let mut written = Ok(());
             for page in &pages {

@@ -208,7 +208,11 @@ impl Channel {
     /// Also before [`Channel::close`], and after an exception.
     pub fn finish(&mut self, batch: &mut ReadBatch<'_>) -> Result<(), Exception> {
         self.finish_gathered(&mut batch.0);
-        Ok(())
+        // Who has no confirms is told in another way that its messages may be lost.
+        match std::mem::take(&mut batch.0.is_unsafe) {
+            true => Err(safe_replies::not_safe()),
+            false => Ok(()),
+        }
     }
 
     fn finish_gathered(&mut self, batch: &mut Gathering<'_>) {

@@ -430,6 +430,9 @@ impl Channel {
         batch.has_published |= published > 0;
         let metrics = self.shared.broker.metrics();
         metrics.messages_published.add(published);
+        if self.confirmer.is_none() && logged.is_err() {
+            batch.is_unsafe = true;
+        }
         if let (Some(confirmer), Some((first, last))) = (&self.confirmer, batch.confirms.take()) {
             match logged {
                 Ok(log_index) => confirmer.handed_over(first, last, refused, log_index),

@@ -50,6 +50,8 @@ pub(super) struct Gathering<'a> {
     pub published: u64,
     /// Whether there was any since the last time somebody looked.
     pub has_published: bool,
+    /// Something that had to be logged could not be, and nobody has told the publisher.
+    pub is_unsafe: bool,
     /// The publish tags that they used, first and last.
     pub confirms: Option<(u64, u64)>,
     pub settling: Settling,
@@ -137,6 +139,7 @@ impl<'a> Gathering<'a> {
             body_bytes: 0,
             published: 0,
             has_published: false,
+            is_unsafe: false,
             confirms: None,
             settling: Settling::default(),
             effects: self.effects,

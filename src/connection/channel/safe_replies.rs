@@ -68,6 +68,7 @@ impl SafeListener for Waiting {
     }
 }
 
-fn not_safe() -> Exception {
+/// What cannot be stored is not pretended to be.
+pub(super) fn not_safe() -> Exception {
     Exception::new(ReplyCode::InternalError, "messages can't be stored")
 }

@@ -93,6 +93,8 @@ pub struct Options {
     pub first_file_bytes: u64,
     /// How many files are kept ready.
     pub spare_files: usize,
+    /// No file is made that leaves less than this free on the disk.
+    pub reserve_bytes: u64,
     /// When it syncs.
     pub fsync: Fsync,
     /// How much may gather.
@@ -112,6 +114,7 @@ impl Default for Options {
             file_bytes: 64 << 20,
             first_file_bytes: 4 << 20,
             spare_files: 3,
+            reserve_bytes: 0,
             fsync: Fsync::Always,
             limits: Limits {
                 pressure_bytes: 8 << 20,
@@ -263,7 +266,8 @@ impl Journal {
         let files = self.shared.files.lock();
         Health {
             failure: self.shared.failure().map(str::to_owned),
-            stalled: files.stalled.clone(),
+            // As long as there are some ahead, nothing waits.
+            stalled: files.stalled.clone().filter(|_| files.spare_count() == 0),
             disk_bytes: files.disk_bytes(),
         }
     }

@@ -128,6 +128,11 @@ impl Shared {
             let name = files.next_name();
             let disk = files.disk();
             drop(files);
+            // Others need the last bit of room more: the catalog, to name what can be let go of.
+            if disk.free_bytes()? < bytes.saturating_add(self.options.reserve_bytes) {
+                let text = "it would leave too little room on the disk";
+                return Err(io::Error::new(io::ErrorKind::StorageFull, text));
+            }
             let file = make_file(&*disk, &name, bytes)?;
             self.files.lock().add_spare(file);
             self.spare_ready.notify_all();
