@@ -151,8 +151,4 @@ impl Log for MemoryLog {
         state.waiting.push((index, listener));
         Safety::Waiting
     }
-
-    fn has_pressure(&self) -> bool {
-        false
-    }
 }

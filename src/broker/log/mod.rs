@@ -1,5 +1,5 @@
 //! What the engine asks of durability, and nothing else: append a batch of records, learn when it is
-//! safe, hear of pressure. A journal stands behind it; tests use [`MemoryLog`]; a replicated log may
+//! safe. A journal stands behind it; tests use [`MemoryLog`]; a replicated log may
 //! stand there one day.
 //!
 //! ```text
@@ -60,9 +60,6 @@ pub trait Log: Send + Sync {
 
     /// Calls `listener` once everything up to `index` is safe, or can't be any more.
     fn notify_when_safe(&self, index: u64, listener: Arc<dyn SafeListener>) -> Safety;
-
-    /// Whether publishers should wait.
-    fn has_pressure(&self) -> bool;
 }
 
 impl Records for Batch<'_> {
@@ -85,7 +82,9 @@ impl Records for Batch<'_> {
 
 impl Log for Journal {
     fn append(&self, encode: &mut dyn FnMut(&mut dyn Records)) -> Result<u64, AppendError> {
-        Journal::append(self, |batch| encode(batch))
+        // Publishers are stopped by the pressure. What is settled or moves on must not be forgotten
+        // because much is under way.
+        Journal::append_always(self, |batch| encode(batch))
     }
 
     fn hurry(&self) {
@@ -98,9 +97,5 @@ impl Log for Journal {
 
     fn notify_when_safe(&self, index: u64, listener: Arc<dyn SafeListener>) -> Safety {
         Journal::notify_when_safe(self, index, listener)
-    }
-
-    fn has_pressure(&self) -> bool {
-        Journal::has_pressure(self)
     }
 }

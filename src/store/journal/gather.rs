@@ -90,14 +90,16 @@ impl Gather {
         wakes
     }
 
+    /// Whether no more should gather.
+    pub fn is_full(&self) -> bool {
+        self.pending_bytes() >= self.limits.full_bytes
+    }
+
     /// Lets `encode` add records and says the last index.
-    pub fn append(&mut self, encode: impl FnOnce(&mut Batch<'_>)) -> Result<u64, AppendError> {
-        if self.pending_bytes() >= self.limits.full_bytes {
-            return Err(AppendError::Full);
-        }
+    pub fn append(&mut self, encode: impl FnOnce(&mut Batch<'_>)) -> u64 {
         encode(&mut Batch(self));
         self.tell_pressure();
-        Ok(self.next_index - 1)
+        self.next_index - 1
     }
 
     /// Takes back everything from `index` on. What is still here goes at once.

@@ -35,9 +35,10 @@ use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::watch;
 
+use self::gather::Gather;
 use self::shared::Shared;
 use self::writer::Writer;
 use super::disk::{AlignedBuffer, Disk};
@@ -198,14 +199,36 @@ impl Journal {
         if self.shared.failure().is_some() {
             return Err(AppendError::Failed);
         }
-        let mut gather = self.shared.gather.lock();
-        let last_index = gather.append(encode)?;
+        let gather = self.shared.gather.lock();
+        if gather.is_full() {
+            return Err(AppendError::Full);
+        }
+        Ok(self.append_to(gather, encode))
+    }
+
+    /// The same however much has gathered, for who must not be refused and knows a bound by itself.
+    ///
+    /// # Errors
+    /// [`AppendError::Failed`].
+    pub fn append_always(&self, encode: impl FnOnce(&mut Batch<'_>)) -> Result<u64, AppendError> {
+        if self.shared.failure().is_some() {
+            return Err(AppendError::Failed);
+        }
+        Ok(self.append_to(self.shared.gather.lock(), encode))
+    }
+
+    fn append_to(
+        &self,
+        mut gather: MutexGuard<'_, Gather>,
+        encode: impl FnOnce(&mut Batch<'_>),
+    ) -> u64 {
+        let last_index = gather.append(encode);
         let wakes = gather.take_wake_up();
         drop(gather);
         if wakes {
             self.shared.work.notify_one();
         }
-        Ok(last_index)
+        last_index
     }
 
     /// What gathered is to be written at once: somebody waits for it.
