@@ -200,6 +200,44 @@ fn after_a_failed_sync_nothing_is_safe_any_more() {
     assert!(journal.next_index() > first);
 }
 
+/// Whoever waits for the pressure to fall would wait for ever.
+#[test]
+fn a_failed_journal_has_no_pressure() {
+    let disk = SimDisk::new(5);
+    disk.set_faults(Faults {
+        capacity_bytes: Some(9000),
+        ..Faults::default()
+    });
+    let limits = Limits {
+        pressure_bytes: 10_000,
+        full_bytes: 20_000,
+    };
+    let journal = open(
+        Arc::new(disk.clone()),
+        Options {
+            limits,
+            ..options()
+        },
+    );
+    let mut last = 0;
+    while let Ok(index) = append(&journal, 1, &[0; 900]) {
+        last = index;
+    }
+    assert!(journal.has_pressure());
+    let mut pressure = journal.pressure();
+    let (ear, hears) = ear();
+    assert_eq!(journal.notify_when_safe(last, ear), Safety::Waiting);
+    let now = disk.operations();
+    disk.set_faults(Faults {
+        fail_at: BTreeSet::from_iter(now..now + 1000),
+        ..Faults::default()
+    });
+    while hears.recv_timeout(PATIENCE).expect("it goes on").is_some() {}
+    journal.close();
+    assert!(!*pressure.borrow_and_update());
+    assert!(!journal.has_pressure());
+}
+
 #[test]
 fn pressure_rises_and_falls() {
     let disk = SimDisk::new(4);

@@ -115,7 +115,7 @@ impl Queue {
         let dead_letters = self.wants.dead_letter_exchange.is_some();
         if dead_letters && let Some(Err(NoRecord::NotLoaded(_))) = record {
             // It counts as unacked until it has come from the disk.
-            state.paging.given_up.push((sequence, reason));
+            state.paging.given_up.insert(sequence, reason);
             return;
         }
         if dead_letters && let Some(Ok(record)) = record {

@@ -1,6 +1,7 @@
 //! What the pager asks of a queue: which chunks may leave memory, where they are now, here is one that
 //! you need; and what the log must hear again before its old files are written over.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use parking_lot::MutexGuard;
@@ -86,7 +87,7 @@ pub(super) struct Paging {
     /// Somebody outside waits for the head.
     pub waiting: Vec<Then>,
     /// Messages that are given up, once they can be read.
-    pub given_up: Vec<(u64, Reason)>,
+    pub given_up: BTreeMap<u64, Reason>,
     /// The same of a queue that was deleted meanwhile, with where they are.
     last_letters: Vec<(Stored, u64, Reason)>,
     /// What the pager was told that the queue holds beyond its window.
@@ -131,12 +132,7 @@ impl Queue {
 
     /// Asks for the chunks that are needed next, if anybody needs them.
     fn load_ahead(self: &Arc<Self>, state: &mut MutexGuard<'_, State>) {
-        let mut wanted: Vec<(usize, u64)> = state
-            .paging
-            .given_up
-            .iter()
-            .map(|(sequence, _)| (band_of(*sequence), number_of(*sequence)))
-            .collect();
+        let mut wanted = self.given_up_ahead(state);
         let is_read = state.consumers.any_with_room()
             || state.may_expire
             || !state.paging.waiting.is_empty()
@@ -159,6 +155,21 @@ impl Queue {
                 state.paging.loading.push(key);
             }
         }
+    }
+
+    /// The first chunks with messages that are given up, once they can be read; not all at once, because
+    /// they may be many.
+    fn given_up_ahead(&self, state: &State) -> Vec<(usize, u64)> {
+        let (mut wanted, mut from) = (Vec::new(), 0);
+        while wanted.len() < self.spec.engine.paging.ahead_chunks
+            && let Some((sequence, _)) = state.paging.given_up.range(from..).next()
+        {
+            let (at, number) = (band_of(*sequence), number_of(*sequence));
+            let slot = state.bands.get(at).and_then(|band| band.slot(number));
+            from = slot.map_or(sequence + 1, |slot| sequence_of(at, slot.end()));
+            wanted.push((at, number));
+        }
+        wanted
     }
 
     /// Chunks that are past the window, oldest first, at most so many. None: the queue is done.
@@ -252,7 +263,11 @@ impl Queue {
             }
             None => self.lose(&mut state, at, first),
         }
-        for (sequence, reason) in std::mem::take(&mut state.paging.given_up) {
+        let end = first + u64::from(stored.entry.records);
+        let mut here = state.paging.given_up.split_off(&sequence_of(at, first));
+        let behind = here.split_off(&sequence_of(at, end));
+        state.paging.given_up.extend(behind);
+        for (sequence, reason) in here {
             self.give_up(&mut state, sequence, reason, effects);
         }
         self.drop_over_length(&mut state, effects);

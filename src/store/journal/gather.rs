@@ -29,6 +29,7 @@ pub(super) struct Gather {
     pub wants_sync: bool,
     /// The journal is being closed.
     pub is_closing: bool,
+    has_failed: bool,
 }
 
 /// What the storage thread, if it sleeps, must be woken for.
@@ -66,6 +67,7 @@ impl Gather {
             is_urgent: false,
             wants_sync: false,
             is_closing: false,
+            has_failed: false,
         }
     }
 
@@ -142,6 +144,12 @@ impl Gather {
         taken
     }
 
+    /// The journal has failed: nobody need wait for it any more.
+    pub fn fail(&mut self) {
+        self.has_failed = true;
+        self.pressure.send_replace(false);
+    }
+
     /// How many bytes gathered.
     pub fn gathered_bytes(&self) -> usize {
         self.bytes.len()
@@ -164,6 +172,9 @@ impl Gather {
 
     /// Rises at the mark, falls at half of it, so that it does not flicker.
     fn tell_pressure(&self) {
+        if self.has_failed {
+            return;
+        }
         let pending = self.pending_bytes();
         let is_high = *self.pressure.borrow();
         if !is_high && pending >= self.limits.pressure_bytes {

@@ -69,6 +69,7 @@ impl Shared {
                 "the journal has failed: nothing is confirmed until the broker is started again"
             );
             self.safeties.fail();
+            self.gather.lock().fail();
             self.spare_ready.notify_all();
             self.upkeep.notify_all();
         }
