@@ -154,10 +154,12 @@ impl Writing {
             // Nobody else keeps them in memory from here on.
             drop(pages);
             queue.paged(placed);
-            let closed = self
-                .segments
-                .close_if_full(&self.shared, queue.id().0, &mut barrier);
-            if let Err(error) = written.and(closed) {
+            // After a failed write the segment must not be closed.
+            let written = written.and_then(|()| {
+                let segments = &mut self.segments;
+                segments.close_if_full(&self.shared, queue.id().0, &mut barrier)
+            });
+            if let Err(error) = written {
                 // What was not written stays in memory; what was is still there.
                 tracing::error!(%error, queue = ?queue.name(), "messages cannot be written to a segment");
                 self.segments.give_up(queue.id().0);

@@ -55,6 +55,7 @@ pub enum Op {
     PutParameter([String; 3], ParameterRecord),
     DeleteParameter([String; 3]),
     /// Queue, number.
+    /// Of a queue that is not there: nothing.
     PutSegment(u64, u64, SegmentRecord),
     DeleteSegment(u64, u64),
     /// Queue, band.
@@ -179,6 +180,10 @@ pub(super) fn apply(transaction: &WriteTransaction, op: &Op) -> Result<(), Catal
         Op::PutParameter(key, record) => put(transaction, PARAMETERS, three(key), record),
         Op::DeleteParameter(key) => delete(transaction, PARAMETERS, three(key)),
         Op::PutSegment(queue, number, record) => {
+            // Its queue may have been deleted meanwhile; then nothing would ever take it away.
+            if transaction.open_table(QUEUES)?.get(*queue)?.is_none() {
+                return Ok(());
+            }
             put(transaction, SEGMENTS, (*queue, *number), record)
         }
         Op::DeleteSegment(queue, number) => delete(transaction, SEGMENTS, (*queue, *number)),

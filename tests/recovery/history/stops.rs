@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use rand::RngExt;
 use warren::amqp::table::FieldTable;
@@ -10,6 +11,7 @@ use warren::broker::engine::Clock;
 use warren::broker::pager::Turn;
 use warren::broker::queue::Got;
 use warren::broker::recovery::Recovered;
+use warren::store::check::check;
 use warren::store::disk::SimDisk;
 use warren::store::disk::sim::{Faults, Keep};
 use warren::store::journal::Report;
@@ -100,6 +102,10 @@ impl History {
     /// Holds what is there against what should be, and goes on with it.
     fn go_on(&self, stopped: &Stopped) {
         let Stopped { safe, next, .. } = *stopped;
+        if self.0.plan.damage.is_none() {
+            let checked = check(Arc::new(self.0.disk.copy(1))).expect("a data folder");
+            assert_eq!(checked.problems, [""; 0]);
+        }
         let seen = self.seen();
         let last = seen.report.last_index;
         self.note(|| format!("starts again with {last} records"));
