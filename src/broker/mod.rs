@@ -126,6 +126,13 @@ impl Broker {
         durable
     }
 
+    /// The queue of that id, if it is there still.
+    pub(crate) fn queue_of_id(&self, id: u64) -> Option<Arc<Queue>> {
+        let vhosts = self.all_vhosts();
+        let mut queues = vhosts.iter().flat_map(|vhost| vhost.queues());
+        queues.find(|queue| queue.id().0 == id)
+    }
+
     /// Counters, for the metrics page.
     pub fn metrics(&self) -> &Metrics {
         &self.engine.metrics

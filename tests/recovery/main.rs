@@ -6,6 +6,7 @@ mod content;
 mod disk;
 mod history;
 mod model;
+mod sparse;
 mod world;
 
 use std::time::Duration;
@@ -70,6 +71,9 @@ fn small() -> Sizes {
             segment_bytes: 8 << 10,
             segment_idle: Duration::ZERO,
             reserve_bytes: 0,
+            sparse_share: 1,
+            sparse_bytes: 0,
+            rewritten_per_second: u64::MAX,
             most_log_files: 2,
             few_bytes: 400,
             retry: Duration::ZERO,

@@ -4,7 +4,8 @@
 //! ```text
 //! a queue past its window ─▶ writing.rs (one thread) ─▶ segments ─▶ reading.rs (one thread) ─▶ the queue
 //!                              │  segments.rs: which are being written
-//!                              └─▶ retire.rs: what still lives in an old file of the log moves on
+//!                              ├─▶ retire.rs: what still lives in an old file of the log moves on
+//!                              └─▶ rewrite.rs: what still lives in a sparse segment moves to a small one
 //! ```
 //!
 //! Queues ask under their locks and are called back without; no lock is held over I/O.
@@ -13,11 +14,12 @@ mod barrier;
 mod options;
 mod reading;
 mod retire;
+mod rewrite;
 mod segments;
 mod writing;
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -61,6 +63,12 @@ pub(super) struct SegmentFile {
     pub is_listed: AtomicBool,
     /// It could not be closed: it can be read, but the catalog will never be sure to name it.
     is_given_up: AtomicBool,
+    /// What its chunks take, once it takes no more of them.
+    closed_bytes: AtomicU64,
+    /// What their messages take that are not settled, roughly.
+    live_bytes: AtomicU64,
+    /// It is among those that may be sparse.
+    is_noted: AtomicBool,
     shared: Arc<Shared>,
 }
 
@@ -74,6 +82,42 @@ impl SegmentFile {
     /// It is of no use after a restart.
     fn give_up(&self) {
         self.is_given_up.store(true, Ordering::Release);
+    }
+
+    /// It takes no more chunks than these.
+    fn closed(self: &Arc<Self>, chunks: &[ChunkEntry]) {
+        let bytes = chunks.iter().map(|chunk| u64::from(chunk.bytes)).sum();
+        self.closed_bytes.store(bytes, Ordering::Release);
+        self.note_if_sparse();
+    }
+
+    /// Messages in it that are not settled take so much more.
+    pub(super) fn weigh(self: &Arc<Self>, bytes: u64) {
+        self.live_bytes.fetch_add(bytes, Ordering::AcqRel);
+        self.note_if_sparse();
+    }
+
+    /// Messages in it that took so much are settled.
+    pub(super) fn lighten(self: &Arc<Self>, bytes: u64) {
+        self.live_bytes.fetch_sub(bytes, Ordering::AcqRel);
+        self.note_if_sparse();
+    }
+
+    /// Whether it is worth being rewritten.
+    fn is_sparse(&self) -> bool {
+        let options = &self.shared.options;
+        let bytes = self.closed_bytes.load(Ordering::Acquire);
+        let live_bytes = self.live_bytes.load(Ordering::Acquire);
+        bytes > 0
+            && bytes >= options.sparse_bytes
+            && live_bytes.saturating_mul(options.sparse_share) < bytes
+            && !self.is_given_up.load(Ordering::Acquire)
+    }
+
+    fn note_if_sparse(self: &Arc<Self>) {
+        if self.is_sparse() && !self.is_noted.swap(true, Ordering::AcqRel) {
+            self.shared.sparse.lock().push_back(Arc::downgrade(self));
+        }
     }
 }
 
@@ -117,6 +161,8 @@ pub enum Turn {
     Write,
     /// Such segments are removed, those that took nothing of late are closed, the log is shortened.
     LookAfter,
+    /// A segment of which little is needed is rewritten.
+    Rewrite,
 }
 
 /// What the threads and everybody else share.
@@ -129,6 +175,8 @@ struct Shared {
     next_segment: AtomicU64,
     /// How many segments the catalog names of each queue, those among them that nobody needs.
     listed: Mutex<HashMap<u64, usize>>,
+    /// Segments that were seen to be sparse.
+    sparse: Mutex<VecDeque<Weak<SegmentFile>>>,
     debt_bytes: AtomicUsize,
     /// The catalog knows by now that there is a journal.
     has_noted_journal: AtomicBool,
@@ -154,6 +202,19 @@ impl Shared {
             *count.get_mut() -= 1;
             if *count.get() == 0 {
                 count.remove();
+            }
+        }
+    }
+
+    /// A segment that is worth being rewritten.
+    fn sparse_segment(&self) -> Option<Arc<SegmentFile>> {
+        loop {
+            let noted = self.sparse.lock().pop_front()?;
+            if let Some(segment) = noted.upgrade() {
+                segment.is_noted.store(false, Ordering::Release);
+                if segment.is_sparse() {
+                    return Some(segment);
+                }
             }
         }
     }
@@ -199,6 +260,7 @@ impl Pager {
             loads: Mutex::new(loads),
             next_segment: AtomicU64::new(next_segment),
             listed: Mutex::default(),
+            sparse: Mutex::default(),
             debt_bytes: AtomicUsize::new(0),
             has_noted_journal: AtomicBool::new(false),
             is_closing: AtomicBool::new(false),
@@ -216,6 +278,7 @@ impl Pager {
     pub fn listed(&self, queue: u64, number: u64, chunks: &[ChunkEntry]) -> Vec<Stored> {
         let segment = self.segment(queue, number);
         segment.list();
+        segment.closed(chunks);
         let stored = chunks.iter().map(|entry| Stored {
             segment: Arc::clone(&segment),
             entry: *entry,
@@ -275,6 +338,7 @@ impl Pager {
                 Err(_) => return false,
             },
             Turn::LookAfter => manual.writing.look_after(pause),
+            Turn::Rewrite => return manual.writing.rewrite(pause),
         }
         true
     }
@@ -344,6 +408,9 @@ fn segment_file(shared: &Arc<Shared>, queue: u64, number: u64) -> Arc<SegmentFil
         number,
         is_listed: AtomicBool::new(false),
         is_given_up: AtomicBool::new(false),
+        closed_bytes: AtomicU64::new(0),
+        live_bytes: AtomicU64::new(0),
+        is_noted: AtomicBool::new(false),
         shared: Arc::clone(shared),
     })
 }

@@ -22,6 +22,12 @@ pub struct PagingOptions {
     pub segment_bytes: u64,
     /// ... or took nothing for so long.
     pub segment_idle: Duration,
+    /// A segment is rewritten when less than one part in so many of its bytes is still needed ...
+    pub sparse_share: u64,
+    /// ... unless it has less than so many bytes.
+    pub sparse_bytes: u64,
+    /// So many bytes a second may be read and written for that.
+    pub rewritten_per_second: u64,
     /// The log may have so many files that are in use.
     pub most_log_files: usize,
     /// When a file of the log is to be freed, a queue with no more than this in it has that put at
@@ -46,6 +52,9 @@ impl Default for PagingOptions {
             idle_queue_bytes: 64 << 10,
             segment_bytes: 32 << 20,
             segment_idle: Duration::from_secs(1),
+            sparse_share: 8,
+            sparse_bytes: 1 << 20,
+            rewritten_per_second: 32 << 20,
             most_log_files: 4,
             few_bytes: 64 << 10,
             reserve_bytes: 0,

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use super::barrier::Barrier;
 use super::{QueueRef, SegmentFile, Shared, Stored, segment_file};
-use crate::broker::queue::{PageOut, Queue, sequence_of};
+use crate::broker::queue::{PageOut, Queue};
 use crate::store::catalog::{Op, SegmentRecord};
 use crate::store::segment::SegmentWriter;
 
@@ -44,11 +44,7 @@ impl OpenSegments {
             .writer
             .append(&page.chunk.parts(page.band as u32, page.first))?;
         if open.is_durable {
-            let passing = page.chunk.transient_runs();
-            open.passing.extend(passing.map(|(first, last)| {
-                let sequence = |index: u32| sequence_of(page.band, page.first + u64::from(index));
-                (sequence(first), sequence(last))
-            }));
+            open.passing.extend(page.passing());
         }
         Ok(Stored {
             segment: Arc::clone(&open.segment),
@@ -146,13 +142,15 @@ impl OpenSegments {
 impl OpenSegment {
     fn close(self, shared: &Shared, barrier: &mut Barrier<'_>) -> io::Result<()> {
         let Some(catalog) = shared.catalog.as_ref().filter(|_| self.is_durable) else {
+            self.segment.closed(self.writer.chunks());
             return Ok(());
         };
         let (queue, number, bytes) = (self.segment.queue, self.segment.number, self.writer.bytes());
+        let chunks = self.writer.seal()?;
         let record = SegmentRecord {
             bytes,
             sealed: true,
-            chunks: self.writer.seal()?,
+            chunks: chunks.clone(),
             settled: self.passing,
         };
         // What was settled in a chunk when it was written may be missing from it.
@@ -167,6 +165,7 @@ impl OpenSegment {
         if let Some(queue) = self.queue.upgrade() {
             queue.catalogued(number);
         }
+        self.segment.closed(&chunks);
         Ok(())
     }
 }

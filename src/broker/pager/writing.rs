@@ -2,13 +2,13 @@
 //! log's files.
 
 use std::io;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use super::barrier::Barrier;
 use super::segments::OpenSegments;
-use super::{QueueRef, Shared, Stored, retire};
+use super::{QueueRef, Shared, Stored, retire, rewrite};
 use crate::broker::Broker;
 use crate::broker::queue::Queue;
 use crate::store::catalog::{CatalogError, Op};
@@ -53,6 +53,8 @@ pub(super) struct Writing {
     segments: OpenSegments,
     removed: Vec<Removed>,
     looked_at: Instant,
+    /// Nothing is rewritten before that.
+    rewrites_at: Instant,
     /// Nothing is written before that.
     paused_until: Option<Instant>,
 }
@@ -66,6 +68,7 @@ impl Writing {
             segments: OpenSegments::default(),
             removed: Vec::new(),
             looked_at: Instant::now(),
+            rewrites_at: Instant::now(),
             paused_until: None,
         }
     }
@@ -74,7 +77,15 @@ impl Writing {
     pub fn run(mut self, tasks: &Receiver<Task>) {
         let mut pause = || std::thread::sleep(LOOK_AGAIN);
         loop {
-            match tasks.recv_timeout(LOOK) {
+            let task = match tasks.try_recv() {
+                Ok(task) => Ok(task),
+                Err(TryRecvError::Disconnected) => return,
+                Err(TryRecvError::Empty) => {
+                    self.rewrite(&mut pause);
+                    tasks.recv_timeout(LOOK)
+                }
+            };
+            match task {
                 Ok(Task::Close) | Err(RecvTimeoutError::Disconnected) => return,
                 Ok(task) => self.work(task, &mut pause),
                 Err(RecvTimeoutError::Timeout) => {}
@@ -185,6 +196,34 @@ impl Writing {
             let retired = retire::retire(&self.shared, journal, &broker, segments, &mut barrier);
             self.note(retired, "the log cannot be shortened");
         }
+    }
+
+    /// Rewrites a segment of which little is needed, if there is one and it is time; says whether.
+    pub fn rewrite(&mut self, pause: &mut dyn FnMut()) -> bool {
+        let now = Instant::now();
+        let waits_until = self.paused_until.unwrap_or(now).max(self.rewrites_at);
+        let Some(broker) = self.broker.upgrade().filter(|_| now >= waits_until) else {
+            return false;
+        };
+        let Some(segment) = self.shared.sparse_segment() else {
+            return false;
+        };
+        // Otherwise it was deleted, and so will the segment be.
+        if let Some(queue) = broker.queue_of_id(segment.queue) {
+            let barrier = &mut self.barrier(pause);
+            let rewritten = rewrite::rewrite(&self.shared, &queue, &segment, barrier);
+            let options = &self.shared.options;
+            let rest = match &rewritten {
+                Ok(bytes) => {
+                    let per_second = options.rewritten_per_second.max(1);
+                    Duration::from_secs_f64(*bytes as f64 / per_second as f64)
+                }
+                Err(_) => options.retry,
+            };
+            self.rewrites_at = Instant::now() + rest;
+            self.note(rewritten.map(|_| ()), "a segment cannot be rewritten");
+        }
+        true
     }
 
     /// Removes segments once the log is safe that says what became of their messages.

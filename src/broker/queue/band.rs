@@ -437,14 +437,17 @@ impl Band {
     }
 
     /// At start: a chunk in a segment comes next.
-    pub fn restore_stored(&mut self, stored: Stored, settled: [&Ranges; 2]) {
+    /// Of it, `empty` was settled before it was written.
+    pub fn restore_stored(&mut self, stored: Stored, settled: &Ranges, empty: &Ranges) {
         self.close_tail();
-        let mut slot = Slot::stored(stored.entry.first, stored.entry.records, stored);
+        let mut slot = Slot::absent(stored.entry.first, stored.entry.records);
         let (first, end) = (slot.first, slot.end());
-        for (first, last) in settled
-            .iter()
-            .flat_map(|ranges| ranges.within(first, end - 1))
-        {
+        for (first, last) in empty.within(first, end - 1) {
+            slot.settle(first, last);
+        }
+        let bytes = u64::from(stored.entry.bytes);
+        slot.store(stored, bytes);
+        for (first, last) in settled.within(first, end - 1) {
             slot.settle(first, last);
         }
         self.next = self.next.max(end);

@@ -12,6 +12,7 @@
 
 use bytes::Bytes;
 
+use super::settled::Settled;
 use crate::broker::message::{Body, Facts, Message};
 use crate::store::segment::{ChunkParts, StoredChunk};
 
@@ -187,6 +188,34 @@ impl Chunk {
         let filled = self.starts.len() + count as usize;
         self.starts.resize(filled, self.data.len() as u32);
         self.has_transient = true;
+    }
+
+    /// The same without what is settled, of which only the places stay.
+    pub fn without(&self, settled: &Settled) -> Self {
+        let mut chunk = Self::default();
+        for index in 0..self.len() {
+            if settled.contains(index) {
+                chunk.append_settled(1);
+            } else {
+                let record = self.record(index);
+                chunk.append(&record.message, record.expires_at_ms);
+            }
+        }
+        chunk
+    }
+
+    /// What the records from one index to another take in a segment, in bytes.
+    pub fn bytes_of(&self, first: u32, last: u32) -> u64 {
+        let start_of = |index: u32| match self.starts.get(index as usize) {
+            Some(start) => u64::from(*start),
+            None => self.data.len() as u64,
+        };
+        let from = self.blobs.partition_point(|(at, _)| *at < first);
+        let blobs = self.blobs[from..].iter();
+        let blobs = blobs.take_while(|(at, _)| *at <= last);
+        let blob_bytes: u64 = blobs.map(|(_, blob)| blob.len() as u64).sum();
+        let index_bytes = (u64::from(last - first) + 1) * 4;
+        start_of(last + 1) - start_of(first) + index_bytes + blob_bytes
     }
 
     /// The record at that index, which must be in this chunk and not be settled.

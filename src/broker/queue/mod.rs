@@ -30,6 +30,7 @@ mod restored;
 mod settle;
 mod settled;
 mod slot;
+mod sparse;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};

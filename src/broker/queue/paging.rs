@@ -37,6 +37,13 @@ impl PageOut {
             chunk: Arc::new(Chunk::from_stored(chunk)),
         }
     }
+
+    /// What of it does not survive a restart, as ranges of sequences.
+    pub fn passing(&self) -> impl Iterator<Item = (u64, u64)> {
+        let sequence = |index: u32| sequence_of(self.band, self.first + u64::from(index));
+        let runs = self.chunk.transient_runs();
+        runs.map(move |(first, last)| (sequence(first), sequence(last)))
+    }
 }
 
 /// A chunk that moves on from the log to a segment.
@@ -228,7 +235,7 @@ impl Queue {
             };
             let is_near = !is_idle && band.ahead(near_chunks).any(|near| near == first);
             band.with_slot(first, |slot| {
-                slot.stored = Some(stored);
+                slot.store_whole(stored);
                 if !is_near {
                     slot.evict();
                 }
@@ -299,7 +306,9 @@ impl Queue {
         effects: &mut Effects,
     ) {
         let letters = &mut state.paging.last_letters;
-        let here = letters.extract_if(.., |(there, _, _)| there.entry == stored.entry);
+        // It may have been rewritten since it was asked for.
+        let place = |stored: &Stored| (stored.entry.band, stored.entry.first);
+        let here = letters.extract_if(.., |(there, _, _)| place(there) == place(stored));
         for (_, sequence, reason) in here {
             let index = (number_of(sequence) - stored.entry.first) as u32;
             let message = chunk.record(index).message;
@@ -393,7 +402,7 @@ impl Queue {
         let mut state = self.state.lock();
         for (at, first, stored) in placed {
             if let Some(band) = state.bands.get_mut(at) {
-                band.with_slot(first, |slot| slot.stored = Some(stored));
+                band.with_slot(first, |slot| slot.store_whole(stored));
             }
         }
     }

@@ -36,13 +36,13 @@ impl RestoredBand {
         let mut stored = stored.into_values().peekable();
         for (number, logged) in logged {
             while let Some(chunk) = stored.next_if(|chunk| chunk.entry.first <= number) {
-                band.restore_stored(chunk, [&settled, &empty]);
+                band.restore_stored(chunk, &settled, &empty);
             }
             may_expire |= logged.expires_at_ms != Facts::NEVER;
             let message = logged.message();
             band.restore_message(number, &message, logged.expires_at_ms, logged.index);
         }
-        stored.for_each(|chunk| band.restore_stored(chunk, [&settled, &empty]));
+        stored.for_each(|chunk| band.restore_stored(chunk, &settled, &empty));
         // What is settled or was given back was taken before, and so was everything below it.
         let last_taken = settled.last().max(returns.keys().max().copied());
         let cursor = cursor.max(last_taken.map_or(0, |last| last + 1));

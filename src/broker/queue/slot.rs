@@ -15,6 +15,8 @@ pub struct Slot {
     pub resident: Resident,
     /// Where it is in a segment.
     pub stored: Option<Stored>,
+    /// What its records that are not settled take of that segment, roughly.
+    weight: u64,
     /// The log may have messages of it from this index on, and nothing else is durable of them yet.
     pub logged_from: Option<u64>,
     /// Records of a chunk that is not in memory.
@@ -49,20 +51,37 @@ impl Slot {
             settled: Settled::default(),
             resident: Resident::Open(chunk),
             stored: None,
+            weight: 0,
             logged_from: None,
             len: 0,
         }
     }
 
-    /// A slot for a chunk of `len` records in a segment.
-    pub fn stored(first: u64, len: u32, stored: Stored) -> Self {
+    /// A slot for a chunk of `len` records in a segment; where, is to follow.
+    pub fn absent(first: u64, len: u32) -> Self {
         Self {
             first,
             settled: Settled::default(),
             resident: Resident::No,
-            stored: Some(stored),
+            stored: None,
+            weight: 0,
             logged_from: None,
             len,
+        }
+    }
+
+    /// Its chunk is in a segment, whole.
+    pub fn store_whole(&mut self, stored: Stored) {
+        let bytes = u64::from(stored.entry.bytes) * u64::from(self.unsettled());
+        self.store(stored, bytes / u64::from(self.len().max(1)));
+    }
+
+    /// Its chunk is in a segment, of which its records that are not settled take so many bytes.
+    pub fn store(&mut self, stored: Stored, bytes: u64) {
+        stored.segment.weigh(bytes);
+        let weight = std::mem::replace(&mut self.weight, bytes);
+        if let Some(before) = self.stored.replace(stored) {
+            before.segment.lighten(weight);
         }
     }
 
@@ -163,7 +182,11 @@ impl Slot {
     /// Settles records of this slot; says how many were not settled yet.
     pub fn settle(&mut self, first: u64, last: u64) -> u32 {
         let (first, last) = ((first - self.first) as u32, (last - self.first) as u32);
+        let unsettled = self.unsettled();
         let new = self.settled.settle(first, last);
+        if new > 0 {
+            self.lighten(first, last, new, unsettled);
+        }
         let chunk = match &mut self.resident {
             Resident::Open(chunk) => Some(chunk),
             // While it is being written to a segment it stays whole.
@@ -176,6 +199,20 @@ impl Slot {
             chunk.release_blobs(first, last);
         }
         new
+    }
+
+    /// Of `unsettled` records, `new` ones were settled, from one index to another.
+    fn lighten(&mut self, first: u32, last: u32, new: u32, unsettled: u32) {
+        let Some(stored) = &self.stored else {
+            return;
+        };
+        let bytes = match self.chunk() {
+            _ if new == unsettled => self.weight,
+            Some(chunk) if new == last - first + 1 => chunk.bytes_of(first, last).min(self.weight),
+            _ => self.weight * u64::from(new) / u64::from(unsettled),
+        };
+        stored.segment.lighten(bytes);
+        self.weight -= bytes;
     }
 
     /// It takes no more messages.

@@ -236,9 +236,10 @@ impl History {
         match self.random(0..100) {
             0..62 => self.client(),
             62..70 => self.journal_turn(),
-            70..80 => self.pager_turn(Turn::Write),
-            80..86 => self.pager_turn(Turn::Load),
-            86..92 => self.pager_turn(Turn::LookAfter),
+            70..79 => self.pager_turn(Turn::Write),
+            79..84 => self.pager_turn(Turn::Load),
+            84..88 => self.pager_turn(Turn::Rewrite),
+            88..92 => self.pager_turn(Turn::LookAfter),
             92..95 => self.pass_time(),
             95..97 => self.idle(),
             _ => self.finish_one(),
