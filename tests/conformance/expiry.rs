@@ -123,19 +123,7 @@ fn a_queue_nobody_uses_expires() {
     let (queue, watch) = (unique("expires"), client.queue());
     client.call(method!("queue.declare", queue: &queue, arguments: table! { "x-expires" => 50 }));
     client.publish("", &queue, "does not count as use");
-    // Looking at the queue would count as use: publish to it until it is gone.
-    eventually("gone", || {
-        let publish = method!("basic.publish", routing_key: &queue, mandatory: true);
-        client.send_content(publish, &Properties::default(), b"x");
-        client.send(method!("queue.declare", queue: &watch, passive: true));
-        let answer = client.receive();
-        if answer.name == "basic.return" {
-            client.content(answer);
-            client.expect_name("queue.declare-ok");
-            return true;
-        }
-        false
-    });
+    await_gone(&mut client, &queue, &watch);
     assert!(!exists(&mut client, &queue));
 }
 
@@ -173,4 +161,30 @@ fn expiring_queues_do_not_dead_letter() {
         false
     });
     assert_eq!(client.counts(&dead).0, 0);
+}
+
+/// Looking at the queue would count as use: publishes to it until it is gone. `watch` is another one.
+fn await_gone(client: &mut Client, queue: &str, watch: &str) {
+    eventually("gone", || {
+        let publish = method!("basic.publish", routing_key: queue, mandatory: true);
+        client.send_content(publish, &Properties::default(), b"x");
+        client.send(method!("queue.declare", queue: watch, passive: true));
+        let answer = client.receive();
+        if answer.name == "basic.return" {
+            client.content(answer);
+            client.expect_name("queue.declare-ok");
+            return true;
+        }
+        false
+    });
+}
+
+#[test]
+fn an_unused_quorum_queue_goes_as_well() {
+    let mut client = Broker::shared().client();
+    let (queue, watch) = (unique("expires"), client.queue());
+    let arguments = table! { "x-queue-type" => "quorum", "x-expires" => 50 };
+    client.call(method!("queue.declare", queue: &queue, durable: true, arguments: arguments));
+    await_gone(&mut client, &queue, &watch);
+    assert!(!exists(&mut client, &queue));
 }

@@ -359,6 +359,25 @@ impl Queue {
         purged
     }
 
+    /// Whether a client may delete it with such flags.
+    ///
+    /// # Errors
+    /// NOT_IMPLEMENTED for a quorum queue, as in RabbitMQ.
+    pub fn check_delete_flags(&self, if_unused: bool, if_empty: bool) -> Result<(), Exception> {
+        if self.wants.queue_type == QueueType::Quorum && (if_unused || if_empty) {
+            let flag = if if_unused { "if-unused" } else { "if-empty" };
+            return Err(Exception::new(
+                ReplyCode::NotImplemented,
+                format!(
+                    "cannot delete queue '{}' in vhost '{}'. queue.delete operations with {flag} flag \
+                     set are not supported by quorum queues",
+                    self.spec.name, self.spec.vhost_name
+                ),
+            ));
+        }
+        Ok(())
+    }
+
     /// Marks the queue as deleted, cancels its consumers, drops its messages and says how many
     /// were ready; None if it was deleted before. The vhost calls it and then forgets the queue.
     ///
@@ -373,17 +392,6 @@ impl Queue {
         let mut state = self.state.lock();
         if self.is_deleted() {
             return Ok(None);
-        }
-        if self.wants.queue_type == QueueType::Quorum && (if_unused || if_empty) {
-            let flag = if if_unused { "if-unused" } else { "if-empty" };
-            return Err(Exception::new(
-                ReplyCode::NotImplemented,
-                format!(
-                    "cannot delete queue '{}' in vhost '{}'. queue.delete operations with {flag} flag \
-                     set are not supported by quorum queues",
-                    self.spec.name, self.spec.vhost_name
-                ),
-            ));
         }
         let refusal = |why: &str| {
             let text = format!(

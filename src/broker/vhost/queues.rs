@@ -229,6 +229,7 @@ impl Vhost {
             });
         };
         check_exclusive_access(self, &queue, connection)?;
+        queue.check_delete_flags(if_unused, if_empty)?;
         let messages = queue.close(if_unused, if_empty, effects)?;
         let any = self.forget(&queue);
         Ok(Deleted {
