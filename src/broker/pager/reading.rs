@@ -53,6 +53,8 @@ pub(super) fn serve(shared: &Shared, load: Load, effects: &mut Effects) {
     }
     let waiting = queue.loaded(&stored, read.ok(), effects);
     effects.complete();
+    // Nobody publishes here who could wait.
+    effects.behind = None;
     waiting.into_iter().for_each(|then| then());
 }
 
