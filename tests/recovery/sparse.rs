@@ -39,7 +39,11 @@ fn sizes() -> Sizes {
 
 fn body_of(number: usize) -> Bytes {
     // Now and then one that memory shares and that lies beside its chunk.
-    let bytes = if number % (STAYS * 2) == 0 { 5000 } else { 100 };
+    let bytes = if number.is_multiple_of(STAYS * 2) {
+        5000
+    } else {
+        100
+    };
     let mut body = format!("{number} ").into_bytes();
     body.resize(bytes, b'.');
     body.into()
@@ -123,7 +127,7 @@ fn messages_that_stay_pin_no_segments() {
     for number in 0..MESSAGES {
         let (sequence, body) = next(&world).expect("it is there");
         assert_eq!(body, body_of(number));
-        if number % STAYS != 0 {
+        if !number.is_multiple_of(STAYS) {
             queue.ack(&[(sequence, sequence)], &[], &mut effects);
             effects.complete();
         }
