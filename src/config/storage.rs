@@ -166,10 +166,13 @@ fn within<T: PartialOrd + fmt::Display>(
     Err(ConfigError::Value(format!("storage.{name}"), why))
 }
 
+/// The catalog needs no more than this, however early publishers are blocked.
+const MOST_RESERVE_BYTES: u64 = 256 << 20;
+
 impl StorageSettings {
     /// What is never filled of the disk, neither by the journal nor by queues that page out.
     pub fn reserve_bytes(&self) -> u64 {
-        self.disk_free_limit_bytes / 2
+        (self.disk_free_limit_bytes / 2).min(MOST_RESERVE_BYTES)
     }
 
     /// What the journal is opened with.
