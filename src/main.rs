@@ -12,6 +12,7 @@ use clap::Parser;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 use warren::broker::catalog::StoredCatalog;
 use warren::broker::engine::{DiskWatch, EngineOptions};
 use warren::broker::pager::PagingOptions;
@@ -72,7 +73,23 @@ fn run(flags: Flags) -> Result<(), AnyError> {
     served
 }
 
+/// A word alone must be a level: taken for the name of a module, a mistyped one would silence all else.
+fn check_log_level(level: &str) -> Result<(), String> {
+    let mut words = level.split(',').map(str::trim);
+    let wrong = words.find(|word| {
+        let is_module = word.contains("::") || word.contains('=') || word.contains('[');
+        !is_module && word.parse::<LevelFilter>().is_err()
+    });
+    match wrong {
+        None => Ok(()),
+        Some(word) => Err(format!(
+            "log.level: {word:?} is none of off, error, warn, info, debug, trace"
+        )),
+    }
+}
+
 fn start_log(log: &LogSettings) -> Result<(), AnyError> {
+    check_log_level(&log.level)?;
     let filter = EnvFilter::try_new(&log.level).map_err(|error| format!("log.level: {error}"))?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)

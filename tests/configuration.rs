@@ -507,12 +507,15 @@ fn the_command_refuses_what_it_does_not_know() {
         .expect("it runs");
     assert_eq!(output.status.code(), Some(2));
 
-    let mut command = warren(&folder.path().join("data"));
-    let output = command
-        .env("WARREN_LOG_LEVEL", "loud,=")
-        .output()
-        .expect("it runs");
-    assert_eq!(output.status.code(), Some(1));
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(said.contains("log.level"), "{said}");
+    // A mistyped level is none, nor the name of a module.
+    for level in ["loud,=", "inof"] {
+        let mut command = warren(&folder.path().join("data"));
+        let output = command
+            .env("WARREN_LOG_LEVEL", level)
+            .output()
+            .expect("it runs");
+        assert_eq!(output.status.code(), Some(1));
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(said.contains("log.level"), "{said}");
+    }
 }

@@ -21,7 +21,7 @@ use request::{Request, RequestError};
 /// A request must be read and answered in this time.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 /// So many requests are served at a time; more are turned away.
-const MAX_REQUESTS: usize = 64;
+const MAX_REQUESTS: usize = 512;
 
 /// See the module.
 pub struct Pages {

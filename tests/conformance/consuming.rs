@@ -387,3 +387,19 @@ fn a_consumer_gets_its_own_messages_no_local_or_not() {
     client.publish("", &queue, "own");
     client.expect_bodies(&["own"]);
 }
+
+/// It is for AMQP 1.0 clients.
+#[test]
+fn x_credit_does_nothing() {
+    let mut client = Broker::shared().client();
+    let queue = client.queue();
+    let credit = table! { "credit" => 1, "drain" => false };
+    let arguments = table! { "x-credit" => credit };
+    client.call(
+        method!("basic.consume", queue: &queue, consumer_tag: "c", no_ack: true, arguments: arguments),
+    );
+    for body in ["1", "2", "3"] {
+        client.publish("", &queue, body);
+    }
+    client.expect_bodies(&["1", "2", "3"]);
+}

@@ -175,6 +175,8 @@ impl Engine {
                     effects.complete();
                 }
             }
+            // Whatever is due again at once, others get their turn.
+            tokio::task::yield_now().await;
         }
     }
 }

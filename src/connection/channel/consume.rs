@@ -233,12 +233,6 @@ fn check_arguments(consume: &basic::Consume, vhost: &str) -> Result<i32, Excepti
             " of queue type rabbit_classic_queue".into(),
         );
     }
-    if arguments
-        .get("x-credit")
-        .is_some_and(|credit| matches!(credit, FieldValue::Table(_)))
-    {
-        // RabbitMQ has it for its AMQP 1.0 clients alone; no client of AMQP 0-9-1 can use it.
-        return Err(Exception::new(ReplyCode::NotImplemented, "x-credit"));
-    }
+    // x-credit is for RabbitMQ's AMQP 1.0 clients alone: from others it takes it and does nothing.
     Ok(priority)
 }
