@@ -377,6 +377,10 @@ impl History {
 
     /// A message that was given up may have to be read from the disk first.
     fn given_up(&self, op: OpId, queue: &Arc<Queue>, letters: &mut Vec<Letter>) {
+        // Whoever may add another one does nothing while there is one.
+        if self.0.deferred.borrow().is_some() {
+            return;
+        }
         let expected = self.model().queues[&queue.id().0].unacked.len() as u64;
         let is_deferred = queue.counts().unacked == expected + 1;
         if is_deferred {
