@@ -4,14 +4,22 @@
 //! Every message has a number, ever growing. What is ready is everything from the cursor on,
 //! plus what was given back and lies before it; the rest before the cursor is either delivered
 //! and not settled, or settled.
+//!
+//! ```text
+//! append ─▶ the tail's chunk ─▶ slots, oldest first ─▶ read from the cursor on, take, settle
+//!           window.rs: which of the chunks are in memory   restored.rs: as the last run left it
+//! ```
+
+mod restored;
+#[cfg(test)]
+mod tests;
+mod window;
 
 use std::collections::{BTreeMap, VecDeque};
 
 use super::chunk::{Chunk, Record};
 use super::slot::{NoRecord, Resident, Slot};
-use crate::broker::log::Ranges;
 use crate::broker::message::Message;
-use crate::broker::pager::Stored;
 
 /// How a message came back to its queue.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,9 +51,6 @@ pub struct Band {
     /// How many chunks are not in memory.
     absent: usize,
 }
-
-/// At start: a larger gap between numbers begins a new chunk.
-const LARGEST_GAP: u64 = 256;
 
 /// An emptied chunk keeps at most this many bytes of buffer when its queue has gone quiet.
 const QUIET_CHUNK_BYTES: usize = 1 << 10;
@@ -164,74 +169,6 @@ impl Band {
         self.closed_bytes += slot.memory_bytes();
     }
 
-    /// What all chunks that take no more messages hold in memory, in bytes.
-    pub fn closed_bytes(&self) -> usize {
-        self.closed_bytes
-    }
-
-    /// How many chunks are not in memory.
-    pub fn absent(&self) -> usize {
-        self.absent
-    }
-
-    /// The slot with that number.
-    pub fn slot(&self, number: u64) -> Option<&Slot> {
-        self.position(number).map(|at| &self.slots[at])
-    }
-
-    /// The index of the slot with the head of what is ready.
-    fn head_slot(&self) -> usize {
-        let head = self.head().map_or(self.cursor, |(number, _)| number);
-        self.after(head).saturating_sub(1)
-    }
-
-    /// The first numbers of so many slots from the head on.
-    pub fn ahead(&self, slots: usize) -> impl Iterator<Item = u64> {
-        let from = self.head_slot().min(self.slots.len());
-        self.slots.range(from..).take(slots).map(|slot| slot.first)
-    }
-
-    /// The first numbers of closed chunks in memory that `left_bytes` of window, from the head on,
-    /// do not cover. Chunks whose messages are all taken count as past it, unless chunks with messages
-    /// that were taken are kept.
-    pub fn past_window(&self, left_bytes: &mut usize, keeps_taken: bool) -> Vec<u64> {
-        let head = self.head_slot();
-        let mut past = Vec::new();
-        for (at, slot) in self.slots.iter().enumerate() {
-            if slot.is_open() || slot.is_absent() {
-                continue;
-            }
-            if keeps_taken && slot.first < self.cursor {
-                continue;
-            } else if at < head {
-                past.push(slot.first);
-            } else if at == head && *left_bytes > 0 || slot.memory_bytes() <= *left_bytes {
-                *left_bytes = left_bytes.saturating_sub(slot.memory_bytes());
-            } else {
-                past.push(slot.first);
-            }
-        }
-        past
-    }
-
-    /// The chunk that begins there is damaged: its messages are gone.
-    pub fn lose(&mut self, first: u64) {
-        let Some(slot) = self.slot(first).filter(|slot| slot.first == first) else {
-            return;
-        };
-        let end = slot.end();
-        let numbers = self.cursor.max(first)..end;
-        let unsettled = numbers.filter(|number| !slot.is_settled(*number)).count();
-        self.holes += unsettled as u64;
-        let behind = self.given_back.split_off(&end);
-        self.given_back.split_off(&first);
-        self.given_back.extend(behind);
-        self.settle(first, end - 1);
-        if self.ready() == 0 {
-            self.ready_bytes = 0;
-        }
-    }
-
     /// What is settled of what was ever taken, as ranges.
     pub fn settled_ranges(&self) -> Vec<(u64, u64)> {
         let mut ranges: Vec<(u64, u64)> = Vec::new();
@@ -257,22 +194,6 @@ impl Band {
         }
         add(seen, self.next);
         ranges
-    }
-
-    /// Changes a slot, and keeps account of what it holds.
-    pub fn with_slot<T>(&mut self, first: u64, change: impl FnOnce(&mut Slot) -> T) -> Option<T> {
-        let at = self.position(first)?;
-        let slot = self.slots.get_mut(at).filter(|slot| slot.first == first)?;
-        let held = |slot: &Slot| match slot.is_open() {
-            true => (0, 0),
-            false => (slot.memory_bytes(), usize::from(slot.is_absent())),
-        };
-        let (bytes_before, absent_before) = held(slot);
-        let changed = change(slot);
-        let (bytes, absent) = held(slot);
-        self.closed_bytes = self.closed_bytes + bytes - bytes_before;
-        self.absent = self.absent + absent - absent_before;
-        Some(changed)
     }
 
     /// The head of what is ready.
@@ -436,108 +357,6 @@ impl Band {
         }
     }
 
-    /// At start: a chunk in a segment comes next.
-    /// Of it, `empty` was settled before it was written.
-    pub fn restore_stored(&mut self, stored: Stored, settled: &Ranges, empty: &Ranges) {
-        self.close_tail();
-        let mut slot = Slot::absent(stored.entry.first, stored.entry.records);
-        let (first, end) = (slot.first, slot.end());
-        for (first, last) in empty.within(first, end - 1) {
-            slot.settle(first, last);
-        }
-        let bytes = u64::from(stored.entry.bytes);
-        slot.store(stored, bytes);
-        for (first, last) in settled.within(first, end - 1) {
-            slot.settle(first, last);
-        }
-        self.next = self.next.max(end);
-        if slot.unsettled() > 0 {
-            self.absent += 1;
-            self.slots.push_back(slot);
-        }
-    }
-
-    /// At start: a message from the log comes next, unless a chunk in a segment has it already.
-    pub fn restore_message(
-        &mut self,
-        number: u64,
-        message: &Message<'_>,
-        expires_at_ms: u64,
-        logged_from: u64,
-    ) {
-        if number < self.next {
-            return;
-        }
-        let gap = number - self.next;
-        let is_open = self.slots.back().is_some_and(Slot::is_open);
-        if gap > LARGEST_GAP || !is_open {
-            self.close_tail();
-            self.next = number;
-        } else if gap > 0 {
-            let slot = self.tail();
-            if let Resident::Open(chunk) = &mut slot.resident {
-                let len = chunk.len();
-                chunk.append_settled(gap as u32);
-                slot.settled.settle(len, len + gap as u32 - 1);
-            }
-            self.next = number;
-            // The tail may be full, so that the message goes to a chunk of its own.
-        }
-        let tail = self.tail();
-        let logged_from = tail
-            .logged_from
-            .map_or(logged_from, |from| from.min(logged_from));
-        tail.logged_from = Some(logged_from);
-        self.append(message, expires_at_ms, Some(logged_from));
-    }
-
-    /// At start: the bodies in chunks that are not in memory count as well, as `body_bytes` says for
-    /// each of these chunks: how many bytes those of its records have that are not settled.
-    pub fn count_stored(&mut self, body_bytes: impl Fn(&Slot, &Stored) -> u64) {
-        for slot in self.slots.iter().filter(|slot| slot.is_absent()) {
-            if let Some(stored) = &slot.stored {
-                self.ready_bytes += body_bytes(slot, stored);
-            }
-        }
-    }
-
-    /// The numbers below `cursor` that are not settled.
-    pub fn unsettled_below(&self, cursor: u64) -> impl Iterator<Item = u64> {
-        let slots = self
-            .slots
-            .iter()
-            .take_while(move |slot| slot.first < cursor);
-        slots.flat_map(move |slot| {
-            (slot.first..slot.end().min(cursor)).filter(|number| !slot.is_settled(*number))
-        })
-    }
-
-    /// At start: how far the band has come.
-    pub fn restore_cursor(&mut self, next: u64, cursor: u64, given_back: BTreeMap<u64, GivenBack>) {
-        self.next = next.max(self.next);
-        self.cursor = cursor;
-        self.given_back = given_back;
-        let slots = self.slots.iter().filter(|slot| slot.end() > cursor);
-        let unsettled: u64 = slots
-            .map(|slot| {
-                if slot.first >= cursor {
-                    return u64::from(slot.unsettled());
-                }
-                let numbers = cursor..slot.end();
-                numbers.filter(|number| !slot.is_settled(*number)).count() as u64
-            })
-            .sum();
-        self.holes = self.next - cursor - unsettled;
-        let is_tail_last = self
-            .slots
-            .back()
-            .is_some_and(|slot| slot.end() == self.next);
-        if !is_tail_last {
-            // What is appended next must follow the last record of its chunk.
-            self.close_tail();
-        }
-    }
-
     /// The index after the last slot that begins at or before a number.
     fn after(&self, number: u64) -> usize {
         self.slots.partition_point(|slot| slot.first <= number)
@@ -569,118 +388,4 @@ impl Band {
         }
         true
     }
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::broker::message::{Body, Facts};
-
-    #[derive(Clone, Debug)]
-    enum Step {
-        Append(usize),
-        Take(u64),
-        Settle(prop::sample::Index),
-        GiveBack(prop::sample::Index),
-        Clear,
-    }
-
-    fn step() -> impl Strategy<Value = Step> {
-        prop_oneof![
-            6 => prop_oneof![0..64usize, Just(40_000usize)].prop_map(Step::Append),
-            4 => (1..8u64).prop_map(Step::Take),
-            4 => any::<prop::sample::Index>().prop_map(Step::Settle),
-            3 => any::<prop::sample::Index>().prop_map(Step::GiveBack),
-            1 => Just(Step::Clear),
-        ]
-    }
-
-    fn body_of(number: u64, bytes: usize) -> Vec<u8> {
-        let mut body = number.to_le_bytes().to_vec();
-        body.resize(8 + bytes, number as u8);
-        body
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(300))]
-
-        /// A band does what two sorted sets of messages (ready, taken) would do.
-        #[test]
-        fn behaves_as_its_model(steps in prop::collection::vec(step(), 1..300)) {
-            let mut band = Band::new(1 << 20);
-            let mut ready: BTreeMap<u64, Vec<u8>> = BTreeMap::new();
-            let mut taken: BTreeMap<u64, Vec<u8>> = BTreeMap::new();
-            let mut next = 0;
-            for step in steps {
-                match step {
-                    Step::Append(bytes) => {
-                        let body = body_of(next, bytes);
-                        let shared = Bytes::from(body.clone());
-                        let message = Message {
-                            exchange: b"x",
-                            routing_key: b"key",
-                            properties: &[0, 0],
-                            body: if bytes > 4096 { Body::Shared(&shared) } else { Body::Slice(&body) },
-                            facts: Facts::PLAIN,
-                        };
-                        band.append(&message, next, None);
-                        ready.insert(next, body);
-                        next += 1;
-                    }
-                    Step::Take(count) => {
-                        let mut numbers = vec![];
-                        let mut bytes = 0;
-                        band.read_ready(|number, _, record| {
-                            numbers.push(number);
-                            bytes += record.message.body.len() as u64;
-                            (numbers.len() as u64) < count
-                        });
-                        let expected: Vec<u64> = ready.keys().copied().take(count as usize).collect();
-                        prop_assert_eq!(&numbers, &expected);
-                        band.take_head(numbers.len() as u64, bytes);
-                        for number in numbers {
-                            if let Some(body) = ready.remove(&number) {
-                                taken.insert(number, body);
-                            }
-                        }
-                    }
-                    Step::Settle(index) if !taken.is_empty() => {
-                        let keys: Vec<u64> = taken.keys().copied().collect();
-                        let number = keys[index.index(keys.len())];
-                        band.settle(number, number);
-                        taken.remove(&number);
-                    }
-                    Step::GiveBack(index) if !taken.is_empty() => {
-                        let keys: Vec<u64> = taken.keys().copied().collect();
-                        let number = keys[index.index(keys.len())];
-                        band.give_back(number, GivenBack { returns: 1, redelivered: true });
-                        if let Some(body) = taken.remove(&number) {
-                            ready.insert(number, body);
-                        }
-                    }
-                    Step::Clear => {
-                        prop_assert_eq!(band.clear_ready(|_, _| {}), ready.len() as u64);
-                        ready.clear();
-                    }
-                    Step::Settle(_) | Step::GiveBack(_) => {}
-                }
-                prop_assert_eq!(band.ready(), ready.len() as u64);
-                prop_assert_eq!(band.ready_bytes(), ready.values().map(|body| body.len() as u64).sum::<u64>());
-                prop_assert_eq!(band.head().map(|(number, _)| number), ready.keys().next().copied());
-                for (&number, body) in ready.iter().chain(&taken) {
-                    let record = band.record(number).ok();
-                    prop_assert_eq!(record.map(|record| record.message.body.as_slice()), Some(&body[..]));
-                    prop_assert_eq!(record.map(|record| record.expires_at_ms), Some(number));
-                }
-                if ready.is_empty() && taken.is_empty() {
-                    band.shrink();
-                    prop_assert!(band.memory_bytes() <= 2 * QUIET_CHUNK_BYTES);
-                }
-            }
-        }
-    }
-
-    use bytes::Bytes;
 }

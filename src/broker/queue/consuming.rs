@@ -1,0 +1,71 @@
+//! Consumers come, have room again, and go.
+
+use std::sync::Arc;
+
+use super::{ConsumerId, ConsumerSpec, Queue};
+use crate::amqp::reply::{Exception, ReplyCode};
+use crate::broker::Effects;
+
+impl Queue {
+    /// Adds a consumer, which gets nothing until [`Queue::resume`] is called for it.
+    ///
+    /// # Errors
+    /// ACCESS_REFUSED if a consumer has the queue for itself, or wants to have it while others are
+    /// there or where only a single one is active anyway; NOT_FOUND if the queue was deleted meanwhile.
+    pub fn add_consumer(self: &Arc<Self>, spec: ConsumerSpec) -> Result<ConsumerId, Exception> {
+        let mut state = self.state.lock();
+        if self.is_deleted() {
+            return Err(self.not_found());
+        }
+        let is_alone = state.consumers.is_empty() && !self.wants.single_active_consumer;
+        if state.consumers.is_exclusive() || (spec.exclusive && !is_alone) {
+            return Err(Exception::new(
+                ReplyCode::AccessRefused,
+                format!(
+                    "queue '{}' in vhost '{}' in exclusive use",
+                    self.spec.name, self.spec.vhost_name
+                ),
+            ));
+        }
+        Ok(state.consumers.add(spec))
+    }
+
+    /// The consumer has room (again): delivers to it.
+    pub fn resume(self: &Arc<Self>, consumer: ConsumerId, effects: &mut Effects) {
+        let mut state = self.state.lock();
+        if state.consumers.has_room(consumer) {
+            self.run(&mut state, effects);
+        }
+    }
+
+    /// Removes a consumer. What it has unacked stays with its channel. An auto-delete queue whose
+    /// last consumer this was is put into `effects`.
+    pub fn remove_consumer(self: &Arc<Self>, consumer: ConsumerId, effects: &mut Effects) {
+        let mut state = self.state.lock();
+        if state.consumers.remove(consumer).is_none() {
+            return;
+        }
+        if state.consumers.is_empty() {
+            if self.spec.auto_delete {
+                effects.abandon(Arc::clone(self));
+            }
+            state.used_at_ms = self.spec.engine.clock.now_ms();
+            self.set_timer(&mut state);
+        } else if self.wants.single_active_consumer {
+            self.run(&mut state, effects);
+        }
+    }
+
+    /// The tags of its consumers, for listings.
+    pub fn consumer_tags(&self) -> Vec<Arc<str>> {
+        self.state.lock().consumers.tags().cloned().collect()
+    }
+
+    fn not_found(&self) -> Exception {
+        let text = format!(
+            "no queue '{}' in vhost '{}'",
+            self.spec.name, self.spec.vhost_name
+        );
+        Exception::new(ReplyCode::NotFound, text)
+    }
+}

@@ -1,0 +1,57 @@
+//! What a queue's lock guards.
+
+use super::band::Band;
+use super::consumers::{ConsumerId, Consumers};
+use super::pace::Pace;
+use super::paging::Paging;
+use super::sequence_of;
+
+/// See the module.
+pub(super) struct State {
+    /// Whether consumers are told how often a message came back.
+    pub(super) counts_deliveries: bool,
+    /// One band a priority in use; the last is the highest.
+    pub(super) bands: Vec<Band>,
+    /// Ready messages of all bands.
+    pub(super) ready: u64,
+    pub(super) unacked: u64,
+    pub(super) consumers: Consumers,
+    /// Whose turn it is, kept to reuse its allocation.
+    pub(super) turn: Vec<ConsumerId>,
+    /// Whether anything was published since the queue was last tidied.
+    pub(super) busy: bool,
+    /// Whether any message that is here may expire.
+    pub(super) may_expire: bool,
+    /// Whether any message that is here was logged: what becomes of it is logged as well.
+    pub(super) is_logged: bool,
+    /// When the queue was last used, for x-expires.
+    pub(super) used_at_ms: u64,
+    /// When the engine's timers wake this queue.
+    pub(super) timer_ms: Option<u64>,
+    pub(super) accounted_bytes: usize,
+    pub(super) paging: Paging,
+    pub(super) pace: Pace,
+}
+
+impl State {
+    /// The highest band in which something is ready.
+    pub(super) fn top_band(&self) -> Option<usize> {
+        self.bands.iter().rposition(|band| band.ready() > 0)
+    }
+
+    pub(super) fn ready_bytes(&self) -> u64 {
+        self.bands.iter().map(Band::ready_bytes).sum()
+    }
+
+    /// Drops what is ready; `settled` hears of which sequences.
+    pub(super) fn clear_ready(&mut self, mut settled: impl FnMut(u64, u64)) -> u64 {
+        let dropped = self.ready;
+        for (at, band) in self.bands.iter_mut().enumerate() {
+            band.clear_ready(|first, last| {
+                settled(sequence_of(at, first), sequence_of(at, last));
+            });
+        }
+        self.ready = 0;
+        dropped
+    }
+}
