@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use warren::broker::Broker;
 use warren::broker::recovery::{NotRecovered, Recovered};
-use warren::store::catalog::{Catalog, Contents, SegmentRecord};
+use warren::store::catalog::{Catalog, Contents};
 use warren::store::disk::RealDisk;
 use warren::store::folder::{Folder, FolderError};
 use warren::store::journal::Options;
@@ -29,11 +29,11 @@ impl Data {
     pub fn recover(
         &self,
         broker: &Arc<Broker>,
-        segments: Vec<((u64, u64), SegmentRecord)>,
+        contents: Contents,
         options: Options,
     ) -> Result<Recovered, NotRecovered> {
         let disk = self.folder.disk();
-        let recovered = broker.recover(&disk, &self.catalog, segments, options)?;
+        let recovered = broker.recover(&disk, &self.catalog, contents, options)?;
         let records = recovered.report.records;
         tracing::info!(messages = recovered.messages, records, "restored messages");
         if let Some(cut) = &recovered.report.cut {

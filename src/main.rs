@@ -158,9 +158,8 @@ async fn serve(
     let broker = Broker::without_vhosts(config.users()?, engine, Arc::new(catalog));
     let restored = restore::topology(&broker, &contents)
         .map_err(|error| format!("{}: {error}", config.data_dir.display()))?;
-    let segments = contents.segments;
     log_restored(restored);
-    let recovered = data.recover(&broker, segments, storage.journal_options())?;
+    let recovered = data.recover(&broker, contents, storage.journal_options())?;
     // Those that are there already stay, whether or not configuration names them.
     for vhost in &config.vhosts {
         broker.add_vhost(vhost);

@@ -118,10 +118,142 @@ fn a_damaged_record_is_set_aside_and_the_rest_is_there() {
     );
     assert_eq!(all_of(&broker, "alpha"), numbered("alpha", Some(4)));
     assert_eq!(all_of(&broker, "beta"), numbered("beta", None));
-    let kept = files(&broker.data_dir().join("quarantine"));
-    assert_eq!(kept.len(), 1, "{kept:?}");
+    let kept = kept(&broker);
+    assert_eq!(kept.len(), 2, "{kept:?}");
     let bytes = std::fs::read(&kept[0]).expect("it is read");
     assert!(bytes.windows(6).any(|at| at == b"lpha-4"), "it is kept");
+    let note = std::fs::read_to_string(&kept[1]).expect("it is read");
+    assert!(note.contains("alpha") && !note.contains("beta"), "{note}");
+}
+
+/// What lies in quarantine: copies, and their notes behind them.
+fn kept(broker: &Broker) -> Vec<PathBuf> {
+    let folder = broker.data_dir().join("quarantine");
+    let mut kept = if folder.exists() {
+        files(&folder)
+    } else {
+        Vec::new()
+    };
+    kept.sort();
+    kept
+}
+
+/// Says which queues damage concerns, and is not well.
+fn concerns(broker: &Broker, queues: &[&str], unknown: u64) {
+    let page = get(broker, "/metrics");
+    let named: Vec<&str> = page
+        .lines()
+        .filter(|line| line.starts_with("warren_queue_damaged_places{"))
+        .collect();
+    let expected: Vec<String> = queues
+        .iter()
+        .map(|queue| format!("warren_queue_damaged_places{{vhost=\"/\",queue=\"{queue}\"}} 1"))
+        .collect();
+    assert_eq!(named, expected);
+    let unknown = format!("warren_unknown_queue_damaged_places {unknown}");
+    is_not_well(broker, "are missing", &[&unknown]);
+}
+
+#[test]
+fn damage_is_reported_once_and_told_until_its_note_is_deleted() {
+    let Some(data) = left_behind() else { return };
+    damage(data.path(), "alpha-4");
+    let broker = Setup::default().on(data).start().expect("ours");
+    concerns(&broker, &["alpha"], 0);
+    let health = get(&broker, "/health");
+    assert!(
+        health.contains("concerned: queue \\\"alpha\\\" in vhost \\\"/\\\"\""),
+        "{health}"
+    );
+    let found = kept(&broker);
+    settled_in_catalog(&broker);
+
+    // The journal's file still has it, and every start reads past it.
+    let mut data = broker.kill();
+    for _ in 0..2 {
+        let broker = Setup::default().on(data).start().expect("ours");
+        concerns(&broker, &["alpha"], 0);
+        assert_eq!(kept(&broker), found);
+        assert_eq!(broker.count_lines("stored data are damaged"), 0);
+        assert_eq!(
+            broker.count_lines("stored data were found damaged before"),
+            1
+        );
+        data = broker.kill();
+    }
+    let checked = checked(data.path());
+    assert!(
+        checked.contains("PROBLEM: found before, and noted in quarantine/"),
+        "{checked}"
+    );
+    assert_eq!(checked.matches("PROBLEM").count(), 1, "{checked}");
+
+    // Whoever accepts it deletes what was set aside; the broker need not be started again for that.
+    let broker = Setup::default()
+        .on(data)
+        .arg_alone("--strict")
+        .start()
+        .expect("it is known");
+    concerns(&broker, &["alpha"], 0);
+    std::fs::remove_dir_all(broker.data_dir().join("quarantine")).expect("it is deleted");
+    is_well(&broker);
+    let broker = Setup::default()
+        .on(broker.kill())
+        .arg_alone("--strict")
+        .start()
+        .expect("ours");
+    is_well(&broker);
+    assert!(kept(&broker).is_empty());
+    assert_eq!(all_of(&broker, "alpha"), numbered("alpha", Some(4)));
+    let data = broker.kill();
+    let checked = self::checked(data.path());
+    assert!(checked.ends_with("\nsound\n"), "{checked}");
+}
+
+#[test]
+fn whom_unreadable_damage_concerns_is_unknown() {
+    let Some(data) = left_behind() else { return };
+    // Nothing of the record can be made out, whose header stands before its places and its texts.
+    for path in files(&data.path().join("journal")) {
+        let mut bytes = std::fs::read(&path).expect("it is read");
+        let found = bytes.windows(6).position(|at| at == b"beta-7");
+        if let Some(at) = found {
+            bytes[at - 80..at + 6].fill(0xee);
+            std::fs::write(&path, bytes).expect("it is written");
+        }
+    }
+    let broker = Setup::default().on(data).start().expect("ours");
+    concerns(&broker, &[], 1);
+    let health = get(&broker, "/health");
+    assert!(health.contains("concerned: an unknown queue"), "{health}");
+    assert_eq!(all_of(&broker, "alpha"), numbered("alpha", None));
+}
+
+fn is_well(broker: &Broker) {
+    let health = get(broker, "/health");
+    assert!(health.starts_with("HTTP/1.1 200 OK\r\n"), "{health}");
+    let page = get(broker, "/metrics");
+    for line in [
+        "warren_journal_damaged_places 0",
+        "warren_segments_damaged 0",
+    ] {
+        assert!(page.lines().any(|found| found == line), "{line}: {page}");
+    }
+}
+
+/// What the broker noted at its start is stored: what is answered as stored was submitted after it.
+fn settled_in_catalog(broker: &Broker) {
+    let mut client = broker.client();
+    client.call(method!("queue.declare", queue: "later", durable: true));
+}
+
+fn checked(data: &Path) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_warren"))
+        .args(["check-store", "--data-dir"])
+        .arg(data)
+        .output()
+        .expect("it runs");
+    String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 #[test]
@@ -143,8 +275,7 @@ fn what_was_not_damaged_is_well() {
     let Some(data) = left_behind() else { return };
     let setup = Setup::default().env("WARREN_STORAGE_STRICT", true);
     let broker = setup.on(data).start().expect("ours");
-    let health = get(&broker, "/health");
-    assert!(health.starts_with("HTTP/1.1 200 OK\r\n"), "{health}");
+    is_well(&broker);
     for queue in ["alpha", "beta"] {
         assert_eq!(all_of(&broker, queue), numbered(queue, None));
     }
@@ -192,11 +323,22 @@ fn a_segment_that_is_gone_is_missed() {
     client.expect_name("basic.ack");
     assert_eq!(all_of(&broker, "orders"), ["new"]);
 
-    // It is told once. (What is answered as stored was submitted after the broker noted that.)
-    client.call(method!("queue.declare", queue: "later", durable: true));
+    // It is reported once, and told until it is known.
+    settled_in_catalog(&broker);
     let broker = Setup::default().on(broker.kill()).start().expect("ours");
-    let health = get(&broker, "/health");
-    assert!(health.starts_with("HTTP/1.1 200 OK\r\n"), "{health}");
+    assert_eq!(broker.count_lines("stored data are damaged"), 0);
+    is_not_well(
+        &broker,
+        "segment 0 of queue 5 is missing",
+        &[
+            "warren_segments_damaged 1",
+            "warren_queue_damaged_places{vhost=\"/\",queue=\"orders\"} 1",
+        ],
+    );
+    for path in kept(&broker) {
+        std::fs::remove_file(path).expect("it is deleted");
+    }
+    is_well(&broker);
 }
 
 #[test]

@@ -19,8 +19,8 @@ use warren::store::catalog::Catalog;
 use warren::store::disk::SimDisk;
 use warren::store::disk::sim::Faults;
 use warren::store::folder::Folder;
-use warren::store::health::Part;
 use warren::store::journal::{Drive, Journal, Options};
+use warren::store::quarantine::{Concerned, Note, Part};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -99,7 +99,11 @@ impl Site {
         let (journal, report) = recovery.finish().expect("it starts");
         let journal = Arc::new(journal);
         self.broker.engine.store.watch(&journal);
-        self.broker.engine.store.recovered(&report);
+        let name_of = |id: u64| {
+            let (vhost, name) = ("/".to_owned(), format!("\"{id}\""));
+            Some(Concerned { vhost, name })
+        };
+        self.broker.engine.store.recovered(&report, name_of);
         journal
     }
 }
@@ -144,8 +148,8 @@ async fn what_recovery_found_damaged_is_told() {
     while journal.turn().expect("it works") {}
     journal.close();
     drop((before, journal));
-    // Behind the file's header, a batch's and a record's.
-    assert!(disk.flip_bit("journal/00000001.journal", (4096 + 48 + 32) * 8));
+    // Behind the file's header, a batch's and a record's, and the record's queue.
+    assert!(disk.flip_bit("journal/00000001.journal", (4096 + 48 + 32 + 8) * 8));
 
     let site = Site::start();
     let _journal = site.journal(&disk);
@@ -156,6 +160,8 @@ async fn what_recovery_found_damaged_is_told() {
         "warren_journal_damaged_places 1",
         "warren_journal_missing_records 1",
         "warren_segments_damaged 0",
+        "warren_unknown_queue_damaged_places 0",
+        "warren_queue_damaged_places{vhost=\"/\",queue=\"\\\"1\\\"\"} 1",
     ])
     .await;
 }
@@ -165,12 +171,26 @@ async fn all_damage_is_counted_and_some_of_it_told() {
     let site = Site::start();
     let store = &site.broker.engine.store;
     for number in 1..=1000 {
-        store.damaged(Part::Segments, format!("segment {number} of \"q\" is bad"));
+        let note = Note {
+            part: Part::Segments,
+            what: format!("segment {number} of \"q\" is bad"),
+            missing_records: 0,
+            unknown_queue: true,
+            queues: Vec::new(),
+        };
+        // Nobody keeps notes here. What is known is not counted again.
+        for _ in 0..2 {
+            assert!(!store.damaged(&number.to_string(), note.clone()));
+        }
     }
     site.expect_health(&["segment 1 of \\\"q\\\" is bad"]).await;
     let health = site.get("/health").await;
     assert!(health.len() < 10_000, "{}", health.len());
-    site.expect_metrics(&["warren_segments_damaged 1000"]).await;
+    site.expect_metrics(&[
+        "warren_segments_damaged 1000",
+        "warren_unknown_queue_damaged_places 1000",
+    ])
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use warren::store::catalog::{
-    BindingRecord, Catalog, CatalogError, CheckpointRecord, Contents, ExchangeRecord, Op,
+    BindingRecord, Catalog, CatalogError, Contents, DamageRecord, ExchangeRecord, Op,
     ParameterRecord, PermissionRecord, QueueRecord, SegmentRecord, TopicPermissionRecord,
     UserRecord, VhostRecord,
 };
@@ -70,7 +70,7 @@ fn everything_comes_back() {
                 ..SegmentRecord::default()
             },
         )],
-        checkpoints: vec![((2, 0), CheckpointRecord::default())],
+        damage: vec![((5, 9), DamageRecord::default())],
     };
     let mut change = Vec::new();
     for (name, record) in &expected.vhosts {
@@ -93,7 +93,7 @@ fn everything_comes_back() {
     ));
     change.push(Op::PutParameter(three(), ParameterRecord::default()));
     change.push(Op::PutSegment(2, 0, expected.segments[0].1.clone()));
-    change.push(Op::PutCheckpoint(2, 0, CheckpointRecord::default()));
+    change.push(Op::PutDamage(5, 9, DamageRecord::default()));
     change.push(Op::PutJournalEnd(7));
     assert_eq!(catalog.submit(change).wait(), Ok(1));
     assert_eq!(catalog.submit(vec![]).wait(), Ok(2));
@@ -105,12 +105,13 @@ fn everything_comes_back() {
     assert!(!folder.is_new());
     assert_eq!(contents, expected);
     // A queue takes with it what is kept for it.
-    assert_eq!(catalog.submit(vec![Op::DeleteQueue(2)]).wait(), Ok(4));
+    let deletes = vec![Op::DeleteQueue(2), Op::DeleteDamage(5, 9)];
+    assert_eq!(catalog.submit(deletes).wait(), Ok(4));
     drop((catalog, folder));
     expected.revision = 4;
     expected.queues.clear();
     expected.segments.clear();
-    expected.checkpoints.clear();
+    expected.damage.clear();
     assert_eq!(open(&disk).2, expected);
 }
 

@@ -36,6 +36,7 @@ fn options(fsync: Fsync, seed: u64) -> Options {
             full_bytes: 1 << 20,
         },
         on_damage: OnDamage::SetAside,
+        known_damage: Vec::new(),
         drive: Drive::Manual,
         seed: Some(seed),
     }
@@ -63,6 +64,8 @@ struct World {
     disk: SimDisk,
     fsync: Fsync,
     model: Model,
+    /// Damage that was reported before.
+    known: Vec<(u64, u64)>,
 }
 
 impl World {
@@ -72,6 +75,7 @@ impl World {
             disk: SimDisk::new(seed ^ 0xd15c),
             fsync,
             model: Model::default(),
+            known: Vec::new(),
         }
     }
 
@@ -144,7 +148,9 @@ impl World {
     fn recover(&mut self) -> (Journal, Report, BTreeMap<u64, Said>) {
         let seed = self.dice.random();
         let disk: Arc<dyn Disk> = Arc::new(self.disk.clone());
-        let mut recovery = Journal::open(disk, options(self.fsync, seed)).expect("it opens");
+        let mut options = options(self.fsync, seed);
+        options.known_damage.clone_from(&self.known);
+        let mut recovery = Journal::open(disk, options).expect("it opens");
         let mut found = BTreeMap::new();
         let mut last = 0;
         while let Some(entry) = recovery.next().expect("it can be read") {
@@ -409,8 +415,16 @@ fn reports_what_is_damaged() {
         world.append(&journal);
         while journal.turn().expect("it works") {}
         drop(journal);
+        let told = report.damage.iter().filter_map(|damage| damage.missing);
+        world.known = told.collect();
         let (_, again, found) = world.recover();
         assert_eq!(again.cut, None, "history {seed}");
+        for damage in &again.damage {
+            assert!(
+                damage.is_known,
+                "history {seed}: {damage} is told twice: {report:?}"
+            );
+        }
         for index in next..=again.last_index {
             assert_eq!(found.get(&index), world.model.records.get(&index));
         }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
+use redb::{ReadableDatabase, TableDefinition, TableHandle};
 use warren::store::catalog::{Catalog, Op, QueueRecord, SegmentRecord};
 use warren::store::check::check;
 use warren::store::disk::sim::Keep;
@@ -280,6 +281,23 @@ fn copy(from: &Path, to: &Path) {
 fn a_folder_of_format_1_opens() {
     let root = tempfile::tempdir().expect("a folder");
     copy(&fixture(), root.path());
+    let catalog = || {
+        let database = redb::Database::open(root.path().join("catalog.redb")).expect("it opens");
+        let transaction = database.begin_read().expect("it is read");
+        let meta = TableDefinition::<&str, u64>::new("meta");
+        let meta = transaction.open_table(meta).expect("it is there");
+        let format = meta
+            .get("format")
+            .expect("it is read")
+            .map(|format| format.value());
+        let tables = transaction.list_tables().expect("they are listed");
+        let tables: Vec<String> = tables.map(|table| table.name().to_owned()).collect();
+        (format, tables.iter().any(|table| table == "checkpoints"))
+    };
+    assert_eq!(catalog(), (Some(1), true));
+    verify(Arc::new(RealDisk::new(root.path()).expect("a disk")));
+    // From now on an older program would miss something, and refuses it.
+    assert_eq!(catalog(), (Some(2), false));
     verify(Arc::new(RealDisk::new(root.path()).expect("a disk")));
 }
 

@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 use super::log::Replay;
 use super::pager::{Pager, Surroundings};
 use super::{Broker, Effects};
-use crate::store::catalog::{Catalog, Op, SegmentRecord};
+use crate::store::catalog::{Catalog, Contents, DamageRecord, Op, SegmentRecord};
 use crate::store::disk::Disk;
-use crate::store::health::Part;
 use crate::store::journal::{Journal, OnDamage, Options, RecoveryError, Report};
+use crate::store::quarantine::{Concerned, Note, Part};
 use crate::store::segment;
 
 /// A long recovery says so often how far it is.
@@ -89,8 +89,8 @@ impl Recovered {
 }
 
 impl Broker {
-    /// Gives the durable queues, which the catalog has restored, their messages; and from then on
-    /// keeps messages in that folder.
+    /// Gives the durable queues, which were restored from the catalog's contents, their messages; and
+    /// from then on keeps messages in that folder.
     ///
     /// # Errors
     /// See [`NotRecovered`].
@@ -98,10 +98,17 @@ impl Broker {
         self: &Arc<Self>,
         disk: &Arc<dyn Disk>,
         catalog: &Arc<Catalog>,
-        segments: Vec<((u64, u64), SegmentRecord)>,
-        options: Options,
+        contents: Contents,
+        mut options: Options,
     ) -> Result<Recovered, NotRecovered> {
+        self.engine.store.keep_notes(disk)?;
+        let Contents {
+            segments, damage, ..
+        } = contents;
         let on_damage = options.on_damage;
+        let known_damage = damage.into_iter().map(|(missing, _)| missing);
+        options.known_damage = known_damage.collect();
+        let known_damage = options.known_damage.clone();
         let queues = self.durable_queues();
         let known: HashSet<u64> = queues.iter().map(|queue| queue.id().0).collect();
         let mut segments: BTreeMap<(u64, u64), SegmentRecord> = segments.into_iter().collect();
@@ -157,7 +164,10 @@ impl Broker {
         let (journal, report) = recovery.finish()?;
         let journal = Arc::new(journal);
         self.engine.store.watch(&journal);
-        self.engine.store.recovered(&report);
+        let set_aside = self
+            .engine
+            .store
+            .recovered(&report, |id| self.concerned(id));
         let mut noted: Vec<Op> = ownerless
             .into_iter()
             .map(|(queue, number)| Op::DeleteSegment(queue, number))
@@ -165,15 +175,21 @@ impl Broker {
         if report.last_index > 0 {
             noted.push(Op::PutJournalEnd(report.last_index + 1));
         }
+        for ((first, last), place) in set_aside {
+            noted.push(Op::PutDamage(first, last, DamageRecord { place }));
+        }
+        let is_gone = |(_, last): &&(u64, u64)| *last < report.first_index;
+        for (first, last) in known_damage.iter().filter(is_gone) {
+            noted.push(Op::DeleteDamage(*first, *last));
+        }
         for (queue, number) in &missing_segments {
-            let what = format!("segment {number} of queue {queue} is missing");
-            self.engine.store.damaged(Part::Segments, what);
-            // It is told once; from now on it is not to be expected.
-            noted.push(Op::DeleteSegment(*queue, *number));
+            // If it is noted, it is not to be expected from now on.
+            if self.miss_segment(*queue, *number) {
+                noted.push(Op::DeleteSegment(*queue, *number));
+            }
         }
         if let Some(index) = journal_ends_before {
-            let what = format!("the journal had records up to {index} and ends before");
-            self.engine.store.damaged(Part::Journal, what);
+            self.miss_end(index, report.last_index);
         }
         // Nothing waits for it: without it, the next start says the same again.
         if !noted.is_empty() {
@@ -195,5 +211,38 @@ impl Broker {
             report,
             missing_segments,
         })
+    }
+    /// A queue as damage is told of it.
+    fn concerned(&self, id: u64) -> Option<Concerned> {
+        self.queue_of_id(id).map(|queue| queue.concerned())
+    }
+
+    /// Tells of a segment that is not there; says whether that is noted.
+    fn miss_segment(&self, id: u64, number: u64) -> bool {
+        let note = Note {
+            part: Part::Segments,
+            what: format!("segment {number} of queue {id} is missing"),
+            missing_records: 0,
+            unknown_queue: false,
+            queues: self.concerned(id).into_iter().collect(),
+        };
+        let place = format!("{id:016x}-{number:016x}");
+        self.engine.store.damaged(&place, note)
+    }
+
+    /// Tells that the journal's end is gone, from behind one index up to another.
+    fn miss_end(&self, had: u64, has: u64) {
+        let note = Note {
+            part: Part::Journal,
+            what: format!(
+                "the journal had records up to {had} and ends before; concerned: an unknown queue"
+            ),
+            missing_records: had - has,
+            unknown_queue: true,
+            queues: Vec::new(),
+        };
+        self.engine
+            .store
+            .damaged(&format!("journal-{}-{had}", has + 1), note);
     }
 }

@@ -218,7 +218,7 @@ fn store(page: &mut Page, broker: &Broker) {
         ),
         (
             "journal_damaged_places",
-            "Damaged places that were found in the journal at the start.",
+            "Damaged places that were found in the journal, until their notes are deleted.",
             condition.journal_damage,
         ),
         (
@@ -228,13 +228,34 @@ fn store(page: &mut Page, broker: &Broker) {
         ),
         (
             "segments_damaged",
-            "Damaged or missing parts of queues' segments that were found since the start.",
+            "Damaged or missing parts of queues' segments, until their notes are deleted.",
             condition.segment_damage,
+        ),
+        (
+            "unknown_queue_damaged_places",
+            "Those of them that may concern queues of which nothing is known.",
+            condition.of_unknown_queues,
         ),
     ];
     for (name, help, value) in gauges {
         page.gauge(&format!("warren_{name}"), help, value);
     }
+    let queues = condition.queues.iter();
+    let queues = queues.map(|(queue, places)| {
+        let (vhost, name) = (escaped(&queue.vhost), escaped(&queue.name));
+        (format!("{{vhost=\"{vhost}\",queue=\"{name}\"}}"), *places)
+    });
+    page.family(
+        "warren_queue_damaged_places",
+        "Those of them that concern a queue, as far as that is known.",
+        queues,
+    );
+}
+
+/// A label's value.
+fn escaped(text: &str) -> String {
+    let text = text.replace('\\', "\\\\").replace('"', "\\\"");
+    text.replace('\n', "\\n")
 }
 
 struct Page(String);
@@ -246,6 +267,23 @@ impl Page {
             self.0,
             "# HELP {name} {help}\n# TYPE {name} {kind}\n{name}{labels} {value}\n"
         );
+    }
+
+    /// Gauges of one name with different labels; nothing if there are none.
+    fn family(
+        &mut self,
+        name: &str,
+        help: &str,
+        values: impl ExactSizeIterator<Item = (String, u64)>,
+    ) {
+        if values.len() == 0 {
+            return;
+        }
+        // Writing to a String does not fail.
+        let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} gauge");
+        for (labels, value) in values {
+            let _ = writeln!(self.0, "{name}{labels} {value}");
+        }
     }
 
     fn gauge(&mut self, name: &str, help: &str, value: u64) {

@@ -69,7 +69,10 @@ impl Pages {
 impl Site {
     async fn serve(&self, mut socket: TcpStream) -> std::io::Result<()> {
         let (answer, with_body) = match request::read(&mut socket).await {
-            Ok(request) => (self.answer(&request), request.method != "HEAD"),
+            Ok(request) => {
+                self.look_at_damage().await;
+                (self.answer(&request), request.method != "HEAD")
+            }
             Err(RequestError::Malformed) => {
                 (Answer::text("400 Bad Request", "bad request\n"), true)
             }
@@ -94,6 +97,19 @@ impl Site {
         }
         socket.write_all(response.as_bytes()).await?;
         socket.shutdown().await
+    }
+
+    /// Damage whose notes were deleted is not told any more.
+    async fn look_at_damage(&self) {
+        if !self.broker.engine.store.is_damaged() {
+            return;
+        }
+        let broker = Arc::clone(&self.broker);
+        // A network's file system may keep whoever asks waiting.
+        let looked = tokio::task::spawn_blocking(move || broker.engine.store.forget_deleted());
+        if let Ok(Err(error)) = looked.await {
+            tracing::warn!(%error, "cannot tell whether damage is still noted");
+        }
     }
 
     fn answer(&self, request: &Request) -> Answer {

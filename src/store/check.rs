@@ -8,7 +8,11 @@ use super::catalog::{Catalog, CatalogError, Contents, SegmentRecord};
 use super::disk::Disk;
 use super::folder::{Folder, FolderError};
 use super::journal::{self, Drive, Journal, OnDamage, Record, RecoveryError};
+use super::quarantine;
 use super::segment::{self, Segment};
+
+/// So many notes of damage are told.
+const MOST_NOTES: usize = 1_000;
 
 /// What is in a data folder, and what is wrong with it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -80,16 +84,23 @@ pub fn check(disk: Arc<dyn Disk>) -> Result<CheckReport, FolderError> {
     let disk = folder.disk();
     let mut report = CheckReport::default();
     let mut journal_end = 0;
+    let mut known_damage = Vec::new();
     match Catalog::inspect(&*disk) {
         Ok(contents) => {
             journal_end = contents.journal_end;
+            known_damage.extend(contents.damage.iter().map(|(missing, _)| *missing));
             check_catalog(&contents, &mut report);
             check_segments(&disk, &contents, &mut report)?;
         }
         Err(error @ CatalogError::NewerFormat(_)) => return Err(error.into()),
         Err(error) => report.problems.push(error.to_string()),
     }
-    check_journal(&disk, journal_end, &mut report)?;
+    check_journal(&disk, journal_end, known_damage, &mut report)?;
+    for (place, note) in quarantine::notes(&*disk, MOST_NOTES)? {
+        let what = note.what;
+        let text = format!("found before, and noted in quarantine/{place}.note: {what}");
+        report.problems.push(text);
+    }
     Ok(report)
 }
 
@@ -159,6 +170,7 @@ fn check_segment(
 fn check_journal(
     disk: &Arc<dyn Disk>,
     journal_end: u64,
+    known_damage: Vec<(u64, u64)>,
     report: &mut CheckReport,
 ) -> Result<(), FolderError> {
     if disk.list("journal")?.is_empty() && journal_end == 0 {
@@ -166,6 +178,7 @@ fn check_journal(
     }
     let options = journal::Options {
         on_damage: OnDamage::Report,
+        known_damage,
         drive: Drive::Manual,
         ..journal::Options::default()
     };
@@ -203,7 +216,7 @@ fn check_journal(
                 let text = format!("the journal had records up to {last} and ends before");
                 report.problems.push(text);
             }
-            for damage in &journal.damage {
+            for damage in journal.damage.iter().filter(|damage| !damage.is_known) {
                 report.problems.push(format!("journal: {damage}"));
             }
             report.journal = journal;

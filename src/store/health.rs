@@ -1,33 +1,48 @@
 //! The store's condition: what has failed, and what was found damaged. Whoever notices says so
 //! here; the management pages read it.
+//!
+//! Damage is noted in the quarantine folder and told, once in the log and always on the pages, also
+//! after a restart, until somebody deletes its note.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::sync::{Arc, OnceLock, Weak};
 
 use parking_lot::Mutex;
 
-use super::journal::{self, Journal, Report};
+use super::disk::Disk;
+use super::journal::{self, Damage, Journal, Report};
+use super::quarantine::{self, Concerned, Note, Part};
 
 /// So many problems are told in words; all are counted.
 const MOST_TOLD: usize = 50;
-
-/// A part of the store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Part {
-    /// The journal.
-    Journal,
-    /// The queues' segments.
-    Segments,
-}
+/// So many are kept each with its note; of more only the number.
+const MOST_KEPT: usize = 10_000;
+/// So many queues are told by name.
+const MOST_QUEUES: usize = 1_000;
 
 /// See the module. One per broker.
 #[derive(Debug, Default)]
 pub struct StoreHealth {
     journal: OnceLock<Weak<Journal>>,
-    journal_damage: AtomicU64,
-    missing_records: AtomicU64,
-    segment_damage: AtomicU64,
-    told: Mutex<Vec<String>>,
+    disk: OnceLock<Arc<dyn Disk>>,
+    known: Mutex<Known>,
+}
+
+/// What is known to be damaged.
+#[derive(Debug, Default)]
+struct Known {
+    /// By place.
+    notes: BTreeMap<String, Told>,
+    /// Places that are too many to be kept, in the journal and in segments.
+    more: [u64; 2],
+}
+
+#[derive(Debug)]
+struct Told {
+    note: Note,
+    /// Its note is in the folder, or was.
+    is_noted: bool,
 }
 
 /// How the store is, at one moment.
@@ -43,6 +58,10 @@ pub struct Condition {
     pub segment_damage: u64,
     /// What is damaged, for people; the first few.
     pub damage: Vec<String>,
+    /// How many damaged places concern each queue, as far as that is known; a bounded number of them.
+    pub queues: BTreeMap<Concerned, u64>,
+    /// How many places may concern queues of which nothing is known.
+    pub of_unknown_queues: u64,
 }
 
 impl StoreHealth {
@@ -51,27 +70,101 @@ impl StoreHealth {
         let _ = self.journal.set(Arc::downgrade(journal));
     }
 
-    /// What a recovery of the journal found.
-    pub fn recovered(&self, report: &Report) {
-        for damage in &report.damage {
-            let missing = damage.missing.map_or(0, |(first, last)| last - first + 1);
-            self.missing_records.fetch_add(missing, Ordering::Relaxed);
-            self.damaged(Part::Journal, format!("journal: {damage}"));
+    /// From now on damage is noted there; what was noted before is known.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn keep_notes(&self, disk: &Arc<dyn Disk>) -> io::Result<()> {
+        let notes = quarantine::notes(&**disk, MOST_KEPT)?;
+        if !notes.is_empty() {
+            tracing::warn!(
+                places = notes.len(),
+                "stored data were found damaged before; delete the notes in quarantine/ when that is known"
+            );
+        }
+        let told = notes.into_iter().map(|(place, note)| {
+            let is_noted = true;
+            (place, Told { note, is_noted })
+        });
+        self.known.lock().notes.extend(told);
+        let _ = self.disk.set(Arc::clone(disk));
+        Ok(())
+    }
+
+    /// What a recovery of the journal found; `name_of` knows queues by their ids. Gives what is noted
+    /// durably by now and need not be reported by later recoveries: the indices that are missing, and
+    /// the place.
+    pub fn recovered(
+        &self,
+        report: &Report,
+        name_of: impl Fn(u64) -> Option<Concerned>,
+    ) -> Vec<((u64, u64), String)> {
+        let mut noted = Vec::new();
+        for damage in report.damage.iter().filter(|damage| !damage.is_known) {
+            let place = place_of(damage);
+            let is_noted = self.damaged(&place, note_of(damage, &name_of));
+            if let (Some(missing), true) = (damage.missing, is_noted) {
+                noted.push((missing, place));
+            }
+        }
+        noted
+    }
+
+    /// Something that was stored is missing, or not as it was. `place` names it, as a file's name; what
+    /// is known already is not told again. Logs and notes it, which writes to the disk; says whether it is
+    /// noted durably.
+    pub fn damaged(&self, place: &str, note: Note) -> bool {
+        let mut known = self.known.lock();
+        let is_known = known.notes.contains_key(place);
+        if !is_known {
+            tracing::error!(what = note.what, "stored data are damaged");
+            if known.notes.len() < MOST_KEPT {
+                let told = Told {
+                    note: note.clone(),
+                    is_noted: false,
+                };
+                known.notes.insert(place.to_owned(), told);
+            } else {
+                known.more[note.part as usize] += 1;
+            }
+        }
+        drop(known);
+        let Some(disk) = self.disk.get() else {
+            return false;
+        };
+        match quarantine::write_note(&**disk, place, &note) {
+            Ok(()) => {
+                if let Some(told) = self.known.lock().notes.get_mut(place) {
+                    told.is_noted = true;
+                }
+                true
+            }
+            Err(error) => {
+                tracing::error!(%error, place, "damage cannot be noted");
+                false
+            }
         }
     }
 
-    /// Something that was stored is missing, or not as it was. Logs it.
-    pub fn damaged(&self, part: Part, what: String) {
-        let count = match part {
-            Part::Journal => &self.journal_damage,
-            Part::Segments => &self.segment_damage,
+    /// Whether any damage is known.
+    pub fn is_damaged(&self) -> bool {
+        !self.known.lock().notes.is_empty()
+    }
+
+    /// Looks whether notes were deleted: what they told of is not told any more. Waits for the disk.
+    ///
+    /// # Errors
+    /// The disk's; everything stays known then.
+    pub fn forget_deleted(&self) -> io::Result<()> {
+        let Some(disk) = self.disk.get() else {
+            return Ok(());
         };
-        count.fetch_add(1, Ordering::Relaxed);
-        tracing::error!(what, "stored data are damaged");
-        let mut told = self.told.lock();
-        if told.len() < MOST_TOLD {
-            told.push(what);
-        }
+        // Under the lock, so that what is noted meanwhile counts as being noted.
+        let mut known = self.known.lock();
+        let places: BTreeSet<String> = quarantine::places(&**disk)?.into_iter().collect();
+        let is_told = |place: &String, told: &Told| !told.is_noted || places.contains(place);
+        known.notes.retain(|place, told| is_told(place, told));
+        Ok(())
     }
 
     /// Whether the journal waits for room on the disk.
@@ -83,12 +176,75 @@ impl StoreHealth {
     /// How it is now.
     pub fn condition(&self) -> Condition {
         let journal = self.journal.get().and_then(Weak::upgrade);
-        Condition {
+        let known = self.known.lock();
+        let [journal_damage, segment_damage] = known.more;
+        let mut condition = Condition {
             journal: journal.map(|journal| journal.health()),
-            journal_damage: self.journal_damage.load(Ordering::Relaxed),
-            missing_records: self.missing_records.load(Ordering::Relaxed),
-            segment_damage: self.segment_damage.load(Ordering::Relaxed),
-            damage: self.told.lock().clone(),
+            journal_damage,
+            segment_damage,
+            ..Condition::default()
+        };
+        for Told { note, .. } in known.notes.values() {
+            match note.part {
+                Part::Journal => condition.journal_damage += 1,
+                Part::Segments => condition.segment_damage += 1,
+            }
+            condition.missing_records += note.missing_records;
+            condition.of_unknown_queues += u64::from(note.unknown_queue);
+            for queue in &note.queues {
+                if let Some(places) = condition.queues.get_mut(queue) {
+                    *places += 1;
+                } else if condition.queues.len() < MOST_QUEUES {
+                    condition.queues.insert(queue.clone(), 1);
+                }
+            }
+            if condition.damage.len() < MOST_TOLD {
+                condition.damage.push(note.what.clone());
+            }
         }
+        condition
+    }
+}
+
+/// What a damaged place of the journal is called.
+fn place_of(damage: &Damage) -> String {
+    let copy = damage.kept_in.as_deref();
+    let copy = copy.and_then(|path| path.rsplit('/').next());
+    match (copy, damage.missing, &damage.file) {
+        (Some(copy), _, _) => copy.to_owned(),
+        (None, Some((first, last)), _) => format!("journal-{first}-{last}"),
+        (None, None, Some(file)) => file.clone(),
+        (None, None, None) => "journal".to_owned(),
+    }
+}
+
+fn note_of(damage: &Damage, name_of: &impl Fn(u64) -> Option<Concerned>) -> Note {
+    // What is said of a queue that is not there any more is of no interest.
+    let queues: Vec<Concerned> = damage
+        .queues
+        .iter()
+        .filter_map(|queue| name_of(*queue))
+        .collect();
+    let missing_records = damage.missing.map_or(0, |(first, last)| last - first + 1);
+    let mut what = format!("journal: {damage}");
+    if damage.missing.is_some() {
+        let named = queues
+            .iter()
+            .take(MOST_TOLD)
+            .map(|queue| format!("queue {:?} in vhost {:?}", queue.name, queue.vhost));
+        let unknown = damage.of_unknown.then(|| "an unknown queue".to_owned());
+        let all: Vec<String> = named.chain(unknown).collect();
+        what += "; concerned: ";
+        what += &match all.is_empty() {
+            true => "no queue that is there".to_owned(),
+            false => all.join(", "),
+        };
+    }
+    Note {
+        part: Part::Journal,
+        what,
+        missing_records,
+        unknown_queue: damage.of_unknown,
+        queues,
     }
 }

@@ -6,7 +6,7 @@
 //! catalog/ ─▶ topology, users, permissions, lists of segments; transactional
 //! disk/    ─▶ files, real or simulated
 //! folder.rs: the data folder, its lock and format   check.rs: verifying a stopped one
-//! health.rs: what has failed, and what was found damaged
+//! health.rs: what has failed, and what was found damaged   quarantine/: where that is kept
 //! ```
 //!
 //! The layout is written down in `docs/storage.md`.
@@ -18,5 +18,5 @@ mod fields;
 pub mod folder;
 pub mod health;
 pub mod journal;
-mod quarantine;
+pub mod quarantine;
 pub mod segment;

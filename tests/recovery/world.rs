@@ -171,6 +171,7 @@ impl Sizes {
                 full_bytes: 128 << 20,
             },
             on_damage: OnDamage::SetAside,
+            known_damage: Vec::new(),
             drive: Drive::Manual,
             seed: Some(seed),
         }
@@ -214,12 +215,7 @@ impl World {
         restore::topology(&broker, &contents).map_err(|error| error.to_string())?;
         let vhost = broker.add_vhost("/");
         let recovered = broker
-            .recover(
-                &folder.disk(),
-                &store,
-                contents.segments,
-                sizes.options(seed),
-            )
+            .recover(&folder.disk(), &store, contents, sizes.options(seed))
             .map_err(|error| error.to_string())?;
         let world = Self {
             vhost,

@@ -37,6 +37,12 @@ impl Setup {
         self
     }
 
+    /// A flag without a value.
+    pub fn arg_alone(mut self, flag: &str) -> Self {
+        self.args.push(flag.to_string());
+        self
+    }
+
     pub fn env(mut self, name: &str, value: impl ToString) -> Self {
         self.env.push((name.to_string(), value.to_string()));
         self

@@ -38,7 +38,7 @@ use super::{Broker, Effects, Engine};
 use crate::store::catalog::Catalog;
 use crate::store::disk::Disk;
 use crate::store::journal::{Drive, Journal};
-use crate::store::segment::{ChunkEntry, ChunkError, StoredChunk};
+use crate::store::segment::{self, ChunkEntry, ChunkError, StoredChunk};
 
 /// So much beyond their windows may queues hold together until publishers wait ...
 const MOST_DEBT_BYTES: usize = 96 << 20;
@@ -122,6 +122,12 @@ impl SegmentFile {
 }
 
 impl Stored {
+    /// What its place is called where damage is kept.
+    fn place(&self) -> String {
+        let SegmentFile { queue, number, .. } = &*self.segment;
+        segment::place_of(*queue, *number, &self.entry)
+    }
+
     /// Whether it survives a restart, now or as soon as its segment is closed.
     pub(super) fn is_for_good(&self) -> bool {
         !self.segment.is_given_up.load(Ordering::Acquire)

@@ -8,7 +8,7 @@ use rustix::io::Errno;
 
 use super::{QueueRef, Shared, Stored};
 use crate::broker::Effects;
-use crate::store::health::Part;
+use crate::store::quarantine::{Note, Part};
 use crate::store::segment::{ChunkError, Segment, StoredChunk};
 
 /// A chunk that cannot be read is tried so often before it counts as lost.
@@ -48,8 +48,14 @@ pub(super) fn serve(shared: &Shared, load: Load, effects: &mut Effects) {
     }
     let stored = load.stored;
     if let Err(error) = &read {
-        let what = format!("{error}; queue {:?} goes on without them", queue.name());
-        queue.engine().store.damaged(Part::Segments, what);
+        let note = Note {
+            part: Part::Segments,
+            what: format!("{error}; queue {:?} goes on without them", queue.name()),
+            missing_records: 0,
+            unknown_queue: false,
+            queues: vec![queue.concerned()],
+        };
+        queue.engine().store.damaged(&stored.place(), note);
     }
     let waiting = queue.loaded(&stored, read.ok(), effects);
     effects.complete();

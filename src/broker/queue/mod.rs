@@ -63,6 +63,7 @@ use super::log::Pending;
 use super::{ConnectionId, Effects, Engine, Vhost};
 use crate::amqp::reply::Exception;
 use crate::amqp::table::FieldTable;
+use crate::store::quarantine::Concerned;
 
 /// A message given back.
 #[derive(Clone, Copy, Debug)]
@@ -140,6 +141,14 @@ impl Queue {
     /// Its name.
     pub fn name(&self) -> &Arc<str> {
         &self.spec.name
+    }
+
+    /// How damage is told of that concerns it.
+    pub(super) fn concerned(&self) -> Concerned {
+        Concerned {
+            vhost: self.spec.vhost_name.to_string(),
+            name: self.spec.name.to_string(),
+        }
     }
 
     /// Its vhost.

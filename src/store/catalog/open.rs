@@ -15,8 +15,9 @@ use crate::store::disk::{Disk, DiskFile};
 const FILE: &str = "catalog.redb";
 /// Its name until it is complete.
 const NEW: &str = "catalog.new";
-/// The format that is written, and the newest that can be read.
-pub const FORMAT: u64 = 1;
+/// The format that is written, and the newest that can be read. Older ones become this one when they are
+/// opened: 1 had no table of known damage.
+pub const FORMAT: u64 = 2;
 /// What redb may keep in memory; everything is read once and kept by the broker.
 const CACHE_BYTES: usize = 8 << 20;
 
@@ -96,6 +97,11 @@ fn open_file(file: Arc<dyn DiskFile>, purpose: Use) -> Result<Opened, CatalogErr
     if format > FORMAT {
         return Err(CatalogError::NewerFormat(format));
     }
+    drop(transaction);
+    if format < FORMAT {
+        upgrade(&database)?;
+    }
+    let transaction = database.begin_read()?;
     let contents = tables::read_all(&transaction)?;
     drop(transaction);
     Ok(Opened {
@@ -103,6 +109,14 @@ fn open_file(file: Arc<dyn DiskFile>, purpose: Use) -> Result<Opened, CatalogErr
         contents,
         next_id,
     })
+}
+
+fn upgrade(database: &Database) -> Result<(), CatalogError> {
+    let transaction = database.begin_write()?;
+    tables::upgrade(&transaction)?;
+    transaction.open_table(META)?.insert("format", FORMAT)?;
+    transaction.commit()?;
+    Ok(())
 }
 
 fn builder() -> Builder {

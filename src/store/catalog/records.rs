@@ -134,15 +134,12 @@ pub struct SegmentRecord {
     pub settled: Vec<(u64, u64)>,
 }
 
-/// How far a band of a queue has come; queue and band are the key.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CheckpointRecord {
-    /// The first number that is not settled.
-    pub first: u64,
-    /// The first that was never delivered.
-    pub cursor: u64,
-    /// The number after the last one that lies in a segment: the journal has what follows.
-    pub next: u64,
+/// Damage of the journal that was reported and set aside; the first and the last index that are missing
+/// are the key.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DamageRecord {
+    /// What its note in the quarantine folder is called.
+    pub place: String,
 }
 
 pub(super) fn encode<T: Serialize>(record: &T) -> Result<Vec<u8>, postcard::Error> {

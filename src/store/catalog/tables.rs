@@ -6,8 +6,8 @@ use serde::de::DeserializeOwned;
 
 use super::CatalogError;
 use super::records::{
-    BindingRecord, CheckpointRecord, ExchangeRecord, ParameterRecord, PermissionRecord,
-    QueueRecord, SegmentRecord, TopicPermissionRecord, UserRecord, VhostRecord, decode, encode,
+    BindingRecord, DamageRecord, ExchangeRecord, ParameterRecord, PermissionRecord, QueueRecord,
+    SegmentRecord, TopicPermissionRecord, UserRecord, VhostRecord, decode, encode,
 };
 
 type Bytes = &'static [u8];
@@ -26,6 +26,8 @@ const TOPIC_PERMISSIONS: TableDefinition<'_, (Name, Name, Name), Bytes> =
 const PARAMETERS: TableDefinition<'_, (Name, Name, Name), Bytes> =
     TableDefinition::new("parameters");
 const SEGMENTS: TableDefinition<'_, (u64, u64), Bytes> = TableDefinition::new("segments");
+const DAMAGE: TableDefinition<'_, (u64, u64), Bytes> = TableDefinition::new("damage");
+/// Format 1 had it and used it for nothing.
 const CHECKPOINTS: TableDefinition<'_, (u64, u64), Bytes> = TableDefinition::new("checkpoints");
 
 /// One thing that changes. A record that is put replaces the one with the same key; deleting
@@ -39,7 +41,7 @@ pub enum Op {
     PutExchange(u64, ExchangeRecord),
     DeleteExchange(u64),
     PutQueue(u64, QueueRecord),
-    /// The queue, its list of segments and its checkpoints.
+    /// The queue and its list of segments.
     DeleteQueue(u64),
     PutBinding(u64, BindingRecord),
     DeleteBinding(u64),
@@ -58,8 +60,9 @@ pub enum Op {
     /// Of a queue that is not there: nothing.
     PutSegment(u64, u64, SegmentRecord),
     DeleteSegment(u64, u64),
-    /// Queue, band.
-    PutCheckpoint(u64, u64, CheckpointRecord),
+    /// First and last index of records that are missing from the journal, which is known.
+    PutDamage(u64, u64, DamageRecord),
+    DeleteDamage(u64, u64),
     /// The journal has every record below that index, and has files.
     PutJournalEnd(u64),
 }
@@ -90,8 +93,8 @@ pub struct Contents {
     pub parameters: Vec<([String; 3], ParameterRecord)>,
     /// By queue and number.
     pub segments: Vec<((u64, u64), SegmentRecord)>,
-    /// By queue and band.
-    pub checkpoints: Vec<((u64, u64), CheckpointRecord)>,
+    /// By first and last index.
+    pub damage: Vec<((u64, u64), DamageRecord)>,
 }
 
 /// Makes all tables, so that none is ever missing.
@@ -106,8 +109,14 @@ pub(super) fn create_all(transaction: &WriteTransaction) -> Result<(), CatalogEr
     transaction.open_table(TOPIC_PERMISSIONS)?;
     transaction.open_table(PARAMETERS)?;
     transaction.open_table(SEGMENTS)?;
-    transaction.open_table(CHECKPOINTS)?;
+    transaction.open_table(DAMAGE)?;
     Ok(())
+}
+
+/// Makes the tables of format 1 those of this format.
+pub(super) fn upgrade(transaction: &WriteTransaction) -> Result<(), CatalogError> {
+    transaction.delete_table(CHECKPOINTS)?;
+    create_all(transaction)
 }
 
 /// Reads everything.
@@ -128,7 +137,7 @@ pub(super) fn read_all(transaction: &ReadTransaction) -> Result<Contents, Catalo
         topic_permissions: read_table(transaction, TOPIC_PERMISSIONS, three)?,
         parameters: read_table(transaction, PARAMETERS, three)?,
         segments: read_table(transaction, SEGMENTS, |key| key)?,
-        checkpoints: read_table(transaction, CHECKPOINTS, |key| key)?,
+        damage: read_table(transaction, DAMAGE, |key| key)?,
     })
 }
 
@@ -162,9 +171,7 @@ pub(super) fn apply(transaction: &WriteTransaction, op: &Op) -> Result<(), Catal
             delete(transaction, QUEUES, *id)?;
             let all = (*id, 0)..=(*id, u64::MAX);
             let mut segments = transaction.open_table(SEGMENTS)?;
-            segments.retain_in(all.clone(), |_, _| false)?;
-            let mut checkpoints = transaction.open_table(CHECKPOINTS)?;
-            checkpoints.retain_in(all, |_, _| false)?;
+            segments.retain_in(all, |_, _| false)?;
             Ok(())
         }
         Op::PutBinding(id, record) => put(transaction, BINDINGS, *id, record),
@@ -192,9 +199,8 @@ pub(super) fn apply(transaction: &WriteTransaction, op: &Op) -> Result<(), Catal
             meta.insert("journal_end", *index)?;
             Ok(())
         }
-        Op::PutCheckpoint(queue, band, record) => {
-            put(transaction, CHECKPOINTS, (*queue, *band), record)
-        }
+        Op::PutDamage(first, last, record) => put(transaction, DAMAGE, (*first, *last), record),
+        Op::DeleteDamage(first, last) => delete(transaction, DAMAGE, (*first, *last)),
     }
 }
 

@@ -6,6 +6,7 @@
 //!            record.rs, layout.rs          │                               files.rs, shared.rs:
 //!                                          └─▶ safety.rs: "safe up to"     spare and used files
 //! scan.rs ─▶ walk.rs (window.rs) ─▶ recovery.rs ─▶ report.rs, resume.rs    reader.rs: by index
+//!                                  └─▶ salvage.rs: whom damage concerns
 //! ```
 //!
 //! What always holds: a block with synced data is never written again; nothing is said to be
@@ -21,6 +22,7 @@ mod recovery;
 mod report;
 mod resume;
 mod safety;
+mod salvage;
 mod scan;
 mod shared;
 mod threads;
@@ -102,6 +104,9 @@ pub struct Options {
     pub limits: Limits,
     /// What is done with damage.
     pub on_damage: OnDamage,
+    /// First and last index of what earlier recoveries reported missing and set aside: it is read past,
+    /// and not refused.
+    pub known_damage: Vec<(u64, u64)>,
     /// Who does the work.
     pub drive: Drive,
     /// Makes random numbers repeatable, for simulations. Never set it otherwise: a client that
@@ -122,6 +127,7 @@ impl Default for Options {
                 full_bytes: 256 << 20,
             },
             on_damage: OnDamage::SetAside,
+            known_damage: Vec::new(),
             drive: Drive::Threads,
             seed: None,
         }

@@ -5,9 +5,12 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
+use super::files::write_first_live;
+use super::layout::FirstLive;
 use super::layout::{BatchHead, RECORD_HEADER_BYTES};
 use super::record::{Record, UnknownRecord};
 use super::report::{Cut, Damage, Report};
+use super::salvage::{Concerned, concerned};
 use super::scan::Scan;
 use super::walk::{Located, Lost, Step, Walk};
 use super::{Journal, Options, resume};
@@ -91,6 +94,15 @@ impl From<io::Error> for RecoveryError {
     fn from(error: io::Error) -> Self {
         Self::Io(error)
     }
+}
+
+/// Where something is not as it was written.
+#[derive(Default)]
+struct Place {
+    /// None if there is no such file.
+    file: Option<String>,
+    offset: u64,
+    bytes: u64,
 }
 
 /// A journal that is being read; [`Recovery::finish`] makes it one that can be written.
@@ -179,10 +191,9 @@ impl Recovery {
             _ => None,
         };
         self.leave_file();
+        self.report.first_index = self.scan.first_live.index;
         self.report.last_index = self.expected - 1;
-        for file in &self.scan.unreadable {
-            quarantine::move_file(&*self.disk, &super::files::path(&file.name), &file.name)?;
-        }
+        self.set_lost_files_aside()?;
         let parts = resume::Parts {
             scan: self.scan,
             files_in_use: self.at,
@@ -200,8 +211,30 @@ impl Recovery {
     pub fn inspect(mut self) -> Result<Report, RecoveryError> {
         while self.advance()?.is_some() {}
         self.leave_file();
+        self.report.first_index = self.scan.first_live.index;
         self.report.last_index = self.expected - 1;
         Ok(self.report)
+    }
+
+    /// So that the next recovery does not find them again.
+    fn set_lost_files_aside(&mut self) -> io::Result<()> {
+        for file in &self.scan.unreadable {
+            let from = super::files::path(&file.name);
+            let kept = quarantine::move_file(&*self.disk, &from, &file.name)?;
+            let mut told = self.report.damage.iter_mut();
+            if let Some(damage) = told.find(|damage| damage.file.as_ref() == Some(&file.name)) {
+                damage.kept_in = Some(kept);
+            }
+        }
+        if self.scan.first_live_is_lost {
+            let FirstLive { counter, index } = self.scan.first_live;
+            for counter in [counter + 1, counter + 2] {
+                self.scan.first_live = FirstLive { counter, index };
+                write_first_live(&*self.scan.first_live_file, self.scan.first_live)?;
+            }
+            self.disk.sync_dir(super::files::FOLDER)?;
+        }
+        Ok(())
     }
 
     fn advance(&mut self) -> Result<Option<Located>, RecoveryError> {
@@ -341,37 +374,63 @@ impl Recovery {
             (walk.file_bytes().saturating_sub(lost.offset), next)
         };
         self.expected = next;
-        self.damaged(Some(name), lost.offset, bytes, first, next)
+        let is_known = self.is_known(first, next);
+        let needed = (first.max(self.scan.first_live.index), next);
+        let concerned = match &mut self.walk {
+            Some(walk) if !is_known => concerned(walk, lost.offset, bytes, needed)?,
+            _ => Concerned::unknown(),
+        };
+        let place = Place {
+            file: Some(name),
+            offset: lost.offset,
+            bytes,
+        };
+        self.damaged(place, (first, next), concerned)
     }
 
     /// A file begins later than the one before ended, or than the first record that is needed.
     fn gap_before_file(&mut self, first_index: u64) -> Result<(), RecoveryError> {
         let first = self.expected;
         self.expected = first_index;
-        self.damaged(None, 0, 0, first, first_index)
+        self.damaged(Place::default(), (first, first_index), Concerned::unknown())
+    }
+
+    /// Whether everything from `first` to before `next` was reported before.
+    fn is_known(&self, first: u64, next: u64) -> bool {
+        let first = first.max(self.scan.first_live.index);
+        let mut known = self.options.known_damage.iter();
+        known.any(|known| known.0 <= first && next <= known.1 + 1)
     }
 
     fn damaged(
         &mut self,
-        file: Option<String>,
-        offset: u64,
-        bytes: u64,
-        first: u64,
-        next: u64,
+        place: Place,
+        (first, next): (u64, u64),
+        concerned: Concerned,
     ) -> Result<(), RecoveryError> {
+        let is_known = self.is_known(first, next);
         let first = first.max(self.scan.first_live.index);
         if next <= first {
             // None of it is needed any more.
             return Ok(());
         }
+        let Place {
+            file,
+            offset,
+            bytes,
+        } = place;
         let mut damage = Damage {
             file,
             offset,
             bytes,
             missing: Some((first, next - 1)),
             kept_in: None,
+            queues: concerned.queues.into_iter().collect(),
+            of_unknown: concerned.of_unknown,
+            is_known,
         };
         match self.options.on_damage {
+            _ if is_known => {}
             OnDamage::Refuse => return Err(RecoveryError::Damaged(damage)),
             OnDamage::Report => {}
             OnDamage::SetAside if damage.file.is_none() => {}
@@ -382,7 +441,6 @@ impl Recovery {
                 damage.kept_in = Some(kept);
             }
         }
-        tracing::error!(%damage, "the journal is damaged");
         self.report.damage.push(damage);
         Ok(())
     }
@@ -405,11 +463,13 @@ impl Recovery {
                 bytes: BLOCK_BYTES,
                 missing: None,
                 kept_in: None,
+                queues: Vec::new(),
+                of_unknown: true,
+                is_known: false,
             };
             if self.options.on_damage == OnDamage::Refuse {
                 return Err(RecoveryError::Damaged(damage));
             }
-            tracing::error!(%damage, "the journal is damaged");
             self.report.damage.push(damage);
         }
         Ok(())

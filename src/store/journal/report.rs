@@ -13,6 +13,8 @@ pub struct Report {
     pub records: u64,
     /// Their bytes.
     pub bytes: u64,
+    /// The first index that is still needed.
+    pub first_index: u64,
     /// The last record's index, whether or not it is still needed.
     pub last_index: u64,
     /// The torn tail, if there was one.
@@ -58,6 +60,13 @@ pub struct Damage {
     pub missing: Option<(u64, u64)>,
     /// Where a copy is.
     pub kept_in: Option<String>,
+    /// Queues that its records seem to have spoken of, as far as they can be made out; a bounded number
+    /// of them. They are no longer sure to be what was written.
+    pub queues: Vec<u64>,
+    /// Whether there were records of which nothing can be made out.
+    pub of_unknown: bool,
+    /// Whether it was reported before: see [`Options::known_damage`](super::Options::known_damage).
+    pub is_known: bool,
 }
 
 impl fmt::Display for Damage {

@@ -104,6 +104,11 @@ impl Walk {
         bytes.ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
     }
 
+    /// Bytes as they are, wherever the walk is; None past the end of the file.
+    pub fn peek(&mut self, offset: u64, bytes: usize) -> io::Result<Option<&[u8]>> {
+        self.window.get(offset, bytes)
+    }
+
     /// Goes on to the record with the index `expected`.
     pub fn next(&mut self, expected: u64) -> io::Result<Step> {
         loop {

@@ -35,6 +35,11 @@ fn path_of(queue: u64, number: u64) -> String {
     format!("{FOLDER}/{queue:016x}/{number:016x}{SUFFIX}")
 }
 
+/// What a chunk is called where damage is kept.
+pub fn place_of(queue: u64, number: u64, chunk: &ChunkEntry) -> String {
+    format!("{queue:016x}-{number:016x}-{}", chunk.offset)
+}
+
 /// All segments that are there, as (queue, number).
 ///
 /// # Errors

@@ -10,7 +10,7 @@ use super::layout::{
     CHUNK_HEADER_BYTES, ChunkEntry, ChunkHeader, FOOTER_BYTES, decode_footer, decode_table,
     table_bytes,
 };
-use super::{SegmentWriter, path_of};
+use super::{SegmentWriter, path_of, place_of};
 use crate::store::disk::{Disk, DiskFile};
 use crate::store::fields::{Fields, crc};
 use crate::store::quarantine;
@@ -123,7 +123,7 @@ impl Segment {
         match self.read_intact(chunk)? {
             Some(stored) => Ok(stored),
             None => {
-                let name = format!("{:016x}-{:016x}-{}", self.queue, self.number, chunk.offset);
+                let name = place_of(self.queue, self.number, chunk);
                 let bytes = u64::from(chunk.bytes);
                 let kept_in =
                     quarantine::copy(&*self.disk, &*self.file, chunk.offset, bytes, &name)?;

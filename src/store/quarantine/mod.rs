@@ -1,8 +1,18 @@
 //! Where damage is kept for people to look at: `quarantine/` in the data folder.
+//!
+//! ```text
+//! a damaged range of bytes, an unreadable file ─▶ a copy
+//! what is known of it ─▶ note.rs: a text beside the copy, told until somebody deletes it
+//! ```
+
+mod note;
 
 use std::io;
 
 use super::disk::{Disk, DiskFile};
+
+pub use self::note::{Concerned, Note, Part};
+pub(super) use self::note::{notes, places, write_note};
 
 const FOLDER: &str = "quarantine";
 const COPY_BYTES: u64 = 1 << 20;
