@@ -22,7 +22,7 @@ const NOT_CHECKED: u8 = 2;
 /// See the module.
 pub fn run(flags: CheckFlags) -> ExitCode {
     let data_dir = match Sources::of_process(flags.into()).load() {
-        Ok((config, _)) => config.data_dir,
+        Ok(config) => config.data_dir,
         Err(error) => return not_checked(&error.to_string()),
     };
     let folder = data_dir.display();

@@ -7,8 +7,10 @@
 //! Each layer overrides those to its left. A key that does not exist is refused by name. The
 //! values are documented in `warren.example.toml`, which a test holds against these types.
 
+mod address;
 mod command_line;
 mod layers;
+mod service_links;
 mod storage;
 mod users;
 
@@ -22,6 +24,8 @@ pub use layers::{ConfigError, Sources};
 pub use storage::{ByteCount, FsyncMode, StorageSection, StorageSettings};
 pub use users::{PermissionSettings, UserSettings};
 
+use address::check_address;
+
 use crate::connection::settings::FRAME_MIN_BYTES;
 use crate::connection::{Limits, Settings};
 use crate::net::{ClientCertificate, NetSettings, TlsFiles};
@@ -31,6 +35,12 @@ const DEFAULT_TLS_ADDRESS: &str = "127.0.0.1:5671";
 /// The largest frames that may be agreed on: input of this size is kept for every client that
 /// sends such a frame slowly.
 const FRAME_MAX_LIMIT_BYTES: u32 = 128 << 20;
+/// RabbitMQ's upper bound of what it can be told is the largest message.
+const MAX_MESSAGE_LIMIT_BYTES: u64 = 512 << 20;
+/// Clients cannot say longer names.
+const MAX_NAME_BYTES: usize = 255;
+/// More threads are a typing error.
+const MAX_WORKER_THREADS: usize = 1024;
 
 /// Everything that can be set.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -136,6 +146,61 @@ pub enum LogFormat {
     Json,
 }
 
+fn wrong(key: &str, why: impl Into<String>) -> Result<(), ConfigError> {
+    Err(ConfigError::Value(key.to_string(), why.into()))
+}
+
+impl ListenSettings {
+    fn check(&self) -> Result<(), ConfigError> {
+        let lists = [
+            ("listen.plain", &self.plain),
+            ("listen.tls", &self.tls),
+            ("listen.management", &self.management),
+        ];
+        for (key, addresses) in lists {
+            for address in addresses {
+                check_address(address).or_else(|why| wrong(key, why))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl LimitSettings {
+    fn check(&self) -> Result<(), ConfigError> {
+        let ranges = [
+            (
+                "limits.frame_max_bytes",
+                u64::from(self.frame_max_bytes),
+                u64::from(FRAME_MIN_BYTES)..=u64::from(FRAME_MAX_LIMIT_BYTES),
+            ),
+            (
+                "limits.max_message_bytes",
+                self.max_message_bytes,
+                1..=MAX_MESSAGE_LIMIT_BYTES,
+            ),
+        ];
+        for (key, value, range) in ranges {
+            if !range.contains(&value) {
+                let (least, most) = range.into_inner();
+                return wrong(key, format!("{value} is not between {least} and {most}"));
+            }
+        }
+        if self.outgoing_high_water_bytes < 4096 {
+            return wrong("limits.outgoing_high_water_bytes", "less than 4096");
+        }
+        let positive = [
+            ("limits.max_connections", self.max_connections as u64),
+            ("limits.handshake_timeout_ms", self.handshake_timeout_ms),
+            ("limits.write_timeout_ms", self.write_timeout_ms),
+        ];
+        match positive.iter().find(|(_, value)| *value == 0) {
+            Some((key, _)) => wrong(key, "must be more than 0"),
+            None => Ok(()),
+        }
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -194,51 +259,49 @@ impl Default for LogSettings {
 impl Config {
     /// What no type can say.
     fn check(&self) -> Result<(), ConfigError> {
-        let wrong = |key: &str, why: String| Err(ConfigError::Value(key.to_string(), why));
-        let frame_max_bytes = self.limits.frame_max_bytes;
-        if !(FRAME_MIN_BYTES..=FRAME_MAX_LIMIT_BYTES).contains(&frame_max_bytes) {
-            let why = format!(
-                "{frame_max_bytes} is not between {FRAME_MIN_BYTES} and {FRAME_MAX_LIMIT_BYTES}"
-            );
-            return wrong("limits.frame_max_bytes", why);
-        }
-        if self.limits.outgoing_high_water_bytes < 4096 {
-            return wrong(
-                "limits.outgoing_high_water_bytes",
-                "less than 4096".to_string(),
-            );
-        }
-        let durations = [
-            (
-                "limits.handshake_timeout_ms",
-                self.limits.handshake_timeout_ms,
-            ),
-            ("limits.write_timeout_ms", self.limits.write_timeout_ms),
-        ];
-        for (key, ms) in durations {
-            if ms == 0 {
-                return wrong(key, "must be more than 0".to_string());
-            }
+        if self.data_dir.as_os_str().is_empty() {
+            return wrong("data_dir", "must not be empty");
         }
         if self.vhosts.iter().any(String::is_empty) {
-            return wrong("vhosts", "a name is empty".to_string());
+            return wrong("vhosts", "a name is empty");
         }
+        if let Some(long) = self.vhosts.iter().find(|name| name.len() > MAX_NAME_BYTES) {
+            return wrong(
+                "vhosts",
+                format!("`{long}` is longer than {MAX_NAME_BYTES} bytes"),
+            );
+        }
+        if self.worker_threads > MAX_WORKER_THREADS {
+            return wrong("worker_threads", format!("more than {MAX_WORKER_THREADS}"));
+        }
+        self.listen.check()?;
+        self.check_tls()?;
+        self.limits.check()?;
+        self.storage.check()?;
+        users::check(&self.users).or_else(|why| wrong("users", why))
+    }
+
+    fn check_tls(&self) -> Result<(), ConfigError> {
         let tls = &self.tls;
-        let is_half = tls.cert.as_os_str().is_empty() != tls.key.as_os_str().is_empty();
-        if is_half {
-            let why = "tls.cert and tls.key must both be set, or neither".to_string();
-            return wrong("tls", why);
+        let is_given = |path: &PathBuf| !path.as_os_str().is_empty();
+        match (is_given(&tls.cert), is_given(&tls.key)) {
+            (true, false) => return wrong("tls.cert", "tls.key must be set as well"),
+            (false, true) => return wrong("tls.key", "tls.cert must be set as well"),
+            _ => {}
         }
-        let has_certificate = !tls.cert.as_os_str().is_empty();
-        if !tls.ca.as_os_str().is_empty() && !has_certificate {
-            let why = "means nothing without tls.cert and tls.key".to_string();
-            return wrong("tls.ca", why);
+        let has_certificate = is_given(&tls.cert);
+        if is_given(&tls.ca) && !has_certificate {
+            return wrong("tls.ca", "means nothing without tls.cert and tls.key");
         }
-        if !self.listen.tls.is_empty() && self.tls_files().is_none() {
-            let why = "tls.cert and tls.key must be set as well".to_string();
-            return wrong("listen.tls", why);
+        if !self.listen.tls.is_empty() && !has_certificate {
+            return wrong("listen.tls", "tls.cert and tls.key must be set as well");
         }
-        self.storage.check()
+        if tls.client_certificate == ClientCertificate::Required && !is_given(&tls.ca) {
+            let why = "clients cannot show certificates without tls.cert, tls.key and tls.ca, \
+                       which they are checked against";
+            return wrong("tls.client_certificate", why);
+        }
+        Ok(())
     }
 
     fn tls_files(&self) -> Option<TlsFiles> {

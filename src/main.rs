@@ -19,7 +19,7 @@ use warren::broker::pager::PagingOptions;
 use warren::broker::restore::{self, Restored};
 use warren::broker::{Broker, Engine};
 use warren::config::{Command, CommandLine, Config, Flags, LogFormat, LogSettings, Sources};
-use warren::net::Server;
+use warren::net::{Server, TlsSource};
 use warren::store::catalog::Contents;
 
 use self::data::Data;
@@ -52,11 +52,12 @@ fn main() -> ExitCode {
 
 fn run(flags: Flags) -> Result<(), AnyError> {
     let started = Instant::now();
-    let (mut config, unknown) = Sources::of_process(flags).load()?;
-    start_log(&config.log)?;
-    for variable in unknown {
-        tracing::warn!(variable, "no such setting");
+    // Whatever is wrong with the settings is said before anything is opened or made.
+    let mut config = Sources::of_process(flags).load()?;
+    if let Some(files) = config.net().tls {
+        TlsSource::load(files).map_err(|error| format!("TLS: {error}"))?;
     }
+    start_log(&config.log)?;
     config.limits.max_connections = raise_file_limit(config.limits.max_connections);
     let (data, contents) = Data::open(&config.data_dir)?;
 

@@ -1,6 +1,8 @@
 //! Configuration: its layers, its errors, the example file; and the command that reads it.
 
+use std::ffi::OsString;
 use std::io::{BufRead, BufReader};
+use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -13,7 +15,7 @@ fn load(
     file: Option<&str>,
     environment: &[(&str, &str)],
     flags: Flags,
-) -> Result<(Config, Vec<String>), ConfigError> {
+) -> Result<Config, ConfigError> {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("warren.toml");
     let config = file.map(|text| {
@@ -22,7 +24,7 @@ fn load(
     });
     let environment = environment
         .iter()
-        .map(|(name, value)| (name.to_string(), value.to_string()));
+        .map(|(name, value)| (name.to_string(), value.into()));
     let sources = Sources {
         environment: environment.collect(),
         flags: Flags { config, ..flags },
@@ -42,9 +44,8 @@ fn refused(file: Option<&str>, environment: &[(&str, &str)], names: &[&str]) {
 
 #[test]
 fn nothing_said_is_the_defaults() {
-    let (config, unknown) = load(None, &[], Flags::default()).expect("it is right");
+    let config = load(None, &[], Flags::default()).expect("it is right");
     assert_eq!(config, Config::default());
-    assert_eq!(unknown, Vec::<String>::new());
     let net = config.net();
     assert_eq!(net.listen, ["127.0.0.1:5672"]);
     assert_eq!(net.management, ["127.0.0.1:15672"]);
@@ -84,7 +85,7 @@ fn flags_override_the_environment_which_overrides_the_file() {
         management: vec!["127.0.0.1:5".into()],
         ..Flags::default()
     };
-    let (config, unknown) = load(Some(file), &environment, flags).expect("it is right");
+    let config = load(Some(file), &environment, flags).expect("it is right");
     assert_eq!(config.data_dir, Path::new("of-flags"));
     assert_eq!(config.listen.plain, ["127.0.0.1:3", "127.0.0.1:4"]);
     assert_eq!(config.listen.management, ["127.0.0.1:5"]);
@@ -95,7 +96,6 @@ fn flags_override_the_environment_which_overrides_the_file() {
     );
     assert_eq!(config.limits.frame_max_bytes, 131_072);
     assert_eq!(config.log.format, LogFormat::Json);
-    assert_eq!(unknown, Vec::<String>::new());
 }
 
 #[test]
@@ -110,7 +110,7 @@ fn users_come_from_the_file_or_the_environment() {
         permissions = [{{ vhost = "v", configure = "", write = "^a", read = ".*" }}]
         "#
     );
-    let (config, _) = load(Some(&file), &[], Flags::default()).expect("it is right");
+    let config = load(Some(&file), &[], Flags::default()).expect("it is right");
     let users = config.users().expect("they are right");
     let elsewhere = "10.0.0.1".parse().ok();
     let app = users.login("app", b"test12", elsewhere).expect("welcome");
@@ -122,7 +122,7 @@ fn users_come_from_the_file_or_the_environment() {
 
     let list = r#"[{ name = "env", password = "secret", permissions = [] }]"#;
     let environment = [("WARREN_USERS", list)];
-    let (config, _) = load(Some(&file), &environment, Flags::default()).expect("it is right");
+    let config = load(Some(&file), &environment, Flags::default()).expect("it is right");
     let users = config.users().expect("they are right");
     assert!(users.login("env", b"secret", elsewhere).is_ok());
     assert!(
@@ -139,14 +139,14 @@ fn tls_is_listened_for_once_there_is_a_certificate() {
         tls_ca: Some("ca.pem".into()),
         ..Flags::default()
     };
-    let (config, _) = load(None, &[], flags.clone()).expect("it is right");
+    let config = load(None, &[], flags.clone()).expect("it is right");
     assert_eq!(config.net().listen_tls, ["127.0.0.1:5671"]);
     let tls = config.net().tls.expect("there is");
     assert_eq!(tls.client_certificate, ClientCertificate::Optional);
     assert_eq!(tls.ca.as_deref(), Some(Path::new("ca.pem")));
 
     let file = "[tls]\nclient_certificate = \"required\"\n[listen]\ntls = []\n";
-    let (config, _) = load(Some(file), &[], flags.clone()).expect("it is right");
+    let config = load(Some(file), &[], flags.clone()).expect("it is right");
     assert!(config.net().listen_tls.is_empty());
     let tls = config.net().tls.expect("there is");
     assert_eq!(tls.client_certificate, ClientCertificate::Required);
@@ -155,13 +155,13 @@ fn tls_is_listened_for_once_there_is_a_certificate() {
         listen_tls: vec!["127.0.0.1:1".into()],
         ..flags
     };
-    let (config, _) = load(Some(file), &[], flags).expect("it is right");
+    let config = load(Some(file), &[], flags).expect("it is right");
     assert_eq!(config.net().listen_tls, ["127.0.0.1:1"]);
 }
 
 #[test]
 fn the_store_is_told_how_safe_to_be() {
-    let (config, _) = load(None, &[], Flags::default()).expect("it is right");
+    let config = load(None, &[], Flags::default()).expect("it is right");
     let storage = config.storage();
     assert_eq!(storage.data_dir, Path::new("warren-data"));
     assert_eq!(storage.disk_free_limit_bytes, 50_000_000);
@@ -179,7 +179,7 @@ fn the_store_is_told_how_safe_to_be() {
         journal_spare_files = 1
         journal_buffer_bytes = 1048576
     "#;
-    let (config, _) = load(Some(file), &[], Flags::default()).expect("it is right");
+    let config = load(Some(file), &[], Flags::default()).expect("it is right");
     let options = config.storage().journal_options();
     assert_eq!(options.fsync, Fsync::Interval(Duration::from_millis(70)));
     assert_eq!(options.on_damage, OnDamage::Refuse);
@@ -193,9 +193,9 @@ fn the_store_is_told_how_safe_to_be() {
         strict: true,
         ..Flags::default()
     };
-    let (config, _) = load(Some(file), &environment, Flags::default()).expect("it is right");
+    let config = load(Some(file), &environment, Flags::default()).expect("it is right");
     assert_eq!(config.storage().fsync, Fsync::Always);
-    let (config, _) = load(None, &environment, flags).expect("it is right");
+    let config = load(None, &environment, flags).expect("it is right");
     assert_eq!(config.storage().fsync, Fsync::Never);
     assert!(config.storage().strict);
 }
@@ -208,7 +208,7 @@ fn the_disk_limit_is_written_as_rabbitmq_has_it() {
             ..Flags::default()
         };
         let file = format!("[storage]\n{file}\n");
-        let (config, _) = load(Some(&file), environment, flags).expect("it is right");
+        let config = load(Some(&file), environment, flags).expect("it is right");
         config.storage().disk_free_limit_bytes
     };
     for (text, bytes) in [
@@ -278,6 +278,25 @@ fn what_is_wrong_is_refused_by_name() {
         &[],
         &["limits.write_timeout_ms"],
     );
+    for (wrong, key) in [
+        ("[limits]\nmax_connections = 0", "limits.max_connections"),
+        (
+            "[limits]\nmax_message_bytes = 0",
+            "limits.max_message_bytes",
+        ),
+        (
+            "[limits]\nmax_message_bytes = 536870913",
+            "limits.max_message_bytes",
+        ),
+        ("worker_threads = 100000", "worker_threads"),
+        ("data_dir = \"\"", "data_dir"),
+        ("vhosts = [\"\"]", "vhosts"),
+        ("[listen]\nplain = [\"5672\"]", "listen.plain"),
+    ] {
+        refused(Some(wrong), &[], &[key]);
+    }
+    let long = "v".repeat(256);
+    refused(Some(&format!("vhosts = [\"{long}\"]")), &[], &["vhosts"]);
     for wrong in [
         "fsync = \"sometimes\"",
         "fsync_interval_ms = 0",
@@ -342,15 +361,116 @@ fn what_is_wrong_is_refused_by_name() {
 }
 
 #[test]
-fn a_variable_that_is_no_setting_is_pointed_out() {
-    // An orchestrator may set such for a service called warren, so it is no error.
+fn a_variable_that_is_no_setting_is_refused_unless_kubernetes_sets_it() {
+    refused(
+        None,
+        &[("WARREN_LIMITS_MAX_CONECTIONS", "1")],
+        &["WARREN_LIMITS_MAX_CONECTIONS", "no such setting"],
+    );
+    refused(None, &[("WARREN_PORT", "5672")], &["WARREN_PORT"]);
     let environment = [
-        ("WARREN_PORT", "tcp://10.0.0.1:5672"),
         ("WARREN_CONFIG", "x"),
+        ("WARREN_SERVICE_HOST", "10.0.0.1"),
+        ("WARREN_SERVICE_PORT", "5672"),
+        ("WARREN_SERVICE_PORT_AMQP", "5672"),
+        ("WARREN_PORT", "tcp://10.0.0.1:5672"),
+        ("WARREN_PORT_5672_TCP", "tcp://10.0.0.1:5672"),
+        ("WARREN_PORT_5672_TCP_PROTO", "tcp"),
+        ("WARREN_PORT_5672_TCP_PORT", "5672"),
+        ("WARREN_PORT_5672_TCP_ADDR", "10.0.0.1"),
     ];
-    let (config, unknown) = load(None, &environment, Flags::default()).expect("it is right");
+    let config = load(None, &environment, Flags::default()).expect("it is right");
     assert_eq!(config, Config::default());
-    assert_eq!(unknown, ["WARREN_PORT"]);
+}
+
+#[test]
+fn what_is_no_text_is_refused() {
+    let odd = OsString::from_vec(b"/data/\xff".to_vec());
+    let of = |environment, flags| Sources { environment, flags }.load();
+    let environment = vec![("WARREN_DATA_DIR".to_string(), odd.clone())];
+    let error = of(environment, Flags::default()).expect_err("it is no UTF-8");
+    assert_eq!(error.to_string(), "WARREN_DATA_DIR: is no UTF-8");
+    let flags = Flags {
+        data_dir: Some(odd.into()),
+        ..Flags::default()
+    };
+    let error = of(Vec::new(), flags).expect_err("it is no UTF-8");
+    assert_eq!(error.to_string(), "--data-dir: is no UTF-8");
+}
+
+#[test]
+fn an_error_names_the_flag_or_variable_that_it_comes_from() {
+    let refused = |environment: &[(&str, &str)], flags: Flags, expected: &str| {
+        let error = load(None, environment, flags).expect_err("it is wrong");
+        let error = error.to_string();
+        assert!(error.starts_with(expected), "{error}");
+    };
+    let listen = |addresses: &[&str]| Flags {
+        listen: addresses
+            .iter()
+            .map(|address| address.to_string())
+            .collect(),
+        ..Flags::default()
+    };
+    let variable = [("WARREN_LISTEN_PLAIN", "127.0.0.1")];
+    let flags = listen(&["127.0.0.1:0", "foo"]);
+    refused(&variable, flags, "listen.plain (--listen): `foo` ");
+    refused(
+        &variable,
+        Flags::default(),
+        "listen.plain (WARREN_LISTEN_PLAIN): `127.0.0.1` ",
+    );
+    let flags = Flags {
+        management: vec!["[::1]".into()],
+        ..Flags::default()
+    };
+    refused(&[], flags, "listen.management (--management): `[::1]` ");
+    let flags = Flags {
+        tls_cert: Some("a.pem".into()),
+        ..Flags::default()
+    };
+    refused(&[], flags, "tls.cert (--tls-cert): tls.key must be set");
+}
+
+#[test]
+fn what_does_not_go_together_is_refused() {
+    let hash = "kI3GCqW5JLMJa4iX1lo7X4D6XbYqlLgxIs30+P6tENUV2POR";
+    let user = |rest: &str| format!("[[users]]\nname = \"app\"\n{rest}\n");
+    for (rest, names) in [
+        (
+            "password = \"a\"\npassword_hash = \"nonsense\"".to_string(),
+            ["app", "both a password and a password_hash"],
+        ),
+        (
+            format!("password = \"a\"\npassword_hash = \"{hash}\""),
+            ["app", "both a password and a password_hash"],
+        ),
+        (
+            "password_hash = \"nonsense\"".to_string(),
+            ["app", "password hash"],
+        ),
+        (
+            "permissions = [{ vhost = \"/\", configure = \"(\", write = \"\", read = \"\" }]"
+                .to_string(),
+            ["app", "'('"],
+        ),
+        (user("password = \"a\""), ["app", "twice"]),
+    ] {
+        refused(Some(&user(&rest)), &[], &["users", names[0], names[1]]);
+    }
+    refused(Some("[[users]]\nname = \"\""), &[], &["users", "empty"]);
+
+    let required = "[tls]\nclient_certificate = \"required\"\n";
+    let with_certificate = format!("{required}cert = \"a.pem\"\nkey = \"a.key\"\n");
+    for file in [required, &with_certificate] {
+        refused(Some(file), &[], &["tls.client_certificate", "tls.ca"]);
+    }
+    refused(Some("[tls]\nca = \"ca.pem\""), &[], &["tls.ca", "tls.cert"]);
+    refused(
+        Some("[tls]\nkey = \"a.key\""),
+        &[],
+        &["tls.key", "tls.cert"],
+    );
 }
 
 #[test]
@@ -358,7 +478,7 @@ fn the_example_names_every_setting_and_is_the_defaults() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("warren.example.toml");
     let text = std::fs::read_to_string(path).expect("it is there");
     // What is left out where it is not needed, and there for its documentation.
-    let (config, _) = load(Some(&text), &[], Flags::default()).expect("it is right");
+    let config = load(Some(&text), &[], Flags::default()).expect("it is right");
     assert_eq!(config, Config::default());
 
     let example: toml::Table = toml::from_str(&text).expect("it is TOML");
@@ -401,6 +521,11 @@ impl Drop for Running {
 
 fn warren(data_dir: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_warren"));
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("WARREN_") {
+            command.env_remove(name);
+        }
+    }
     command
         .args([
             "--listen",
@@ -483,6 +608,38 @@ fn the_log_is_json_if_wanted() {
         .expect("it says so");
     assert!(line.starts_with('{') && line.ends_with('}'), "{line}");
     assert!(line.contains(r#""protocol":"amqp""#), "{line}");
+}
+
+#[test]
+fn the_command_makes_nothing_where_a_setting_is_wrong() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let data_dir = folder.path().join("data");
+    let no_file = folder.path().join("none.pem");
+    let no_file = no_file.to_str().expect("UTF-8");
+    for (args, variable, named) in [
+        (vec!["--listen", "foo"], None, "--listen"),
+        (vec!["--fsync", "sometimes"], None, "storage.fsync"),
+        (
+            vec!["--tls-cert", no_file, "--tls-key", no_file],
+            None,
+            no_file,
+        ),
+        (vec![], Some(("WARREN_NONSENSE", "1")), "WARREN_NONSENSE"),
+        (vec![], Some(("WARREN_LOG_LEVEL", "loud")), "log.level"),
+        (
+            vec![],
+            Some(("WARREN_USERS", "[{ name = \"a\", password_hash = \"b\" }]")),
+            "WARREN_USERS",
+        ),
+    ] {
+        let mut command = warren(&data_dir);
+        command.args(args).envs(variable);
+        let output = command.output().expect("it runs");
+        assert_eq!(output.status.code(), Some(1), "{named}");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(said.contains(named), "{said}");
+        assert!(!data_dir.exists(), "{named}");
+    }
 }
 
 #[test]

@@ -1,14 +1,17 @@
 //! Putting the layers of configuration on top of each other.
 //!
 //! In: the text of a file, environment variables, flags. Out: a [`Config`], or an error that names
-//! the key. Each key of the file has an environment variable: `limits.frame_max_bytes` is
-//! `WARREN_LIMITS_FRAME_MAX_BYTES`. Lists are given there separated by commas, or as in TOML.
+//! the key, and the variable or flag that it came from. Each key of the file has an environment
+//! variable: `limits.frame_max_bytes` is `WARREN_LIMITS_FRAME_MAX_BYTES`. Lists are given there
+//! separated by commas, or as in TOML.
 
+use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use toml::{Table, Value};
 
+use super::service_links::is_service_link;
 use super::{Config, DEFAULT_TLS_ADDRESS, Flags};
 
 const PREFIX: &str = "WARREN_";
@@ -18,7 +21,7 @@ const OTHERS: [&str; 1] = ["WARREN_CONFIG"];
 /// Where settings come from.
 pub struct Sources {
     /// The environment's variables.
-    pub environment: Vec<(String, String)>,
+    pub environment: Vec<(String, OsString)>,
     /// The command line.
     pub flags: Flags,
 }
@@ -30,7 +33,7 @@ pub enum ConfigError {
     Unreadable(PathBuf, std::io::Error),
     /// The file is no TOML, or has a key that there is not, or a value of another type.
     File(PathBuf, toml::de::Error),
-    /// A variable's value is of another type than the setting's.
+    /// A variable, or a flag, is of another type than its setting, or none of any: its name and why.
     Variable(String, String),
     /// A value is out of the question: key and reason.
     Value(String, String),
@@ -54,21 +57,25 @@ impl std::error::Error for ConfigError {}
 impl Sources {
     /// The process's own environment, and these flags.
     pub fn of_process(flags: Flags) -> Self {
-        // What is no text is none of ours.
         let environment = std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .map(|(name, value)| (name.to_string_lossy().into_owned(), value))
             .collect();
         Self { environment, flags }
     }
 
-    /// Reads everything. Also gives the names of variables that look like settings and are none.
-    pub fn load(&self) -> Result<(Config, Vec<String>), ConfigError> {
+    /// Reads everything.
+    ///
+    /// # Errors
+    /// Something is not to be read, does not exist, or is out of the question.
+    pub fn load(&self) -> Result<Config, ConfigError> {
         let mut table = match &self.flags.config {
             Some(path) => read_file(path)?,
             None => Table::new(),
         };
-        let unknown = self.add_environment(&mut table)?;
-        self.add_flags(&mut table);
+        self.add_environment(&mut table)?;
+        for Flag { key, value, .. } in flag_values(&self.flags)? {
+            set(&mut table, key, value);
+        }
         let mut config: Config = Value::Table(table.clone())
             .try_into()
             .map_err(ConfigError::Merged)?;
@@ -78,69 +85,102 @@ impl Sources {
         if config.tls_files().is_some() && !says_where {
             config.listen.tls = vec![DEFAULT_TLS_ADDRESS.to_string()];
         }
-        config.check()?;
-        Ok((config, unknown))
+        config.check().map_err(|error| self.with_origin(error))?;
+        Ok(config)
     }
 
-    fn add_environment(&self, table: &mut Table) -> Result<Vec<String>, ConfigError> {
+    fn add_environment(&self, table: &mut Table) -> Result<(), ConfigError> {
         let settings = settings();
-        let mut unknown = Vec::new();
-        for (name, text) in &self.environment {
+        for (name, value) in &self.environment {
             if !name.starts_with(PREFIX) || OTHERS.contains(&name.as_str()) {
                 continue;
             }
-            let Some((path, like)) = settings.iter().find(|(path, _)| variable(path) == *name)
-            else {
-                unknown.push(name.clone());
-                continue;
-            };
-            let value =
-                value(text, like).map_err(|why| ConfigError::Variable(name.clone(), why))?;
-            set(table, path, value);
+            let refused = |why: String| ConfigError::Variable(name.clone(), why);
+            let text = value
+                .to_str()
+                .ok_or_else(|| refused("is no UTF-8".to_string()))?;
+            match settings.iter().find(|(path, _)| variable(path) == *name) {
+                Some((path, like)) => set(table, path, read_value(text, like).map_err(refused)?),
+                None if is_service_link(name, text) => {}
+                None => return Err(refused("there is no such setting".to_string())),
+            }
         }
-        Ok(unknown)
+        Ok(())
     }
 
-    fn add_flags(&self, table: &mut Table) {
-        let flags = &self.flags;
-        let paths = [
-            ("data_dir", &flags.data_dir),
-            ("tls.cert", &flags.tls_cert),
-            ("tls.key", &flags.tls_key),
-            ("tls.ca", &flags.tls_ca),
-        ];
-        for (key, path) in paths {
-            if let Some(path) = path {
-                set(table, key, path.to_string_lossy().into_owned().into());
-            }
-        }
-        let texts = [
-            ("storage.fsync", &flags.fsync),
-            ("storage.disk_free_limit", &flags.disk_free_limit),
-        ];
-        for (key, text) in texts {
-            if let Some(text) = text {
-                set(table, key, text.clone().into());
-            }
-        }
-        if flags.strict {
-            set(table, "storage.strict", true.into());
-        }
-        if flags.disk_free_limit.is_some() {
-            // Whoever asks for so many bytes does not want the file's relative limit.
-            set(table, "storage.disk_free_limit_relative", 0.0.into());
-        }
-        let lists = [
-            ("listen.plain", &flags.listen),
-            ("listen.tls", &flags.listen_tls),
-            ("listen.management", &flags.management),
-        ];
-        for (key, list) in lists {
-            if !list.is_empty() {
-                set(table, key, list.clone().into());
-            }
+    /// Says of a wrong value which flag or variable it was given by. In a file one finds it by its key.
+    fn with_origin(&self, error: ConfigError) -> ConfigError {
+        let ConfigError::Value(key, why) = error else {
+            return error;
+        };
+        let flags = flag_values(&self.flags).unwrap_or_default();
+        let flag = flags.iter().find(|flag| flag.key == key);
+        let variable = variable(&key);
+        let mut variables = self.environment.iter().map(|(name, _)| name);
+        let origin = match flag {
+            Some(flag) => Some(flag.name.to_string()),
+            None => variables.any(|name| *name == variable).then_some(variable),
+        };
+        let key = match origin {
+            Some(origin) => format!("{key} ({origin})"),
+            None => key,
+        };
+        ConfigError::Value(key, why)
+    }
+}
+
+/// What a flag sets.
+struct Flag {
+    name: &'static str,
+    key: &'static str,
+    value: Value,
+}
+
+/// What the command line sets.
+fn flag_values(flags: &Flags) -> Result<Vec<Flag>, ConfigError> {
+    let mut values = Vec::new();
+    let mut add = |name, key, value| values.push(Flag { name, key, value });
+    let paths = [
+        ("--data-dir", "data_dir", &flags.data_dir),
+        ("--tls-cert", "tls.cert", &flags.tls_cert),
+        ("--tls-key", "tls.key", &flags.tls_key),
+        ("--tls-ca", "tls.ca", &flags.tls_ca),
+    ];
+    for (name, key, path) in paths {
+        if let Some(path) = path {
+            let refused = || ConfigError::Variable(name.to_string(), "is no UTF-8".to_string());
+            add(name, key, path.to_str().ok_or_else(refused)?.into());
         }
     }
+    let limit = &flags.disk_free_limit;
+    let texts = [
+        ("--fsync", "storage.fsync", &flags.fsync),
+        ("--disk-free-limit", "storage.disk_free_limit", limit),
+    ];
+    for (name, key, text) in texts {
+        if let Some(text) = text {
+            add(name, key, text.clone().into());
+        }
+    }
+    if flags.strict {
+        add("--strict", "storage.strict", true.into());
+    }
+    if limit.is_some() {
+        // Whoever asks for so many bytes does not want the file's relative limit.
+        let key = "storage.disk_free_limit_relative";
+        add("--disk-free-limit", key, 0.0.into());
+    }
+    let lists = [
+        ("--listen", "listen.plain", &flags.listen),
+        ("--listen-tls", "listen.tls", &flags.listen_tls),
+        ("--management", "listen.management", &flags.management),
+    ];
+    for (name, key, list) in lists {
+        if !list.is_empty() {
+            add(name, key, list.clone().into());
+        }
+    }
+    Ok(values)
 }
 
 /// Read on its own first, since only then an error can tell the line.
@@ -175,7 +215,7 @@ fn settings() -> Vec<(String, Value)> {
 }
 
 /// Reads a variable's text as a value of the same type as `like`.
-fn value(text: &str, like: &Value) -> Result<Value, String> {
+fn read_value(text: &str, like: &Value) -> Result<Value, String> {
     match like {
         Value::Integer(_) => match text.trim().parse::<i64>() {
             Ok(number) => Ok(Value::Integer(number)),
@@ -245,5 +285,10 @@ mod tests {
         unique.sort();
         unique.dedup();
         assert_eq!(unique.len(), variables.len());
+        for variable in variables {
+            for value in ["10.0.0.1", "5672", "tcp://10.0.0.1:5672", "tcp"] {
+                assert!(!is_service_link(&variable, value), "{variable}");
+            }
+        }
     }
 }

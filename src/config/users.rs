@@ -1,5 +1,6 @@
 //! Users as they are configured.
 
+use std::collections::HashSet;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -95,13 +96,44 @@ impl UserSettings {
     }
 }
 
+/// What is wrong with the users, if anything is.
+pub(super) fn check(users: &[UserSettings]) -> Result<(), String> {
+    let mut names = HashSet::new();
+    for user in users {
+        let name = &user.name;
+        if name.is_empty() {
+            return Err("a name is empty".to_string());
+        }
+        if !names.insert(name) {
+            return Err(format!("user '{name}' is there twice"));
+        }
+        if !user.password.is_empty() && !user.password_hash.is_empty() {
+            return Err(format!(
+                "user '{name}' has both a password and a password_hash"
+            ));
+        }
+        let mut vhosts = HashSet::new();
+        let mut named = user.permissions.iter().map(|permission| &permission.vhost);
+        if let Some(vhost) = named.find(|vhost| !vhosts.insert(*vhost)) {
+            return Err(format!(
+                "user '{name}' has permissions for vhost '{vhost}' twice"
+            ));
+        }
+    }
+    made(users).map(drop).map_err(|error| error.to_string())
+}
+
+fn made(settings: &[UserSettings]) -> Result<Users, UserError> {
+    let users = Users::new();
+    for user in settings {
+        users.add(user.spec())?;
+    }
+    Ok(users)
+}
+
 impl super::Config {
     /// The users, ready to log in.
     pub fn users(&self) -> Result<Users, UserError> {
-        let users = Users::new();
-        for user in &self.users {
-            users.add(user.spec())?;
-        }
-        Ok(users)
+        made(&self.users)
     }
 }
