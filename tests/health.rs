@@ -218,6 +218,31 @@ async fn a_catalog_that_failed_is_not_well() {
     site.expect_metrics(&["warren_catalog_failed 1"]).await;
 }
 
+/// However many open sockets and say nothing: who asks is answered, and the silent make room.
+#[test]
+fn idle_sockets_keep_nobody_from_the_pages() {
+    let Some(broker) = Setup::default().start() else {
+        return;
+    };
+    let address = broker.listening("http");
+    let connect = || {
+        let socket = std::net::TcpStream::connect(address).expect("accepted");
+        socket.set_read_timeout(Some(PATIENCE)).expect("set");
+        socket
+    };
+    let ask = |mut socket: std::net::TcpStream| {
+        write!(socket, "GET /health HTTP/1.1\r\n\r\n").expect("sent");
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).expect("text");
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    };
+    let mut idle: Vec<_> = (0..700).map(|_| connect()).collect();
+    ask(connect());
+    let mut byte = [0];
+    let gone = idle[0].read(&mut byte);
+    assert!(matches!(gone, Ok(0)), "{gone:?}");
+}
+
 #[test]
 fn the_disk_alarm_is_told() {
     let setup = Setup::default().arg("--disk-free-limit", "10000000TB");

@@ -6,27 +6,28 @@
 mod health;
 mod metrics;
 mod request;
+mod seats;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
-use tokio::sync::Semaphore;
 
 use crate::broker::Broker;
 use crate::net::Connections;
 use request::{Request, RequestError};
+use seats::{Seat, Seats};
 
 /// A request must be read and answered in this time.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
-/// So many requests are served at a time; more are turned away.
-const MAX_REQUESTS: usize = 512;
+/// So many clients may be there at a time.
+const MAX_CLIENTS: usize = 512;
 
 /// See the module.
 pub struct Pages {
     site: Arc<Site>,
-    permits: Arc<Semaphore>,
+    seats: Arc<Seats>,
 }
 
 struct Site {
@@ -48,27 +49,25 @@ impl Pages {
                 broker,
                 connections,
             }),
-            permits: Arc::new(Semaphore::new(MAX_REQUESTS)),
+            seats: Seats::new(MAX_CLIENTS),
         }
     }
 
     /// Serves a client that was just accepted. Must be called within a tokio runtime.
     pub fn welcome(&self, socket: TcpStream) {
-        let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() else {
-            return;
-        };
         let site = Arc::clone(&self.site);
-        tokio::spawn(async move {
+        self.seats.seat(|seat| async move {
             // A client that is too slow or gone is nobody's concern.
-            let _ = tokio::time::timeout(REQUEST_TIMEOUT, site.serve(socket)).await;
-            drop(permit);
+            let _ = tokio::time::timeout(REQUEST_TIMEOUT, site.serve(socket, &seat)).await;
         });
     }
 }
 
 impl Site {
-    async fn serve(&self, mut socket: TcpStream) -> std::io::Result<()> {
-        let (answer, with_body) = match request::read(&mut socket).await {
+    async fn serve(&self, mut socket: TcpStream, seat: &Seat) -> std::io::Result<()> {
+        let request = request::read(&mut socket).await;
+        seat.has_asked();
+        let (answer, with_body) = match request {
             Ok(request) => {
                 self.look_at_damage().await;
                 (self.answer(&request), request.method != "HEAD")
