@@ -271,6 +271,34 @@ fn a_shutdown_keeps_the_same_as_a_kill() {
 }
 
 #[test]
+fn a_quorum_queue_expires_after_a_restart_with_what_it_holds() {
+    let Some(broker) = fresh() else { return };
+    let mut client = broker.client();
+    client.call(method!("confirm.select"));
+    let arguments = table! { "x-queue-type" => "quorum", "x-expires" => 300 };
+    client.call(durable_queue("short", arguments));
+    client.publish("", "short", "x");
+    client.expect_name("basic.ack");
+    let mut broker = killed(broker);
+    for end in [killed as fn(Broker) -> Broker, |broker| {
+        again(broker.stop())
+    }] {
+        support::broker::eventually("the queue is gone", || {
+            let mut client = broker.client();
+            client.send(method!("queue.bind", queue: "short", exchange: "amq.fanout"));
+            client.receive().name == "channel.close"
+        });
+        let mut client = broker.client();
+        client.call(durable_queue("later", no_arguments()));
+        client.close();
+        broker = end(broker);
+    }
+    let mut client = broker.client();
+    is_gone(&mut client, "queue", "short");
+    is_there(&mut client, "queue", "later");
+}
+
+#[test]
 fn a_queue_that_expires_counts_as_used_when_the_broker_starts_and_expires_then() {
     let Some(broker) = fresh() else { return };
     let mut client = broker.client();
