@@ -64,6 +64,7 @@ fn append(journal: &Journal, sequence: u64, body: &[u8], count: u64) -> u64 {
     let message = NewMessage {
         persistent: true,
         priority: 0,
+        has_bcc: false,
         placements: &placements,
         settles: &[],
         exchange: b"",

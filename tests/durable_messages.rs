@@ -3,7 +3,7 @@
 #[macro_use]
 mod support;
 
-use support::{Broker, Client, Setup, Talk};
+use support::{Broker, Client, Setup, Talk, Value};
 use tempfile::TempDir;
 
 fn again(data: TempDir) -> Broker {
@@ -44,6 +44,34 @@ fn a_confirmed_message_is_there_after_a_kill() {
     client.expect_name("basic.ack");
     let broker = again(broker.kill());
     assert_eq!(all_of(&broker, "q"), ["1", "2", "3"]);
+}
+
+#[test]
+fn bcc_is_kept_and_not_seen_after_a_kill() {
+    let Some(broker) = Setup::default().start() else {
+        return;
+    };
+    let mut client = broker.client();
+    client.call(method!("confirm.select"));
+    let exchange = "dead-letters";
+    client.call(method!("exchange.declare", exchange: exchange, type: "direct", durable: true));
+    let arguments = table! { "x-dead-letter-exchange" => exchange };
+    client.call(method!("queue.declare", queue: "q", durable: true, arguments: arguments));
+    declare(&mut client, "dead");
+    client.call(method!("queue.bind", queue: "dead", exchange: exchange, routing_key: "bcc"));
+    let bcc = table! { "BCC" => Value::Array(vec!["bcc".into()]) };
+    let properties = properties!(delivery_mode: 2, headers: bcc);
+    client.publish_with("", "q", &properties, "x");
+    client.expect_name("basic.ack");
+
+    let broker = again(broker.kill());
+    let mut client = broker.client();
+    let message = client.get("q", false).expect("a message");
+    assert_eq!(message.headers().get("BCC"), None);
+    client.nack(message.tag(), false, false);
+    client.await_ready("dead", 1);
+    let message = client.get("dead", true).expect("a message");
+    assert_eq!(message.headers().get("BCC"), None);
 }
 
 #[test]

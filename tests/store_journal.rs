@@ -236,6 +236,7 @@ fn append_one(batch: &mut Batch<'_>, dice: &mut SmallRng, unique: u64) -> Said {
             let message = NewMessage {
                 persistent: true,
                 priority: 3,
+                has_bcc: false,
                 placements: &placements,
                 settles: &[Place {
                     queue: 8,

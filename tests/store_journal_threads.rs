@@ -62,6 +62,7 @@ fn append(journal: &Journal, queue: u64, body: &[u8]) -> Result<u64, AppendError
     let message = NewMessage {
         persistent: true,
         priority: 0,
+        has_bcc: false,
         placements: &placements,
         settles: &[],
         exchange: b"",

@@ -139,6 +139,7 @@ fn message<'a>(
     NewMessage {
         persistent: true,
         priority: 5,
+        has_bcc: false,
         placements,
         settles,
         exchange: b"amq.direct",
@@ -232,6 +233,7 @@ fn verify(disk: Arc<dyn Disk>) {
                 body: b"hello",
                 persistent: true,
                 priority: 5,
+                has_bcc: false,
             }) => {
                 let places: Vec<_> = placements
                     .map(|at| (at.place.queue, at.place.sequence, at.expires_at_ms))

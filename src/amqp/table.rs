@@ -8,7 +8,7 @@ use std::fmt;
 
 use bytes::Bytes;
 
-pub use super::short_str::ShortStr;
+pub use super::short_str::{SHORT_STR_MAX_BYTES, ShortStr};
 use super::table_codec;
 
 /// How deep tables and arrays may lie in each other. RabbitMQ has no limit, and the deepest that

@@ -35,28 +35,7 @@ const LAST_COLUMN: usize = 79;
 
 impl PrettyBinary<'_> {
     fn text(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // RabbitMQ sends the bytes as they are, so that what is UTF-8 arrives as that.
-        let shown = &self.bytes[..self.bytes.len().min(SHOWN_MAX_BYTES)];
-        let text = match std::str::from_utf8(shown) {
-            Ok(text) => text.to_owned(),
-            Err(_) => shown.iter().copied().map(char::from).collect(),
-        };
-        f.write_str("<<\"")?;
-        for char in text.chars() {
-            match char {
-                '\x08' => f.write_str("\\b")?,
-                '\t' => f.write_str("\\t")?,
-                '\n' => f.write_str("\\n")?,
-                '\x0b' => f.write_str("\\v")?,
-                '\x0c' => f.write_str("\\f")?,
-                '\r' => f.write_str("\\r")?,
-                '\x1b' => f.write_str("\\e")?,
-                '"' => f.write_str("\\\"")?,
-                '\\' => f.write_str("\\\\")?,
-                _ => f.write_char(char)?,
-            }
-        }
-        f.write_str("\">>")
+        write!(f, "<<{}>>", Quoted(self.bytes))
     }
 
     fn numbers(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -80,11 +59,63 @@ impl PrettyBinary<'_> {
 
 impl fmt::Display for PrettyBinary<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let is_printable = |byte: &u8| matches!(byte, 8..=13 | 27 | 32..=126 | 160..=255);
-        if !self.bytes.is_empty() && self.bytes.iter().all(is_printable) {
+        if !self.bytes.is_empty() && is_printable(self.bytes) {
             self.text(f)
         } else {
             self.numbers(f)
         }
+    }
+}
+
+/// Bytes as Erlang's `~p` prints a list of them: as a string where all are printable in Latin-1, as
+/// numbers otherwise, on one line.
+pub struct PrettyList<'a>(pub &'a [u8]);
+
+impl fmt::Display for PrettyList<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.0.is_empty() && is_printable(self.0) {
+            return Quoted(self.0).fmt(f);
+        }
+        f.write_char('[')?;
+        for (index, byte) in self.0.iter().take(SHOWN_MAX_BYTES).enumerate() {
+            let comma = if index > 0 { "," } else { "" };
+            write!(f, "{comma}{byte}")?;
+        }
+        f.write_char(']')
+    }
+}
+
+fn is_printable(bytes: &[u8]) -> bool {
+    let is_printable = |byte: &u8| matches!(byte, 8..=13 | 27 | 32..=126 | 160..=255);
+    bytes.iter().all(is_printable)
+}
+
+/// Printable bytes between quotes.
+struct Quoted<'a>(&'a [u8]);
+
+impl fmt::Display for Quoted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // RabbitMQ sends the bytes as they are, so that what is UTF-8 arrives as that.
+        let shown = &self.0[..self.0.len().min(SHOWN_MAX_BYTES)];
+        let text = match std::str::from_utf8(shown) {
+            Ok(text) => text.to_owned(),
+            Err(_) => shown.iter().copied().map(char::from).collect(),
+        };
+        f.write_char('"')?;
+        for char in text.chars() {
+            match char {
+                '\x08' => f.write_str("\\b")?,
+                '\t' => f.write_str("\\t")?,
+                '\n' => f.write_str("\\n")?,
+                '\x0b' => f.write_str("\\v")?,
+                '\x0c' => f.write_str("\\f")?,
+                '\r' => f.write_str("\\r")?,
+                '\x1b' => f.write_str("\\e")?,
+                '"' => f.write_str("\\\"")?,
+                '\\' => f.write_str("\\\\")?,
+                _ => f.write_char(char)?,
+            }
+        }
+        f.write_char('"')
     }
 }

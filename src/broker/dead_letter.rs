@@ -10,9 +10,9 @@ use bytes::Bytes;
 
 use super::log::{Flight, Place};
 use super::message::{Body, Facts, Message};
-use super::{Effects, Queue, Vhost};
+use super::{Effects, Queue, Vhost, blind_copies};
 use crate::amqp::properties::Properties;
-use crate::amqp::table::{FieldTable, FieldValue};
+use crate::amqp::table::{FieldTable, FieldValue, SHORT_STR_MAX_BYTES};
 
 /// What delivery-mode says of a persistent message.
 const PERSISTENT: u8 = 2;
@@ -108,6 +108,10 @@ impl DeadLetter {
         };
 
         let mut headers = properties.headers.take().unwrap_or_default();
+        let mut bcc = match self.facts.has_bcc {
+            true => blind_copies::take(&mut headers),
+            false => None,
+        };
         let carbon_copies = header_routes(&headers);
         let now_ms = self.source.engine().clock.now_ms();
         let death = self.death(
@@ -115,13 +119,11 @@ impl DeadLetter {
             properties.expiration.take().as_deref(),
             now_ms,
         );
-        let mut keys = vec![self.routing_key.to_vec()];
-        match &wants.dead_letter_routing_key {
-            None => keys.extend(carbon_copies.into_iter().map(|key| key.to_vec())),
-            Some(key) => {
-                keys = vec![key.as_bytes().to_vec()];
-                headers.remove("CC");
-            }
+        let own_key = wants.dead_letter_routing_key.as_deref();
+        let routing_key = own_key.unwrap_or(&self.routing_key);
+        if own_key.is_some() {
+            headers.remove("CC");
+            bcc = None;
         }
         self.record_death(&mut headers, death);
 
@@ -129,19 +131,35 @@ impl DeadLetter {
         properties.headers = Some(headers);
         let mut encoded = Vec::with_capacity(self.properties.len() + 256);
         properties.encode(&mut encoded);
+        let mut keys = vec![routing_key];
+        if own_key.is_none() {
+            keys.extend(carbon_copies.iter().map(Bytes::as_ref));
+            keys.extend(blind_copies::routing_keys(bcc.as_ref()).map(Bytes::as_ref));
+        }
+        let queues = route(&vhost, exchange, &keys, &encoded);
+        let has_bcc = bcc.is_some();
+        if let (Some(headers), Some(bcc)) = (&mut properties.headers, bcc) {
+            blind_copies::put(headers, bcc);
+            encoded.clear();
+            properties.encode(&mut encoded);
+        }
         let message = Message {
-            exchange: exchange.as_bytes(),
-            routing_key: &keys[0],
+            exchange,
+            // No method can say more of it; RabbitMQ's connections crash over a longer one.
+            routing_key: routing_key
+                .get(..SHORT_STR_MAX_BYTES)
+                .unwrap_or(routing_key),
             properties: &encoded,
             body: Body::of(&self.body),
             facts: Facts {
                 expiration_ms: Facts::NEVER,
                 // In a quorum queue it was, whatever its publisher wanted.
                 persistent: properties.delivery_mode == Some(PERSISTENT),
+                has_bcc,
                 ..self.facts
             },
         };
-        for queue in route(&vhost, exchange, &keys, &encoded).iter() {
+        for queue in queues.iter() {
             if self.reason != Reason::Rejected && is_cycle(queue.name(), deaths.as_ref()) {
                 tracing::warn!(queue = ?queue.name(), "message dropped: dead-letter queues form a cycle");
                 continue;
@@ -228,12 +246,17 @@ impl DeadLetter {
     }
 }
 
-/// The queues that the keys lead to, each once.
-fn route(vhost: &Vhost, exchange: &str, keys: &[Vec<u8>], properties: &[u8]) -> Arc<[Arc<Queue>]> {
-    let keys: Vec<&str> = keys
+/// The queues that the keys lead to, each once. No exchange has a name that is no text; a key that is
+/// none can only match where it does not matter.
+fn route(vhost: &Vhost, exchange: &[u8], keys: &[&[u8]], properties: &[u8]) -> Arc<[Arc<Queue>]> {
+    let Ok(exchange) = std::str::from_utf8(exchange) else {
+        return Arc::default();
+    };
+    let keys: Vec<_> = keys
         .iter()
-        .filter_map(|key| std::str::from_utf8(key).ok())
+        .map(|key| String::from_utf8_lossy(key))
         .collect();
+    let keys: Vec<&str> = keys.iter().map(AsRef::as_ref).collect();
     match vhost.route_by(exchange, &keys, properties, true) {
         Ok(route) => route.queues,
         Err(_) => Arc::default(),
@@ -259,21 +282,11 @@ fn is_cycle(queue: &str, deaths: Option<&FieldValue>) -> bool {
     false
 }
 
-/// The routing keys of the CC and BCC headers.
+/// The routing keys of the CC header, and of a BCC header that its receivers may see.
 fn header_routes(headers: &FieldTable) -> Vec<Bytes> {
-    let lists = ["CC", "BCC"]
-        .into_iter()
-        .filter_map(|name| match headers.get(name) {
-            Some(FieldValue::Array(keys)) => Some(keys),
-            _ => None,
-        });
-    lists
-        .flatten()
-        .filter_map(|key| match key {
-            FieldValue::LongStr(key) => Some(key.clone()),
-            _ => None,
-        })
-        .collect()
+    let names = ["CC", "BCC"].into_iter();
+    let keys = names.flat_map(|name| blind_copies::routing_keys(headers.get(name)));
+    keys.cloned().collect()
 }
 
 fn says(table: &FieldTable, name: &str, wanted: &str) -> bool {

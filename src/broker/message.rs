@@ -62,6 +62,8 @@ pub struct Facts {
     pub priority: u8,
     /// The expiration property in milliseconds, or [`Facts::NEVER`].
     pub expiration_ms: u64,
+    /// There is a BCC header among the properties, which receivers must not see.
+    pub has_bcc: bool,
 }
 
 impl Facts {
@@ -72,6 +74,7 @@ impl Facts {
         persistent: false,
         priority: 0,
         expiration_ms: Self::NEVER,
+        has_bcc: false,
     };
 }
 

@@ -11,6 +11,7 @@
 //! The engine knows no socket and no channel number. It reaches a consumer through [`Sink`].
 
 pub mod binding;
+pub mod blind_copies;
 pub mod catalog;
 pub mod dead_letter;
 mod declared;

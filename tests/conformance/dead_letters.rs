@@ -22,6 +22,14 @@ fn await_message(client: &mut Client, queue: &str) -> Message {
 
 /// x-death without its times, which must be timestamps; keys in order, as RabbitMQ has them in
 /// more than one.
+/// Takes a message, once it is there, and rejects it.
+fn reject_next(client: &mut Client, queue: &str) -> Message {
+    client.await_ready(queue, 1);
+    let message = client.get(queue, false).expect("a message");
+    client.nack(message.tag(), false, false);
+    message
+}
+
 fn deaths(message: &Message) -> Vec<Table> {
     message
         .headers()
@@ -221,6 +229,129 @@ fn cc_is_used_where_there_is_no_routing_key_and_dropped_where_there_is() {
             if with_key { "new" } else { &queue }
         );
     }
+}
+
+/// And whoever gets it does not see BCC, the first time as the second.
+#[test]
+fn bcc_is_used_where_there_is_no_routing_key_and_never_seen() {
+    let list = |keys: &[&str]| Value::Array(keys.iter().map(|key| Value::from(*key)).collect());
+    for quorum in [false, true] {
+        let mut client = Broker::shared().client();
+        let (exchange, headers_exchange) = (client.exchange("direct"), client.exchange("headers"));
+        let mut arguments = table! { "x-dead-letter-exchange" => &exchange };
+        let queue = if quorum {
+            arguments.0.push(("x-queue-type".into(), "quorum".into()));
+            let name = unique("queue");
+            let declare =
+                method!("queue.declare", queue: &name, durable: true, arguments: arguments.clone());
+            client.call(declare);
+            name
+        } else {
+            client.queue_with(arguments.clone())
+        };
+        let again = client.queue_with(table! { "x-dead-letter-exchange" => &exchange });
+        let (last, by_header) = (client.queue(), client.queue());
+        client.bind(&again, &exchange, "bcc");
+        client.bind(&last, &exchange, "bcc-too");
+        let has_bcc = table! { "x-match" => "all", "BCC" => Value::Void };
+        let bind = method!("queue.bind", queue: &by_header, exchange: &headers_exchange, arguments: has_bcc);
+        client.call(bind);
+
+        let headers = table! { "BCC" => list(&["bcc", "bcc-too"]) };
+        client.publish_with("", &queue, &properties!(headers: headers.clone()), "x");
+        client.publish_with(&headers_exchange, "", &properties!(headers: headers), "y");
+        let message = reject_next(&mut client, &queue);
+        assert_eq!(message.headers().get("BCC"), None);
+        for queue in [&last, &again] {
+            let message = reject_next(&mut client, queue);
+            assert_eq!(message.headers().get("BCC"), None);
+            assert_eq!(message.method.text("exchange"), exchange);
+        }
+        // The first of them has it once more, by the second.
+        let message = await_message(&mut client, &last);
+        assert_eq!(message.headers().get("BCC"), None);
+        let keys = deaths(&message)[0].at("routing-keys").clone();
+        assert_eq!(keys, list(&[&message.method.text("routing-key")]));
+        assert_eq!(client.counts(&by_header).0, 0, "nobody routes by BCC");
+        client.call(method!("queue.delete", queue: &queue));
+    }
+}
+
+#[test]
+fn a_routing_key_of_its_own_ends_bcc() {
+    let mut client = Broker::shared().client();
+    let exchange = client.exchange("direct");
+    let (second, last) = (
+        client.queue_with(table! { "x-dead-letter-exchange" => &exchange }),
+        client.queue(),
+    );
+    client.bind(&second, &exchange, "new");
+    client.bind(&last, &exchange, "bcc");
+    client.bind(&last, &exchange, "end");
+    let queue = client.queue_with(table! {
+        "x-dead-letter-exchange" => &exchange,
+        "x-dead-letter-routing-key" => "new",
+    });
+    let bcc = table! { "BCC" => Value::Array(vec!["bcc".into()]) };
+    client.publish_with("", &queue, &properties!(headers: bcc), "x");
+    for queue in [&queue, &second] {
+        reject_next(&mut client, queue);
+    }
+    client.publish(&exchange, "end", "end");
+    assert_eq!(client.take_all(&last), ["end"]);
+}
+
+#[test]
+fn a_routing_key_may_be_any_bytes() {
+    let odd = b"a.\xff".to_vec();
+    for (kind, pattern) in [("fanout", ""), ("topic", "a.*")] {
+        let mut client = Broker::shared().client();
+        let (exchange, dead) = (client.exchange(kind), client.queue());
+        client.bind(&dead, &exchange, pattern);
+        let queue = client.queue_with(table! {
+            "x-dead-letter-exchange" => &exchange,
+            "x-dead-letter-routing-key" => Value::Text(odd.clone()),
+            "x-max-length" => 0,
+        });
+        client.publish("", &queue, "x");
+        let message = await_message(&mut client, &dead);
+        assert_eq!(message.method.bytes("routing-key"), odd);
+    }
+}
+
+#[test]
+fn an_exchange_may_be_any_bytes_but_is_not_there() {
+    let mut client = Broker::shared().client();
+    let long = "e".repeat(300);
+    for name in [Value::Text(b"a\xff".to_vec()), Value::from(&long)] {
+        let queue = client.queue_with(table! {
+            "x-dead-letter-exchange" => name,
+            "x-max-length" => 0,
+        });
+        client.publish("", &queue, "x");
+        client.await_ready(&queue, 0);
+    }
+}
+
+/// RabbitMQ takes it as well, but whoever gets such a message loses the connection.
+#[test]
+fn a_routing_key_that_no_method_can_say_is_cut() {
+    if !Broker::shared().is_warren() {
+        return skip("its connections crash");
+    }
+    let mut client = Broker::shared().client();
+    let (exchange, dead) = (client.exchange("fanout"), client.queue());
+    client.bind(&dead, &exchange, "");
+    let long = "k".repeat(300);
+    let queue = client.queue_with(table! {
+        "x-dead-letter-exchange" => &exchange,
+        "x-dead-letter-routing-key" => &long,
+        "x-max-length" => 0,
+    });
+    client.publish("", &queue, "x");
+    let message = await_message(&mut client, &dead);
+    assert_eq!(message.method.text("routing-key"), long[..255]);
+    assert_eq!(message.text(), "x");
 }
 
 #[test]

@@ -280,6 +280,72 @@ fn arguments_of_other_queue_types_are_refused() {
 }
 
 #[test]
+fn of_several_arguments_of_other_queue_types_the_first_is_named() {
+    let mut client = Broker::shared().client();
+    let (one, other) = ("x-max-age", "x-delivery-limit");
+    for keys in [[one, other], [other, one]] {
+        let name = unique("queue");
+        let value = |key: &str| match key {
+            "x-max-age" => Value::from("1D"),
+            _ => Value::from(3),
+        };
+        let arguments = Table(keys.map(|key| (key.into(), value(key))).into());
+        let text = format!(
+            "PRECONDITION_FAILED - invalid arg '{}' for queue '{name}' in vhost '/' of queue type rabbit_classic_queue",
+            keys[0]
+        );
+        client.refused(declare(&name).with("arguments", arguments), 406, &text);
+    }
+}
+
+#[test]
+fn what_no_queue_type_knows_means_nothing() {
+    let mut client = Broker::shared().client();
+    client.queue_with(table! { "x-quorum-target-group-size" => 3 });
+    client.queue_with(table! { "x-nonsense" => "y", "x-queue-master-locator" => "nowhere" });
+}
+
+#[test]
+fn values_are_shown_as_rabbitmq_shows_them() {
+    let mut client = Broker::shared().client();
+    let numbers = |text: &[u8]| {
+        let numbers: Vec<_> = text.iter().map(u8::to_string).collect();
+        format!("[{}]", numbers.join(","))
+    };
+    for (value, shown) in [
+        (&b"bus\"y\\"[..], "'bus\\\"y\\\\'"),
+        ("caf\u{e9}".as_bytes(), "'caf\u{e9}'"),
+        (b"a\n", "'a\\n'"),
+        (b"", "''"),
+    ] {
+        for (key, what) in [("x-queue-mode", "mode"), ("x-queue-type", "type")] {
+            let name = unique("queue");
+            let arguments = Table(vec![(key.into(), Value::Text(value.to_vec()))]);
+            let text = format!(
+                "PRECONDITION_FAILED - invalid arg '{key}' for queue '{name}' in vhost '/': \
+                 \"unsupported queue {what} {shown}\""
+            );
+            client.refused(declare(&name).with("arguments", arguments), 406, &text);
+        }
+    }
+    for value in [&b"a\x80"[..], "\u{20ac}".as_bytes(), b"a\0"] {
+        let name = unique("queue");
+        let arguments = Table(vec![("x-queue-mode".into(), Value::Text(value.to_vec()))]);
+        let shown = numbers(&[b"unsupported queue mode '", value, b"'"].concat());
+        let text = format!(
+            "PRECONDITION_FAILED - invalid arg 'x-queue-mode' for queue '{name}' in vhost '/': {shown}"
+        );
+        client.refused(declare(&name).with("arguments", arguments), 406, &text);
+    }
+    let name = unique("queue");
+    let arguments = Table(vec![("x-overflow".into(), Value::Text(b"a\xff".to_vec()))]);
+    let text = format!(
+        "PRECONDITION_FAILED - invalid arg 'x-overflow' for queue '{name}' in vhost '/': invalid_overflow"
+    );
+    client.refused(declare(&name).with("arguments", arguments), 406, &text);
+}
+
+#[test]
 fn limits_that_are_zero_are_fine() {
     let mut client = Broker::shared().client();
     for key in [

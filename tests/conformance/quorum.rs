@@ -116,6 +116,63 @@ fn arguments_of_classic_queues_are_refused() {
 }
 
 #[test]
+fn arguments_are_checked() {
+    let mut client = Broker::shared().client();
+    let odd = || Value::Text(b"a\xff".to_vec());
+    for (argument, value, text) in [
+        (
+            "x-dead-letter-strategy",
+            Value::from(1),
+            "{unacceptable_type,signedint}",
+        ),
+        (
+            "x-dead-letter-strategy",
+            Value::from("maybe"),
+            "invalid_dlx_strategy",
+        ),
+        ("x-dead-letter-strategy", odd(), "invalid_dlx_strategy"),
+        ("x-queue-leader-locator", odd(), "invalid_queue_locator_arg"),
+        (
+            "x-queue-leader-locator",
+            Value::from(1),
+            "{unacceptable_type,signedint}",
+        ),
+        (
+            "x-quorum-initial-group-size",
+            Value::from("a"),
+            "\"expected integer, got longstr\"",
+        ),
+        (
+            "x-quorum-initial-group-size",
+            Value::from(0),
+            "{value_zero,0}",
+        ),
+    ] {
+        let name = unique("quorum");
+        let arguments = Table(vec![(argument.into(), value)]);
+        let text = format!(
+            "PRECONDITION_FAILED - invalid arg '{argument}' for queue '{name}' in vhost '/': {text}"
+        );
+        client.refused(declare(&name, arguments), 406, &text);
+    }
+}
+
+#[test]
+fn a_delivery_limit_that_is_no_number_is_none() {
+    let mut client = Broker::shared().client();
+    for value in [Value::from("a"), Value::from(true)] {
+        let arguments = Table(vec![("x-delivery-limit".into(), value)]);
+        let queue = quorum(&mut client, arguments);
+        client.publish("", &queue, "x");
+        for _ in 0..5 {
+            take_and_return(&mut client, &queue);
+        }
+        client.await_ready(&queue, 1);
+        delete(&mut client, &queue);
+    }
+}
+
+#[test]
 fn conditions_for_deleting_are_not_implemented() {
     for flag in ["if-unused", "if-empty"] {
         let mut client = Broker::shared().client();

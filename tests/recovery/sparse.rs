@@ -60,6 +60,7 @@ fn publish(world: &World, number: usize) {
             persistent: true,
             priority: 0,
             expiration_ms: Facts::NEVER,
+            has_bcc: false,
         },
     };
     let mut effects = Effects::new();

@@ -294,6 +294,14 @@ impl Method {
     }
 
     #[track_caller]
+    pub fn bytes(&self, field: &str) -> Vec<u8> {
+        match self.arg(field) {
+            Arg::Text(bytes) => bytes.clone(),
+            other => panic!("{field} is {other:?}"),
+        }
+    }
+
+    #[track_caller]
     pub fn number(&self, field: &str) -> u64 {
         match self.arg(field) {
             Arg::Number(number) => *number,

@@ -13,6 +13,7 @@ pub enum OwnedRecord {
     Message {
         persistent: bool,
         priority: u8,
+        has_bcc: bool,
         placements: Vec<Placement>,
         settles: Vec<Place>,
         exchange: Vec<u8>,
@@ -97,6 +98,7 @@ impl Records for State {
         self.records.push(OwnedRecord::Message {
             persistent: message.persistent,
             priority: message.priority,
+            has_bcc: message.has_bcc,
             placements: message.placements.to_vec(),
             settles: message.settles.to_vec(),
             exchange: message.exchange.to_vec(),

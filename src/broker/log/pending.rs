@@ -104,6 +104,7 @@ impl Pending {
                     // Where it went to, it is.
                     persistent: true,
                     priority: message.facts.priority,
+                    has_bcc: message.facts.has_bcc,
                     placements: places,
                     settles,
                     exchange: message.exchange,

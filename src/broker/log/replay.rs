@@ -212,6 +212,7 @@ impl LoggedMessage {
                 persistent: message.persistent,
                 priority: message.priority,
                 expiration_ms: Facts::NEVER,
+                has_bcc: message.has_bcc,
             },
             starts: [key, properties, properties + message.properties.len()],
             bytes: parts.concat().into(),

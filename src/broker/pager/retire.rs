@@ -156,6 +156,7 @@ fn append(journal: &Journal, queue: u64, checkpoint: &Checkpoint) -> io::Result<
                     let record = NewMessage {
                         persistent: message.facts.persistent,
                         priority: message.facts.priority,
+                        has_bcc: message.facts.has_bcc,
                         placements: &[kept.placement],
                         settles: &[],
                         exchange: message.exchange,

@@ -3,10 +3,11 @@
 //! Source: RabbitMQ's `rabbit_amqqueue` (declare_args) and the queue types' capabilities. An
 //! argument that no queue type knows is kept and means nothing, as in RabbitMQ.
 
-use std::sync::Arc;
+use bytes::Bytes;
 
 use crate::amqp::reply::{Exception, ReplyCode};
 use crate::amqp::table::{FieldTable, FieldValue};
+use crate::amqp::terms::PrettyList;
 
 /// What happens when a queue is at its length limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -65,10 +66,10 @@ pub struct QueueArguments {
     pub message_ttl_ms: Option<u64>,
     /// x-expires in milliseconds: an unused queue is deleted after so long.
     pub expires_ms: Option<u64>,
-    /// x-dead-letter-exchange.
-    pub dead_letter_exchange: Option<Arc<str>>,
-    /// x-dead-letter-routing-key.
-    pub dead_letter_routing_key: Option<Arc<str>>,
+    /// x-dead-letter-exchange: any bytes, though no exchange has a name that is no UTF-8.
+    pub dead_letter_exchange: Option<Bytes>,
+    /// x-dead-letter-routing-key: any bytes, any number of them.
+    pub dead_letter_routing_key: Option<Bytes>,
     /// x-max-length in ready messages.
     pub max_length: Option<u64>,
     /// x-max-length-bytes in bytes of ready bodies.
@@ -91,7 +92,7 @@ const MAX_EXPIRY_MS: i64 = 315_360_000_000;
 /// (RabbitMQ since 4.0).
 const DEFAULT_DELIVERY_LIMIT: u32 = 20;
 
-const CLASSIC_ARGUMENTS: [&str; 13] = [
+const CLASSIC_ARGUMENTS: [&str; 14] = [
     "x-expires",
     "x-message-ttl",
     "x-dead-letter-exchange",
@@ -105,6 +106,8 @@ const CLASSIC_ARGUMENTS: [&str; 13] = [
     "x-single-active-consumer",
     "x-queue-type",
     "x-queue-master-locator",
+    // RabbitMQ's since 4.0.
+    "x-queue-leader-locator",
 ];
 
 const QUORUM_ARGUMENTS: [&str; 15] = [
@@ -125,13 +128,12 @@ const QUORUM_ARGUMENTS: [&str; 15] = [
     "x-queue-leader-locator",
 ];
 
-/// Arguments that only streams take, or newer quorum queues.
-const OTHER_ARGUMENTS: [&str; 5] = [
+/// Arguments that only streams take. (`x-quorum-target-group-size` is none that RabbitMQ checks.)
+const STREAM_ARGUMENTS: [&str; 4] = [
     "x-max-age",
     "x-stream-max-segment-size-bytes",
     "x-initial-cluster-size",
     "x-stream-filter-size-bytes",
-    "x-quorum-target-group-size",
 ];
 
 impl QueueArguments {
@@ -153,7 +155,7 @@ impl QueueArguments {
             queue_type,
             expires_ms: check.milliseconds("x-expires", 1)?,
             message_ttl_ms: check.milliseconds("x-message-ttl", 0)?,
-            dead_letter_exchange: check.string("x-dead-letter-exchange")?,
+            dead_letter_exchange: check.string("x-dead-letter-exchange")?.cloned(),
             dead_letter_routing_key: check.dead_letter_routing_key()?,
             ..Self::default()
         };
@@ -174,6 +176,7 @@ impl QueueArguments {
         if queue_type == QueueType::Quorum {
             check.quorum(&mut arguments)?;
         }
+        check.leader_locator()?;
         check.foreign(queue_type)?;
         Ok(arguments)
     }
@@ -249,18 +252,21 @@ impl Check<'_> {
         }
     }
 
-    fn string(&self, argument: &str) -> Result<Option<Arc<str>>, Exception> {
+    fn string(&self, argument: &str) -> Result<Option<&Bytes>, Exception> {
         match self.table.get(argument) {
             None => Ok(None),
-            Some(FieldValue::LongStr(bytes)) => match std::str::from_utf8(bytes) {
-                Ok(text) => Ok(Some(text.into())),
-                Err(_) => Err(self.invalid(argument, "{unacceptable_type,binary}")),
-            },
+            Some(FieldValue::LongStr(bytes)) => Ok(Some(bytes)),
             Some(other) => Err(self.unacceptable(argument, other)),
         }
     }
 
-    fn dead_letter_routing_key(&self) -> Result<Option<Arc<str>>, Exception> {
+    /// A value that RabbitMQ's text shows.
+    fn unsupported(&self, argument: &str, what: &str, value: &[u8]) -> Exception {
+        let text = [b"unsupported ", what.as_bytes(), b" '", value, b"'"].concat();
+        self.invalid(argument, PrettyList(&text))
+    }
+
+    fn dead_letter_routing_key(&self) -> Result<Option<Bytes>, Exception> {
         let key = self.string("x-dead-letter-routing-key")?;
         if key.is_some() && self.table.get("x-dead-letter-exchange").is_none() {
             return Err(self.invalid(
@@ -268,7 +274,7 @@ impl Check<'_> {
                 "routing_key_but_no_dlx_defined",
             ));
         }
-        Ok(key)
+        Ok(key.cloned())
     }
 
     fn max_priority(&self) -> Result<u8, Exception> {
@@ -284,21 +290,18 @@ impl Check<'_> {
     }
 
     fn overflow(&self) -> Result<Overflow, Exception> {
-        match self.string("x-overflow")?.as_deref() {
-            None | Some("drop-head") => Ok(Overflow::DropHead),
-            Some("reject-publish") => Ok(Overflow::RejectPublish),
-            Some("reject-publish-dlx") => Ok(Overflow::RejectPublishDlx),
+        match self.string("x-overflow")?.map(Bytes::as_ref) {
+            None | Some(b"drop-head") => Ok(Overflow::DropHead),
+            Some(b"reject-publish") => Ok(Overflow::RejectPublish),
+            Some(b"reject-publish-dlx") => Ok(Overflow::RejectPublishDlx),
             Some(_) => Err(self.invalid("x-overflow", "invalid_overflow")),
         }
     }
 
     fn queue_mode(&self) -> Result<(), Exception> {
-        match self.string("x-queue-mode")?.as_deref() {
-            None | Some("default" | "lazy") => Ok(()),
-            Some(mode) => Err(self.invalid(
-                "x-queue-mode",
-                format_args!("\"unsupported queue mode '{mode}'\""),
-            )),
+        match self.string("x-queue-mode")?.map(Bytes::as_ref) {
+            None | Some(b"default" | b"lazy") => Ok(()),
+            Some(mode) => Err(self.unsupported("x-queue-mode", "queue mode", mode)),
         }
     }
 
@@ -323,13 +326,10 @@ impl Check<'_> {
     /// Streams are not there yet; they are refused in the words RabbitMQ has for a type that it does
     /// not know.
     fn queue_type(&self) -> Result<QueueType, Exception> {
-        match self.string("x-queue-type")?.as_deref() {
-            None | Some("classic") => Ok(QueueType::Classic),
-            Some("quorum") => Ok(QueueType::Quorum),
-            Some(kind) => Err(self.invalid(
-                "x-queue-type",
-                format_args!("\"unsupported queue type '{kind}'\""),
-            )),
+        match self.string("x-queue-type")?.map(Bytes::as_ref) {
+            None | Some(b"classic") => Ok(QueueType::Classic),
+            Some(b"quorum") => Ok(QueueType::Quorum),
+            Some(kind) => Err(self.unsupported("x-queue-type", "queue type", kind)),
         }
     }
 
@@ -340,13 +340,9 @@ impl Check<'_> {
         if self.count("x-quorum-initial-group-size")? == Some(0) {
             return Err(self.invalid("x-quorum-initial-group-size", "{value_zero,0}"));
         }
-        match self.string("x-queue-leader-locator")?.as_deref() {
-            None | Some("client-local" | "balanced" | "random" | "least-leaders") => {}
-            Some(_) => {
-                return Err(self.invalid("x-queue-leader-locator", "invalid_queue_locator_arg"));
-            }
-        }
-        arguments.delivery_limit = match self.integer("x-delivery-limit")? {
+        // RabbitMQ does not check it, and what is no number counts as none.
+        let limit = self.table.get("x-delivery-limit");
+        arguments.delivery_limit = match limit.and_then(FieldValue::as_i64) {
             None => Some(DEFAULT_DELIVERY_LIMIT),
             Some(limit) if limit < 0 => None,
             Some(limit) => Some(u32::try_from(limit).unwrap_or(u32::MAX)),
@@ -358,21 +354,35 @@ impl Check<'_> {
         Ok(())
     }
 
+    /// Where the queue's leader is to be, which on one node is no question.
+    fn leader_locator(&self) -> Result<(), Exception> {
+        match self.string("x-queue-leader-locator")?.map(Bytes::as_ref) {
+            None
+            | Some(b"client-local" | b"balanced" | b"random" | b"least-leaders" | b"min-masters") => {
+                Ok(())
+            }
+            Some(_) => Err(self.invalid("x-queue-leader-locator", "invalid_queue_locator_arg")),
+        }
+    }
+
     /// Dead-lettering at least once is not there yet.
     fn dead_letter_strategy(&self) -> Result<(), Exception> {
-        match self.string("x-dead-letter-strategy")?.as_deref() {
-            None | Some("at-most-once") => Ok(()),
+        match self.string("x-dead-letter-strategy")?.map(Bytes::as_ref) {
+            None | Some(b"at-most-once") => Ok(()),
             Some(_) => Err(self.invalid("x-dead-letter-strategy", "invalid_dlx_strategy")),
         }
     }
 
+    /// As in RabbitMQ the first in the table is named.
     fn foreign(&self, queue_type: QueueType) -> Result<(), Exception> {
-        let known = CLASSIC_ARGUMENTS
-            .iter()
-            .chain(&QUORUM_ARGUMENTS)
-            .chain(&OTHER_ARGUMENTS);
-        let mut foreign = known.filter(|argument| !queue_type.arguments().contains(argument));
-        match foreign.find(|argument| self.table.get(argument).is_some()) {
+        let is_known = |name: &str| {
+            let mut known = [&CLASSIC_ARGUMENTS[..], &QUORUM_ARGUMENTS, &STREAM_ARGUMENTS]
+                .into_iter()
+                .flatten();
+            known.any(|known| *known == name)
+        };
+        let mut names = self.table.iter().map(|(name, _)| name);
+        match names.find(|name| is_known(name) && !queue_type.arguments().contains(name)) {
             None => Ok(()),
             Some(argument) => Err(Exception::new(
                 ReplyCode::PreconditionFailed,

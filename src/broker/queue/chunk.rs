@@ -25,6 +25,7 @@ const BLOBS_TO_DATA: usize = 4;
 const HEADER_BYTES: usize = 20;
 const PERSISTENT: u8 = 1;
 const SHARED: u8 = 2;
+const HAS_BCC: u8 = 4;
 
 /// A message as it lies in a chunk, with when it expires.
 #[derive(Clone, Copy, Debug)]
@@ -160,8 +161,9 @@ impl Chunk {
             0
         };
         self.has_transient |= !message.facts.persistent;
+        let bcc = if message.facts.has_bcc { HAS_BCC } else { 0 };
         let mut header = [0; HEADER_BYTES];
-        header[0] = persistent | shared;
+        header[0] = persistent | shared | bcc;
         header[1] = message.facts.priority;
         header[2] = message.exchange.len() as u8;
         header[3] = message.routing_key.len() as u8;
@@ -249,6 +251,7 @@ impl Chunk {
                     persistent: header[0] & PERSISTENT != 0,
                     priority: header[1],
                     expiration_ms: Facts::NEVER,
+                    has_bcc: header[0] & HAS_BCC != 0,
                 },
             },
             expires_at_ms,

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use crate::amqp::encode::{self, DeliverTemplate};
 use crate::amqp::table::ShortStr;
-use crate::broker::{Body, Delivery, Message};
+use crate::broker::{Body, Delivery, Message, blind_copies};
 use crate::connection::outgoing::Pending;
 
 /// Writes basic.deliver with the whole content, and says how many bytes that took.
@@ -23,8 +23,10 @@ pub(super) fn deliver(
         routing_key,
         properties,
         body,
-        ..
+        facts,
     } = delivery.message;
+    let visible = facts.has_bcc.then(|| blind_copies::without(properties));
+    let properties = visible.as_deref().unwrap_or(properties);
     let redelivered = is_redelivered(delivery);
     let out = &mut pending.frames;
     let before = out.len();
@@ -60,7 +62,10 @@ pub(super) fn deliver(
 /// Writes content header and body frames, after a method that carries content.
 pub(super) fn write(pending: &mut Pending, channel: u16, frame_max: u32, message: &Message<'_>) {
     let size = message.body.len() as u64;
-    encode::content_header_frame(&mut pending.frames, channel, size, message.properties);
+    let visible = message.facts.has_bcc;
+    let visible = visible.then(|| blind_copies::without(message.properties));
+    let properties = visible.as_deref().unwrap_or(message.properties);
+    encode::content_header_frame(&mut pending.frames, channel, size, properties);
     match message.body {
         Body::Slice(body) => encode::body_frames(&mut pending.frames, channel, body, frame_max),
         Body::Shared(body) => write_shared(pending, channel, frame_max, body),

@@ -87,6 +87,7 @@ pub(super) fn check(
         persistent,
         priority: scan.priority.unwrap_or(0),
         expiration_ms,
+        has_bcc: false,
     };
     let is_sender_selected = scan.headers.is_some_and(sender_selected::mentioned);
     Ok(Checked {

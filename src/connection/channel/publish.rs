@@ -22,7 +22,7 @@ use super::message_checks::{self, Checked};
 use super::read_batch::{Gathering, HandedOver, Kept, ReadBatch};
 use super::reply_to::{self, ReplyConsumer};
 use super::route_cache::Targets;
-use super::sender_selected::{self, SenderSelected};
+use super::sender_selected::SenderSelected;
 use super::tx;
 use crate::amqp::frame::WholePublish;
 use crate::amqp::method::confirm;
@@ -30,7 +30,7 @@ use crate::amqp::properties::Properties;
 use crate::amqp::reply::{Exception, ReplyCode};
 use crate::auth::Permission;
 use crate::broker::message::SHARED_BODY_BYTES;
-use crate::broker::{Body, Message, Queue};
+use crate::broker::{Body, Message, Queue, blind_copies};
 
 /// Where a message goes.
 enum Route {
@@ -44,6 +44,12 @@ enum Route {
 struct Accepted {
     checked: Checked,
     route: Route,
+}
+
+/// A message's properties as they are kept.
+struct Rewritten {
+    properties: Bytes,
+    has_bcc: bool,
 }
 
 impl Channel {
@@ -240,7 +246,7 @@ impl Channel {
     /// asking for a direct reply. `kept` completes `message`.
     fn publish_specially<'a>(
         &mut self,
-        message: Message<'a>,
+        mut message: Message<'a>,
         mut kept: Kept,
         mandatory: bool,
         checked: &Checked,
@@ -253,7 +259,9 @@ impl Channel {
         };
         let mut queues = self.queues_of(&targets);
         if !checked.is_plain() {
-            kept.properties = Some(self.rewrite(&message, &kept, checked, &mut queues, batch)?);
+            let rewritten = self.rewrite(&message, &kept, checked, &mut queues, batch)?;
+            kept.properties = Some(rewritten.properties);
+            message.facts.has_bcc = rewritten.has_bcc;
         }
         let mut whole = message;
         kept.complete(&mut whole);
@@ -287,8 +295,8 @@ impl Channel {
             .collect()
     }
 
-    /// Does what the properties ask for: routes by CC and BCC as well, and takes BCC out; puts
-    /// this channel's address in as reply-to.
+    /// Does what the properties ask for: routes by CC and BCC as well; puts this channel's address
+    /// in as reply-to.
     fn rewrite(
         &mut self,
         message: &Message<'_>,
@@ -296,7 +304,7 @@ impl Channel {
         checked: &Checked,
         queues: &mut SmallVec<[Arc<Queue>; 2]>,
         batch: &mut Gathering<'_>,
-    ) -> Result<Bytes, Exception> {
+    ) -> Result<Rewritten, Exception> {
         let mut whole = *message;
         kept.complete(&mut whole);
         let mut properties = Properties::decode(whole.properties)
@@ -318,6 +326,17 @@ impl Channel {
         {
             selected = SenderSelected::read(headers)?;
         }
+        let mut bcc = None;
+        if let Some(headers) = properties
+            .headers
+            .as_mut()
+            .filter(|_| checked.is_sender_selected)
+        {
+            bcc = blind_copies::take(headers);
+        }
+        let mut visible = Vec::with_capacity(whole.properties.len());
+        properties.encode(&mut visible);
+        let visible = Bytes::from(visible);
         if !selected.routing_keys.is_empty() {
             let exchange = String::from_utf8_lossy(whole.exchange);
             let keys: Vec<_> = std::iter::once(whole.routing_key)
@@ -328,27 +347,34 @@ impl Channel {
             let found = self
                 .shared
                 .vhost
-                .route_by(&exchange, &keys, whole.properties, false)?;
+                .route_by(&exchange, &keys, &visible, false)?;
             queues.clear();
             queues.extend(found.queues.iter().cloned());
         }
-        if selected.has_bcc {
-            sender_selected::remove_bcc(&mut properties);
-        }
-        let mut rewritten = Vec::with_capacity(whole.properties.len());
-        properties.encode(&mut rewritten);
-        let rewritten = Bytes::from(rewritten);
         // Answers to more than one address.
         if whole.exchange.is_empty() {
             let answer = Message {
-                properties: &rewritten,
+                properties: &visible,
                 ..whole
             };
             for key in &selected.routing_keys {
                 reply_to::deliver(&self.shared.broker, key, &answer, &mut batch.effects);
             }
         }
-        Ok(rewritten)
+        let has_bcc = bcc.is_some();
+        let properties = match (&mut properties.headers, bcc) {
+            (Some(headers), Some(bcc)) => {
+                blind_copies::put(headers, bcc);
+                let mut kept = Vec::with_capacity(whole.properties.len());
+                properties.encode(&mut kept);
+                kept.into()
+            }
+            _ => visible,
+        };
+        Ok(Rewritten {
+            properties,
+            has_bcc,
+        })
     }
 
     /// A message with no queue to go to: an answer to an address, or unroutable. As in RabbitMQ

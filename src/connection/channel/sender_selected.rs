@@ -1,13 +1,13 @@
 //! Sender-selected distribution: the CC and BCC headers name more routing keys for a message.
 //!
-//! In: a message's headers. Out: the keys, and the properties without BCC, which receivers must
-//! not see.
+//! In: a message's headers. Out: the keys, or RabbitMQ's complaint. What becomes of BCC, which receivers
+//! must not see: `broker::blind_copies`.
 
 use bytes::Bytes;
 
-use crate::amqp::properties::Properties;
 use crate::amqp::reply::{Exception, ReplyCode};
 use crate::amqp::table::{FieldTable, FieldValue};
+use crate::broker::blind_copies;
 
 const CC: &str = "CC";
 const BCC: &str = "BCC";
@@ -25,28 +25,19 @@ pub(super) fn mentioned(headers: &[u8]) -> bool {
 pub(super) struct SenderSelected {
     /// Routing keys beside the message's own.
     pub routing_keys: Vec<Bytes>,
-    /// Whether there is a BCC to be taken out.
-    pub has_bcc: bool,
 }
 
 impl SenderSelected {
     /// Reads the headers; anything but an array is refused, and what in it is no string is passed
     /// over, both as in RabbitMQ.
     pub fn read(headers: &FieldTable) -> Result<Self, Exception> {
-        let mut found = Self {
-            has_bcc: headers.get(BCC).is_some(),
-            ..Self::default()
-        };
+        let mut found = Self::default();
         for name in [CC, BCC] {
             match headers.get(name) {
                 None => {}
-                Some(FieldValue::Array(keys)) => {
-                    found
-                        .routing_keys
-                        .extend(keys.iter().filter_map(|key| match key {
-                            FieldValue::LongStr(key) => Some(key.clone()),
-                            _ => None,
-                        }))
+                Some(keys @ FieldValue::Array(_)) => {
+                    let keys = blind_copies::routing_keys(Some(keys)).cloned();
+                    found.routing_keys.extend(keys);
                 }
                 Some(other) => {
                     let kind = other.type_name();
@@ -63,14 +54,6 @@ impl SenderSelected {
     }
 }
 
-/// Takes the BCC out: as RabbitMQ the first of that name, should there be several.
-pub(super) fn remove_bcc(properties: &mut Properties) {
-    if let Some(headers) = &mut properties.headers {
-        let at = headers.iter().position(|(name, _)| name == BCC);
-        at.map(|at| headers.0.remove(at));
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -80,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_come_from_both_headers_and_only_bcc_is_taken_out() {
+    fn keys_come_from_both_headers() {
         let table = headers(vec![
             (
                 "CC",
@@ -94,17 +77,6 @@ mod tests {
         assert!(mentioned(&encoded));
         let found = SenderSelected::read(&table).unwrap();
         assert_eq!(found.routing_keys, [&b"a"[..], b"b"]);
-        let mut properties = Properties {
-            headers: Some(table),
-            ..Properties::default()
-        };
-        remove_bcc(&mut properties);
-        let left: Vec<_> = properties
-            .headers
-            .iter()
-            .flat_map(|headers| headers.iter().map(|(name, _)| name))
-            .collect();
-        assert_eq!(left, ["CC", "x"]);
     }
 
     #[test]

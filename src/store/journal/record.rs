@@ -36,6 +36,8 @@ pub struct NewMessage<'a> {
     pub persistent: bool,
     /// The priority property.
     pub priority: u8,
+    /// There is a BCC header among the properties, which receivers must not see.
+    pub has_bcc: bool,
     /// Where it went.
     pub placements: &'a [Placement],
     /// What this record settles.
@@ -52,6 +54,7 @@ pub struct NewMessage<'a> {
 
 const PERSISTENT: u8 = 1;
 const EXPIRES: u8 = 2;
+const HAS_BCC: u8 = 4;
 
 /// Kinds of records; 0 is none, so that zeros are never one.
 pub(super) mod kind {
@@ -102,6 +105,8 @@ pub struct MessageView<'a> {
     pub persistent: bool,
     /// The priority property.
     pub priority: u8,
+    /// There is a BCC header among the properties, which receivers must not see.
+    pub has_bcc: bool,
     /// Where it went.
     pub placements: PlacementViews<'a>,
     /// What it settled.
@@ -226,7 +231,10 @@ impl NewMessage<'_> {
     pub(super) fn encode(&self, to: &mut Vec<u8>) {
         let expires = self.expires();
         let mut fixed = [0; MESSAGE_FIXED_BYTES];
-        fixed[0] = if self.persistent { PERSISTENT } else { 0 } | if expires { EXPIRES } else { 0 };
+        let flag = |is_set: bool, flag: u8| if is_set { flag } else { 0 };
+        fixed[0] = flag(self.persistent, PERSISTENT)
+            | flag(expires, EXPIRES)
+            | flag(self.has_bcc, HAS_BCC);
         fixed[1] = self.priority;
         fixed[2] = self.exchange.len() as u8;
         fixed[3] = self.routing_key.len() as u8;
@@ -313,6 +321,7 @@ impl<'a> MessageView<'a> {
         Some(Self {
             persistent: flags & PERSISTENT != 0,
             priority,
+            has_bcc: flags & HAS_BCC != 0,
             placements: PlacementViews {
                 bytes: fields.bytes(placements * if expires { 24 } else { 16 })?,
                 expires,

@@ -71,6 +71,7 @@ impl Outgoing {
                 persistent: self.content.persistent,
                 priority: self.content.priority,
                 expiration_ms: self.content.expiration_ms.unwrap_or(Facts::NEVER),
+                has_bcc: false,
             },
         }
     }
