@@ -594,6 +594,55 @@ async fn a_client_that_asks_and_never_reads_is_not_read_either() {
     }
 }
 
+/// What a client does not take, and what it sends half of, counts against the memory limit.
+#[tokio::test(flavor = "multi_thread")]
+async fn memory_that_clients_hold_outside_of_queues_is_counted() {
+    let site = Site::start(net());
+    let memory = &site.broker.engine.memory;
+    let counts = async |what: &str, holds: &dyn Fn(u64) -> bool| {
+        let seen = async {
+            while !holds(memory.used_bytes()) {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        let seen = timeout(PATIENCE, seen).await;
+        assert!(seen.is_ok(), "{what}: {} bytes", memory.used_bytes());
+    };
+    counts("nobody", &|bytes| bytes == 0).await;
+
+    // Half of a frame: more comes only when the client likes.
+    let mut half = site.client().await;
+    let bytes = published("nowhere", &[7; 120_000]);
+    half.send_bytes(&bytes[..100_000]).await;
+    counts("half a frame", &|bytes| bytes >= 80_000).await;
+    half.send_bytes(&bytes[100_000..]).await;
+    counts("all of it", &|bytes| bytes == 0).await;
+
+    // A queue that is gone holds nothing, but what was written for its consumer waits.
+    let mut slow = site.client().await;
+    slow.declare("slow").await;
+    slow.consume("slow").await;
+    let vhost = site.broker.vhost("/").expect("there is one");
+    let queue = vhost
+        .queue("slow", site.broker.next_connection_id())
+        .expect("there is one");
+    // More than a socket that takes a little more after all makes up for.
+    while queue.counts().ready < 20 {
+        half.publish("slow", &[7; 100_000]).await;
+    }
+    drop(queue);
+    let delete = queue::Delete {
+        queue: "slow".into(),
+        ..queue::Delete::default()
+    };
+    half.send(1, delete).await;
+    assert!(matches!(half.hear_method().await, Method::QueueDeleteOk(_)));
+    let up_to_the_mark = |bytes: u64| (100_000..1_500_000).contains(&bytes);
+    counts("what is not taken", &up_to_the_mark).await;
+    drop(slow);
+    counts("the client is gone", &|bytes| bytes == 0).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stuck_client_is_cut_off_after_a_time() {
     let site = Site::start(NetSettings {

@@ -7,23 +7,26 @@
 //! - No lock is held over I/O: the writer takes the pending bytes out, and appends go on meanwhile.
 //! - No wake-up is lost: whether there is more to write is decided under the same lock as "nobody
 //!   is writing any more", and the task registers its waker under it before it looks.
-//! - What a client has not taken stays below the high-water mark plus one reply.
+//! - What a client has not taken stays below the high-water mark plus one reply, and once the socket
+//!   takes no more it counts against the memory limit.
 
 mod buffers;
+mod guard;
 mod in_flight;
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
-use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::task::Waker;
 
 use bytes::Bytes;
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use tokio::net::tcp::OwnedWriteHalf;
 
+use crate::broker::engine::Steps;
 use crate::broker::queue::ConsumerId;
 use crate::broker::{Effects, Engine, Queue};
+pub use guard::PendingGuard;
 use in_flight::{InFlight, Written};
 
 /// Past this many unsent bytes a connection's consumers count as full, unless configured otherwise.
@@ -60,6 +63,8 @@ pub struct Pending {
     waiting: Vec<(Arc<Queue>, ConsumerId)>,
     writer: Writer,
     in_flight_bytes: usize,
+    /// What of it counts against the memory limit.
+    counted: Steps,
     high_water_bytes: usize,
     /// The task wants to be woken by the writer below the low-water mark: it stopped reading, or
     /// waits for the end of the writing.
@@ -76,31 +81,6 @@ enum Writer {
     Stalled(InFlight),
     /// The connection is over; whatever is appended is dropped.
     Closed,
-}
-
-/// The locked buffer. Whoever appends flushes after it was dropped.
-pub struct PendingGuard<'a>(MutexGuard<'a, Pending>);
-
-impl Deref for PendingGuard<'_> {
-    type Target = Pending;
-
-    fn deref(&self) -> &Pending {
-        &self.0
-    }
-}
-
-impl DerefMut for PendingGuard<'_> {
-    fn deref_mut(&mut self) -> &mut Pending {
-        &mut self.0
-    }
-}
-
-impl Drop for PendingGuard<'_> {
-    fn drop(&mut self) {
-        if self.0.frames.is_empty() && self.0.shared.is_empty() {
-            buffers::give(std::mem::take(&mut self.0.frames));
-        }
-    }
 }
 
 /// How writing stands, as the connection's task sees it.
@@ -127,6 +107,7 @@ impl Pending {
             waiting: Vec::new(),
             writer: Writer::Nobody,
             in_flight_bytes: 0,
+            counted: Steps::default(),
             high_water_bytes,
             owner_waits: false,
             owner: None,
@@ -178,6 +159,16 @@ impl Pending {
             std::mem::take(&mut self.frames),
             std::mem::take(&mut self.shared),
         )
+    }
+
+    /// How much more, or less, counts against the memory limit: what waits for a socket that takes
+    /// no more. What is on its way is not worth it.
+    fn recount(&mut self) -> i64 {
+        let bytes = match self.writer {
+            Writer::Stalled(_) => self.unsent_bytes(),
+            Writer::Nobody | Writer::Somebody | Writer::Closed => 0,
+        };
+        self.counted.to(bytes)
     }
 
     /// Whether the connection's task has something to do now that a writer is done.
@@ -276,8 +267,14 @@ impl Outgoing {
                 drop(pending);
                 wake(owner);
             }
-            // The writer looks again before it goes; the task does when the socket is ready.
-            (_, Writer::Somebody | Writer::Stalled(_) | Writer::Closed) => {}
+            // The task goes on when the socket is ready.
+            (_, Writer::Stalled(_)) => {
+                let more_bytes = pending.recount();
+                drop(pending);
+                self.account(more_bytes);
+            }
+            // The writer looks again before it goes.
+            (_, Writer::Somebody | Writer::Closed) => {}
         }
     }
 
@@ -345,8 +342,9 @@ impl Outgoing {
                     pending.call_owner()
                 }
             };
-            let state = pending.state();
+            let (state, more_bytes) = (pending.state(), pending.recount());
             drop(pending);
+            self.account(more_bytes);
             batch.recycle();
             wake(owner);
             return state;
@@ -451,7 +449,24 @@ impl Outgoing {
 
     /// The connection is over: drops what was not sent and takes nothing any more.
     pub fn close(&self) {
-        self.pending.lock().close();
+        let mut pending = self.pending.lock();
+        pending.close();
+        let more_bytes = pending.recount();
+        drop(pending);
+        self.account(more_bytes);
+    }
+
+    /// So much more, or less, counts against the memory limit. Call without any lock.
+    fn account(&self, more_bytes: i64) {
+        if let Some(engine) = self.engine.as_ref().filter(|_| more_bytes != 0) {
+            engine.account_memory(more_bytes);
+        }
+    }
+}
+
+impl Drop for Outgoing {
+    fn drop(&mut self) {
+        self.close();
     }
 }
 

@@ -152,7 +152,7 @@ pub(super) fn page(broker: &Broker, connections: &Connections) -> String {
     let memory = &broker.engine.memory;
     page.gauge(
         "warren_message_memory_bytes",
-        "Memory that messages take.",
+        "Memory that messages take, and what else clients make the broker hold.",
         memory.used_bytes(),
     );
     page.gauge(

@@ -266,7 +266,15 @@ impl Reception {
         let (read, write) = socket.into_split();
         let outgoing = Outgoing::direct(write, self.high_water_bytes, &self.broker.engine);
         let connection = self.connection(Ends { peer, local }, &outgoing);
-        let task = Task::new(connection, Plain(read), outgoing, place, self.write_timeout);
+        let (write_timeout, engine) = (self.write_timeout, &self.broker.engine);
+        let task = Task::new(
+            connection,
+            Plain(read),
+            outgoing,
+            place,
+            write_timeout,
+            engine,
+        );
         tokio::spawn(task.run());
     }
 
@@ -293,9 +301,17 @@ impl Reception {
             };
             let outgoing = Outgoing::owned(reception.high_water_bytes, &reception.broker.engine);
             let connection = reception.connection(ends, &outgoing);
-            let write_timeout = reception.write_timeout;
+            let (write_timeout, engine) = (reception.write_timeout, &reception.broker.engine);
+            let transport = Tls { stream };
+            let task = Task::new(
+                connection,
+                transport,
+                outgoing,
+                place,
+                write_timeout,
+                engine,
+            );
             drop(reception);
-            let task = Task::new(connection, Tls { stream }, outgoing, place, write_timeout);
             task.run().await;
         });
     }

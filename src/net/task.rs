@@ -16,6 +16,8 @@ use tokio::time::Sleep;
 use super::connections::{Place, Signals};
 use super::read_buffer::{self, READ_BYTES};
 use super::transport::Transport;
+use crate::broker::Engine;
+use crate::broker::engine::Held;
 use crate::connection::{Connection, Outgoing, State};
 
 /// So often in a row a task reads before others get their turn.
@@ -43,6 +45,8 @@ pub(super) struct Task<T> {
     phase: Phase,
     /// Input that was not used yet.
     rest: Vec<u8>,
+    /// What that takes.
+    held: Held,
     write_timeout: Duration,
     /// Since when the client takes nothing, and how much it had taken by then.
     stalled: Option<(Instant, u64)>,
@@ -98,6 +102,7 @@ impl<T: Transport> Task<T> {
         outgoing: Arc<Outgoing>,
         mut place: Place,
         write_timeout: Duration,
+        engine: &Arc<Engine>,
     ) -> Self {
         place.take(connection.id(), &outgoing);
         Self {
@@ -108,6 +113,7 @@ impl<T: Transport> Task<T> {
             seen: Signals::default(),
             phase: Phase::Reading,
             rest: Vec::new(),
+            held: Held::new(engine),
             write_timeout,
             stalled: None,
             armed: None,
@@ -152,6 +158,7 @@ impl<T: Transport> Task<T> {
                 break;
             }
         }
+        self.held.set(self.rest.capacity());
         self.arm(cx, timer.as_mut());
         Poll::Pending
     }

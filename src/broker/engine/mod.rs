@@ -15,7 +15,7 @@ use tokio::sync::watch;
 pub use clock::Clock;
 pub use disk_watch::{DiskGauge, DiskWatch};
 pub use gate::{Gate, Waits};
-pub use held::Held;
+pub use held::{Held, Steps};
 pub use memory::MemoryGauge;
 pub use timers::Timers;
 
