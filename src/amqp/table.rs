@@ -164,6 +164,13 @@ impl FieldValue {
     }
 }
 
+impl FieldValue {
+    /// Writes the type's tag and the value, as they are in a table.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        table_codec::encode_value(self, out);
+    }
+}
+
 impl From<bool> for FieldValue {
     fn from(value: bool) -> Self {
         Self::Bool(value)

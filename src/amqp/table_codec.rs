@@ -126,7 +126,7 @@ fn encode_entry(name: &ShortStr, value: &FieldValue, out: &mut Vec<u8>) {
     encode_value(value, out);
 }
 
-fn encode_value(value: &FieldValue, out: &mut Vec<u8>) {
+pub(super) fn encode_value(value: &FieldValue, out: &mut Vec<u8>) {
     match value {
         FieldValue::Bool(value) => tagged(out, b't', &[u8::from(*value)]),
         FieldValue::I8(value) => tagged(out, b'b', &value.to_be_bytes()),

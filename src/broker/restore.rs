@@ -95,8 +95,9 @@ fn exchange(broker: &Broker, id: u64, record: &ExchangeRecord) -> Result<(), Res
     };
     let vhost = broker.vhost(vhost).ok_or_else(|| wrong(&NO_VHOST))?;
     match vhost.restore_exchange(spec) {
-        true => Ok(()),
-        false => Err(wrong(&TWICE)),
+        Ok(true) => Ok(()),
+        Ok(false) => Err(wrong(&TWICE)),
+        Err(error) => Err(wrong(&error)),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Where a message goes: from its exchange over bindings to queues, each once.
 //!
-//! In: an exchange's name, a routing key, and the message's properties, which only a headers
-//! exchange reads. Out: a [`Route`]. Exchanges that lead to each other are followed, each once;
+//! In: an exchange's name, a routing key, and the message's properties, which only few
+//! exchanges read. Out: a [`Route`]. Exchanges that lead to each other are followed, each once;
 //! where an exchange finds nothing, its alternate exchange is asked. No lock is held from one
 //! exchange to the next.
 
@@ -20,8 +20,8 @@ use crate::amqp::reply::{Exception, ReplyCode};
 pub struct Route {
     /// Each queue once; empty if it is unroutable.
     pub queues: Arc<[Arc<Queue>]>,
-    /// Whether the same exchange and routing key lead to the same queues, whatever the message's
-    /// headers, until the [`Vhost::epoch`] changes. Read the epoch before routing.
+    /// Whether the same exchange and routing key lead to the same queues, whatever else the message
+    /// has and whenever it comes, until the [`Vhost::epoch`] changes. Read the epoch before routing.
     pub cacheable: bool,
 }
 
@@ -88,7 +88,7 @@ impl Vhost {
         queues.retain(|queue| !queue.is_deleted());
         Ok(Route {
             queues: self.share(&queues),
-            cacheable: !headers.were_read(),
+            cacheable: !headers.were_read() && !found.varies,
         })
     }
 
@@ -128,9 +128,8 @@ impl Vhost {
         found.exchanges.push(first);
         while let Some(exchange) = found.exchanges.pop() {
             let before = found.len();
-            for routing_key in routing_keys {
-                exchange.find(routing_key, headers, found);
-            }
+            exchange.find(routing_keys, headers, found);
+            found.varies |= exchange.varies();
             if found.len() == before
                 && let Some(alternate) = exchange.alternate()
             {

@@ -8,6 +8,7 @@ mod acks;
 mod alarms;
 mod bindings;
 mod channels;
+mod choosing_exchanges;
 mod consuming;
 mod dead_letters;
 mod exchanges;

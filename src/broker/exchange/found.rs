@@ -20,6 +20,8 @@ pub(crate) struct Found {
     pub exchanges: SmallVec<[Arc<Exchange>; USUAL]>,
     /// How many sets of destinations, each without repetition, this was gathered from.
     pub sets: usize,
+    /// Another message with the same routing key may go elsewhere.
+    pub varies: bool,
 }
 
 impl Found {

@@ -2,7 +2,7 @@
 
 use std::cell::OnceCell;
 
-use crate::amqp::properties;
+use crate::amqp::properties::{self, Scan};
 use crate::amqp::table::{FieldTable, FieldValue, ShortStr};
 
 /// See the module.
@@ -32,6 +32,21 @@ impl<'a> MessageHeaders<'a> {
             headers.sort_by(|(one, _), (other, _)| one.as_bytes().cmp(other.as_bytes()));
             headers
         })
+    }
+
+    /// The header of that name.
+    pub fn get(&self, name: &[u8]) -> Option<&FieldValue> {
+        let headers = self.sorted();
+        let place = headers.partition_point(|(other, _)| other.as_bytes() < name);
+        let header = headers.get(place);
+        header
+            .filter(|(other, _)| other.as_bytes() == name)
+            .map(|(_, value)| value)
+    }
+
+    /// The other properties.
+    pub fn scan(&self) -> Scan<'a> {
+        properties::scan(self.properties).unwrap_or_default()
     }
 
     /// Whether anybody asked for them.

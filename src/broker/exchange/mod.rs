@@ -1,10 +1,13 @@
 //! Exchanges: what a message's exchange makes of its key and headers.
 //!
 //! ```text
-//! Exchange ── Table ─┬─ direct    by the key
-//!                    ├─ fanout    all
-//!                    ├─ topic     by patterns of words
-//!                    └─ headers   by the headers ── message_headers
+//! Exchange ── Table ─┬─ direct            by the key
+//!                    ├─ fanout            all
+//!                    ├─ topic             by patterns of words
+//!                    ├─ headers           by the headers ── message_headers
+//!                    ├─ consistent_hash   who has the key ── rendezvous
+//!                    ├─ random            one, by chance ─────┬─ bound
+//!                    └─ modulus_hash      one, by the key ────┘
 //!                          │
 //!                          └─▶ destinations ─▶ found
 //! ```
@@ -12,12 +15,17 @@
 //! A table changes one binding at a time, under its exchange's own lock, held briefly; messages
 //! are routed under that lock shared. How exchanges lead to each other is `routing`'s business.
 
+mod bound;
+mod consistent_hash;
 mod destinations;
 mod direct;
 mod fanout;
 mod found;
 mod headers;
 mod message_headers;
+mod modulus_hash;
+mod random;
+mod rendezvous;
 mod topic;
 
 use std::fmt;
@@ -28,12 +36,16 @@ use parking_lot::RwLock;
 pub(crate) use found::Found;
 pub(crate) use message_headers::MessageHeaders;
 
+use self::consistent_hash::ConsistentHash;
 use self::direct::Direct;
 use self::fanout::Fanout;
 use self::headers::Headers;
+use self::modulus_hash::ModulusHash;
+use self::random::Random;
 use self::topic::Topic;
-use super::binding::Binding;
+use super::binding::{Binding, Destination};
 use super::ids::ExchangeId;
+use super::names::Resource;
 use crate::amqp::reply::{Exception, ReplyCode};
 use crate::amqp::table::FieldTable;
 
@@ -45,17 +57,30 @@ pub enum ExchangeKind {
     Fanout,
     Topic,
     Headers,
+    ConsistentHash,
+    Random,
+    LocalRandom,
+    ModulusHash,
 }
+
+/// All types and their names.
+const KINDS: [(ExchangeKind, &str); 8] = [
+    (ExchangeKind::Direct, "direct"),
+    (ExchangeKind::Fanout, "fanout"),
+    (ExchangeKind::Topic, "topic"),
+    (ExchangeKind::Headers, "headers"),
+    (ExchangeKind::ConsistentHash, "x-consistent-hash"),
+    (ExchangeKind::Random, "x-random"),
+    (ExchangeKind::LocalRandom, "x-local-random"),
+    (ExchangeKind::ModulusHash, "x-modulus-hash"),
+];
 
 impl ExchangeKind {
     /// The type of that name. COMMAND_INVALID, which is hard, if there is none.
     pub fn from_name(name: &str) -> Result<Self, Exception> {
-        match name {
-            "direct" => Ok(Self::Direct),
-            "fanout" => Ok(Self::Fanout),
-            "topic" => Ok(Self::Topic),
-            "headers" => Ok(Self::Headers),
-            _ => {
+        match KINDS.iter().find(|(_, known)| *known == name) {
+            Some((kind, _)) => Ok(*kind),
+            None => {
                 // RabbitMQ's type names are atoms it knows; the empty one is none at all.
                 let fault = if name.is_empty() {
                     "invalid"
@@ -70,12 +95,8 @@ impl ExchangeKind {
 
     /// The type's name.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Direct => "direct",
-            Self::Fanout => "fanout",
-            Self::Topic => "topic",
-            Self::Headers => "headers",
-        }
+        let known = KINDS.iter().find(|(kind, _)| *kind == self);
+        known.map_or("", |(_, name)| name)
     }
 }
 
@@ -107,6 +128,7 @@ pub struct ExchangeSpec {
 pub struct Exchange {
     spec: ExchangeSpec,
     alternate: Option<Arc<str>>,
+    varies: bool,
     table: RwLock<Table>,
 }
 
@@ -116,20 +138,28 @@ enum Table {
     Fanout(Fanout),
     Topic(Topic),
     Headers(Headers),
+    ConsistentHash(ConsistentHash),
+    Random(Random),
+    ModulusHash(ModulusHash),
 }
 
 impl Exchange {
-    /// An exchange to which nothing is bound.
-    pub fn new(spec: ExchangeSpec) -> Arc<Self> {
+    /// An exchange to which nothing is bound, in the vhost of that name.
+    ///
+    /// # Errors
+    /// PRECONDITION_FAILED, with RabbitMQ's text, for arguments that its type cannot have.
+    pub fn new(spec: ExchangeSpec, vhost: &str) -> Result<Arc<Self>, Exception> {
+        let table = Table::new(&spec, Resource::exchange(&spec.name, vhost))?;
         let alternate = spec
             .arguments
             .get(ALTERNATE_EXCHANGE)
             .and_then(|name| name.as_str());
-        Arc::new(Self {
+        Ok(Arc::new(Self {
             alternate: alternate.map(Arc::from),
-            table: RwLock::new(Table::new(spec.kind)),
+            varies: table.varies(),
+            table: RwLock::new(table),
             spec,
-        })
+        }))
     }
 
     /// Its number.
@@ -172,11 +202,28 @@ impl Exchange {
         self.alternate.as_ref()
     }
 
-    /// Refuses arguments that a binding to an exchange of this type cannot have.
-    pub(super) fn check_binding_arguments(&self, arguments: &FieldTable) -> Result<(), Exception> {
+    /// Whether two messages with one routing key may go different ways from here, though nothing was
+    /// bound or unbound. (Of headers the message itself knows whether they were read.)
+    pub(super) fn varies(&self) -> bool {
+        self.varies
+    }
+
+    /// Refuses a binding that an exchange of this type cannot have.
+    pub(super) fn check_binding(
+        &self,
+        routing_key: &str,
+        arguments: &FieldTable,
+        destination: &Destination,
+    ) -> Result<(), Exception> {
         match self.spec.kind {
             ExchangeKind::Headers => headers::check_arguments(arguments),
-            ExchangeKind::Direct | ExchangeKind::Fanout | ExchangeKind::Topic => Ok(()),
+            ExchangeKind::ConsistentHash => consistent_hash::check_binding(routing_key),
+            ExchangeKind::LocalRandom => random::check_local_binding(routing_key, destination),
+            ExchangeKind::Direct
+            | ExchangeKind::Fanout
+            | ExchangeKind::Topic
+            | ExchangeKind::Random
+            | ExchangeKind::ModulusHash => Ok(()),
         }
     }
 
@@ -187,6 +234,9 @@ impl Exchange {
             Table::Fanout(table) => table.add(binding),
             Table::Topic(table) => table.add(binding),
             Table::Headers(table) => table.add(binding),
+            Table::ConsistentHash(table) => table.add(binding),
+            Table::Random(table) => table.add(binding),
+            Table::ModulusHash(table) => table.add(binding),
         }
     }
 
@@ -197,21 +247,40 @@ impl Exchange {
             Table::Fanout(table) => table.remove(binding),
             Table::Topic(table) => table.remove(binding),
             Table::Headers(table) => table.remove(binding),
+            Table::ConsistentHash(table) => table.remove(binding),
+            Table::Random(table) => table.remove(binding),
+            Table::ModulusHash(table) => table.remove(binding),
         }
     }
 
     /// All bindings went. (Exchanges that lead to each other would keep each other for ever.)
     pub(super) fn clear(&self) {
-        *self.table.write() = Table::new(self.spec.kind);
+        self.table.write().clear();
     }
 
-    /// Where a message goes from here.
-    pub(super) fn find(&self, routing_key: &str, headers: &MessageHeaders<'_>, found: &mut Found) {
+    /// Where a message goes from here. It has more than one routing key if its headers name more.
+    pub(super) fn find(
+        &self,
+        routing_keys: &[&str],
+        headers: &MessageHeaders<'_>,
+        found: &mut Found,
+    ) {
         match &*self.table.read() {
-            Table::Direct(table) => table.find(routing_key, found),
+            Table::Direct(table) => {
+                for routing_key in routing_keys {
+                    table.find(routing_key, found);
+                }
+            }
             Table::Fanout(table) => table.find(found),
-            Table::Topic(table) => table.find(routing_key, found),
+            Table::Topic(table) => {
+                for routing_key in routing_keys {
+                    table.find(routing_key, found);
+                }
+            }
             Table::Headers(table) => table.find(headers, found),
+            Table::ConsistentHash(table) => table.find(routing_keys, headers, found),
+            Table::Random(table) => table.find(found),
+            Table::ModulusHash(table) => table.find(routing_keys, found),
         }
     }
 }
@@ -220,12 +289,37 @@ impl Exchange {
 pub(super) const ALTERNATE_EXCHANGE: &str = "alternate-exchange";
 
 impl Table {
-    fn new(kind: ExchangeKind) -> Self {
-        match kind {
+    fn new(spec: &ExchangeSpec, resource: Resource<'_>) -> Result<Self, Exception> {
+        Ok(match spec.kind {
             ExchangeKind::Direct => Self::Direct(Direct::default()),
             ExchangeKind::Fanout => Self::Fanout(Fanout::default()),
             ExchangeKind::Topic => Self::Topic(Topic::default()),
             ExchangeKind::Headers => Self::Headers(Headers::default()),
+            ExchangeKind::ConsistentHash => {
+                Self::ConsistentHash(ConsistentHash::new(&spec.arguments, resource)?)
+            }
+            ExchangeKind::Random | ExchangeKind::LocalRandom => Self::Random(Random::default()),
+            ExchangeKind::ModulusHash => Self::ModulusHash(ModulusHash::default()),
+        })
+    }
+
+    fn varies(&self) -> bool {
+        match self {
+            Self::Random(_) => true,
+            Self::ConsistentHash(table) => table.varies(),
+            _ => false,
+        }
+    }
+
+    fn clear(&mut self) {
+        match self {
+            Self::Direct(table) => *table = Direct::default(),
+            Self::Fanout(table) => *table = Fanout::default(),
+            Self::Topic(table) => *table = Topic::default(),
+            Self::Headers(table) => *table = Headers::default(),
+            Self::ConsistentHash(table) => table.clear(),
+            Self::Random(table) => *table = Random::default(),
+            Self::ModulusHash(table) => *table = ModulusHash::default(),
         }
     }
 }

@@ -41,7 +41,7 @@ impl QueueType {
     }
 
     /// The name of RabbitMQ's module for it, which its error texts show.
-    fn module(self) -> &'static str {
+    pub fn module(self) -> &'static str {
         match self {
             Self::Classic => "rabbit_classic_queue",
             Self::Quorum => "rabbit_quorum_queue",

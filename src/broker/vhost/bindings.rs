@@ -94,7 +94,7 @@ impl Vhost {
         names::check_not_default_exchange(&source)?;
         let mut topology = self.topology.lock();
         let (source, destination) = self.ends(&source, end)?;
-        source.check_binding_arguments(&arguments)?;
+        source.check_binding(routing_key, &arguments, &destination)?;
         self.check_access(&destination, end)?;
         let request = BindingRequest::new(source, destination, routing_key, arguments);
         if let Some(there) = topology.bindings.find(&request) {

@@ -87,7 +87,7 @@ impl Vhost {
             drop(topology);
             return check(&current);
         }
-        let exchange = Exchange::new(ExchangeSpec {
+        let spec = ExchangeSpec {
             id: ExchangeId(id),
             name: (&*name).into(),
             kind,
@@ -95,7 +95,8 @@ impl Vhost {
             auto_delete: declare.auto_delete,
             internal: declare.internal,
             arguments: declare.arguments,
-        });
+        };
+        let exchange = Exchange::new(spec, self.name())?;
         self.exchanges
             .insert(Arc::clone(exchange.name()), Arc::clone(&exchange));
         // It may be another exchange's alternate.
@@ -130,7 +131,7 @@ impl Vhost {
     /// They are the same in every vhost, so the catalog need not know them.
     pub(super) fn declare_system_exchanges(&self) {
         for (index, (name, kind, internal)) in SYSTEM_EXCHANGES.into_iter().enumerate() {
-            let exchange = Exchange::new(ExchangeSpec {
+            let spec = ExchangeSpec {
                 id: ExchangeId::system(index),
                 name: name.into(),
                 kind,
@@ -138,8 +139,11 @@ impl Vhost {
                 auto_delete: false,
                 internal,
                 arguments: FieldTable::new(),
-            });
-            self.exchanges.insert(Arc::clone(exchange.name()), exchange);
+            };
+            // They have no arguments that could be wrong.
+            if let Ok(exchange) = Exchange::new(spec, self.name()) {
+                self.exchanges.insert(Arc::clone(exchange.name()), exchange);
+            }
         }
     }
 }

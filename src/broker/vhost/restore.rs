@@ -26,14 +26,17 @@ pub(in crate::broker) struct RestoredQueue<'a> {
 
 impl Vhost {
     /// Puts an exchange back; says whether its name was free.
-    pub(in crate::broker) fn restore_exchange(&self, spec: ExchangeSpec) -> bool {
+    pub(in crate::broker) fn restore_exchange(
+        &self,
+        spec: ExchangeSpec,
+    ) -> Result<bool, Exception> {
         let _topology = self.topology.lock();
         if self.has_exchange(&spec.name) {
-            return false;
+            return Ok(false);
         }
-        let exchange = Exchange::new(spec);
+        let exchange = Exchange::new(spec, self.name())?;
         self.exchanges.insert(Arc::clone(exchange.name()), exchange);
-        true
+        Ok(true)
     }
 
     /// Puts a queue back, without messages; None if its name is taken. For x-expires it counts as
@@ -71,7 +74,7 @@ impl Vhost {
         routing_key: &str,
         arguments: FieldTable,
     ) -> Result<bool, Exception> {
-        source.check_binding_arguments(&arguments)?;
+        source.check_binding(routing_key, &arguments, &destination)?;
         let mut topology = self.topology.lock();
         let request = BindingRequest::new(source, destination, routing_key, arguments);
         if topology.bindings.find(&request).is_some() {
