@@ -57,9 +57,20 @@ fn files(folder: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
+/// Our program, without settings that are meant for the tests.
+fn command() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_warren"));
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("WARREN_") {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
 /// A broker that does not start: its exit code, and what it said.
 fn refused(data: &Path, flags: &[&str]) -> (Option<i32>, String) {
-    let output = Command::new(env!("CARGO_BIN_EXE_warren"))
+    let output = command()
         .args(["--listen", "127.0.0.1:0", "--management", "127.0.0.1:0"])
         .arg("--data-dir")
         .arg(data)
@@ -248,7 +259,7 @@ fn settled_in_catalog(broker: &Broker) {
 }
 
 fn checked(data: &Path) -> String {
-    let output = Command::new(env!("CARGO_BIN_EXE_warren"))
+    let output = command()
         .args(["check-store", "--data-dir"])
         .arg(data)
         .output()
@@ -348,7 +359,7 @@ fn a_journal_that_is_gone_is_missed() {
     let broker = Setup::default().on(data).start().expect("ours");
     let data = broker.stop();
     std::fs::remove_dir_all(data.path().join("journal")).expect("it is removed");
-    let checked = Command::new(env!("CARGO_BIN_EXE_warren"))
+    let checked = command()
         .args(["check-store", "--data-dir"])
         .arg(data.path())
         .output()

@@ -22,6 +22,7 @@ pub mod ids;
 pub mod log;
 pub mod message;
 pub mod metrics;
+mod missing;
 pub mod names;
 pub mod pager;
 pub mod queue;

@@ -13,8 +13,7 @@ use super::{Broker, Effects};
 use crate::store::catalog::{Catalog, Contents, DamageRecord, Op, SegmentRecord};
 use crate::store::disk::Disk;
 use crate::store::journal::{Journal, OnDamage, Options, RecoveryError, Report};
-use crate::store::quarantine::{Concerned, Note, Part};
-use crate::store::segment;
+use crate::store::segment::{self, ChunkError};
 
 /// A long recovery says so often how far it is.
 const PROGRESS: Duration = Duration::from_secs(1);
@@ -30,6 +29,8 @@ pub enum NotRecovered {
     MissingSegment(u64, u64),
     /// The journal had records up to before that index and ends sooner, and damage is refused.
     JournalEnds(u64),
+    /// A part of a segment is damaged, and damage is refused.
+    DamagedChunk(ChunkError),
 }
 
 impl fmt::Display for NotRecovered {
@@ -43,6 +44,7 @@ impl fmt::Display for NotRecovered {
             Self::JournalEnds(index) => {
                 write!(f, "the journal had records up to {index} and ends before")
             }
+            Self::DamagedChunk(error) => error.fmt(f),
         }
     }
 }
@@ -52,6 +54,15 @@ impl std::error::Error for NotRecovered {}
 impl From<RecoveryError> for NotRecovered {
     fn from(error: RecoveryError) -> Self {
         Self::Journal(error)
+    }
+}
+
+impl From<ChunkError> for NotRecovered {
+    fn from(error: ChunkError) -> Self {
+        match error {
+            ChunkError::Io(error) => Self::Io(error),
+            ChunkError::Damaged { .. } => Self::DamagedChunk(error),
+        }
     }
 }
 
@@ -136,7 +147,11 @@ impl Broker {
             drive: options.drive,
         };
         let pager = Pager::new(surroundings, next_segment.unwrap_or(1));
-        let mut replay = Replay::new(queues);
+        let reader = Arc::clone(&pager);
+        let sets_aside = on_damage == OnDamage::SetAside;
+        let mut replay = Replay::new(queues, move |stored| {
+            reader.read_at_start(stored, sets_aside)
+        });
         for ((queue, number), record) in &segments {
             for stored in pager.listed(*queue, *number, &record.chunks) {
                 replay.stored(*queue, stored, &record.settled);
@@ -155,6 +170,7 @@ impl Broker {
                 told_at = Instant::now();
             }
         }
+        replay.check(on_damage == OnDamage::Refuse)?;
         // What was found missing in between was read past, and counts as read.
         let journal_ends_before = Some(catalog.journal_end().saturating_sub(1))
             .filter(|last| recovery.last_index() < *last);
@@ -191,13 +207,15 @@ impl Broker {
         if let Some(index) = journal_ends_before {
             self.miss_end(index, report.last_index);
         }
-        // Nothing waits for it: without it, the next start says the same again.
+        self.engine.set_log(Arc::clone(&journal) as _);
+        self.engine.set_pager(Arc::clone(&pager));
+        let replayed = replay.finish();
+        noted.extend(replayed.damaged.iter().map(|chunk| self.miss_chunk(chunk)));
+        // Nothing waits for it: without it, the next start says the same again. It is submitted before
+        // anything that is written to segments from here on.
         if !noted.is_empty() {
             drop(catalog.submit(noted));
         }
-        self.engine.set_log(Arc::clone(&journal) as _);
-        self.engine.set_pager(Arc::clone(&pager));
-        let messages = replay.finish(|stored| pager.read(stored).ok());
         pager.start(self, Some(Arc::clone(&journal)))?;
         let mut effects = Effects::new();
         for queue in self.durable_queues() {
@@ -207,42 +225,9 @@ impl Broker {
         Ok(Recovered {
             journal,
             pager,
-            messages,
+            messages: replayed.messages,
             report,
             missing_segments,
         })
-    }
-    /// A queue as damage is told of it.
-    fn concerned(&self, id: u64) -> Option<Concerned> {
-        self.queue_of_id(id).map(|queue| queue.concerned())
-    }
-
-    /// Tells of a segment that is not there; says whether that is noted.
-    fn miss_segment(&self, id: u64, number: u64) -> bool {
-        let note = Note {
-            part: Part::Segments,
-            what: format!("segment {number} of queue {id} is missing"),
-            missing_records: 0,
-            unknown_queue: false,
-            queues: self.concerned(id).into_iter().collect(),
-        };
-        let place = format!("{id:016x}-{number:016x}");
-        self.engine.store.damaged(&place, note)
-    }
-
-    /// Tells that the journal's end is gone, from behind one index up to another.
-    fn miss_end(&self, had: u64, has: u64) {
-        let note = Note {
-            part: Part::Journal,
-            what: format!(
-                "the journal had records up to {had} and ends before; concerned: an unknown queue"
-            ),
-            missing_records: had - has,
-            unknown_queue: true,
-            queues: Vec::new(),
-        };
-        self.engine
-            .store
-            .damaged(&format!("journal-{}-{had}", has + 1), note);
     }
 }

@@ -3,6 +3,7 @@
 //! happened at the same time.
 
 mod content;
+mod copies;
 mod disk;
 mod history;
 mod model;

@@ -197,6 +197,18 @@ impl World {
         seed: u64,
         prepare: impl FnOnce(&mut Contents),
     ) -> Result<(Self, Recovered), String> {
+        let options = sizes.options(seed);
+        Self::start_with(disk, sizes.paging, clock, options, prepare)
+    }
+
+    /// The same with other options of the log.
+    pub fn start_with(
+        disk: &SimDisk,
+        paging: PagingOptions,
+        clock: &Clock,
+        options: Options,
+        prepare: impl FnOnce(&mut Contents),
+    ) -> Result<(Self, Recovered), String> {
         let disk: Arc<dyn Disk> = Arc::new(BusyDisk(disk.clone()));
         let folder = Folder::open(disk).map_err(|error| error.to_string())?;
         let (store, mut contents) =
@@ -207,7 +219,7 @@ impl World {
         let store = Arc::new(store);
         let engine = Engine::with_options(EngineOptions {
             clock: clock.clone(),
-            paging: sizes.paging,
+            paging,
             ..EngineOptions::default()
         });
         let catalog = Arc::new(StoredCatalog::new(Arc::clone(&store)));
@@ -215,7 +227,7 @@ impl World {
         restore::topology(&broker, &contents).map_err(|error| error.to_string())?;
         let vhost = broker.add_vhost("/");
         let recovered = broker
-            .recover(&folder.disk(), &store, contents, sizes.options(seed))
+            .recover(&folder.disk(), &store, contents, options)
             .map_err(|error| error.to_string())?;
         let world = Self {
             vhost,

@@ -20,8 +20,7 @@ pub use self::flights::{Flight, Flights};
 pub use self::memory::{MemoryLog, OwnedRecord};
 pub(super) use self::pending::Pending;
 pub(super) use self::ranges::Ranges;
-pub(super) use self::replay::BandReplay;
-pub use self::replay::Replay;
+pub(super) use self::replay::{BandReplay, DamagedChunk, Replay};
 pub use crate::store::journal::{AppendError, NewMessage, Place, Placement, SafeListener, Safety};
 use crate::store::journal::{Batch, Journal};
 

@@ -3,23 +3,46 @@
 //! In: segments, records in the log's order. Out: for each queue its messages that were not settled,
 //! in order. What holds: the outcome depends on which records there are, not on their order, because
 //! those of different connections may pass each other on their way into the log. What is said of a
-//! queue that is not there any more is of no interest.
+//! queue that is not there any more is of no interest. A message that is in a segment and in the log as
+//! well is taken from the segment, if its chunk is what was written; otherwise from the log.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::Place;
 use super::ranges::Ranges;
 use crate::broker::message::{Body, Facts, Message};
-use crate::broker::pager::Stored;
+use crate::broker::pager::{Stored, is_shortage};
 use crate::broker::queue::{Queue, RestoredBand, band_of, number_of};
 use crate::store::journal::{Entry, MessageView, Record};
-use crate::store::segment::StoredChunk;
+use crate::store::segment::{ChunkError, StoredChunk};
+
+/// Reads a chunk of a segment.
+type Read = Box<dyn Fn(&Stored) -> Result<StoredChunk, ChunkError>>;
 
 /// See the module.
-#[derive(Default)]
-pub struct Replay {
+pub(in crate::broker) struct Replay {
     queues: HashMap<u64, QueueReplay>,
+    read: Read,
+    damaged: Vec<DamagedChunk>,
+}
+
+/// A chunk that cannot be read.
+pub(in crate::broker) struct DamagedChunk {
+    /// Where it is.
+    pub stored: Stored,
+    pub error: ChunkError,
+    /// How many of its messages that were not settled the log has ...
+    pub in_log: u64,
+    /// ... and how many are lost.
+    pub lost: u64,
+}
+
+/// What a replay came to.
+pub(in crate::broker) struct Replayed {
+    /// How many messages queues hold.
+    pub messages: u64,
+    pub damaged: Vec<DamagedChunk>,
 }
 
 struct QueueReplay {
@@ -43,6 +66,8 @@ pub(in crate::broker) struct BandReplay {
     pub returns: HashMap<u64, u32>,
     /// No number from here on was ever used.
     pub next: u64,
+    /// Chunks that were read and are what was written.
+    verified: HashSet<u64>,
 }
 
 /// A message from the log.
@@ -59,14 +84,19 @@ pub(in crate::broker) struct LoggedMessage {
 }
 
 impl Replay {
-    /// For these queues.
-    pub fn new(queues: impl IntoIterator<Item = Arc<Queue>>) -> Self {
+    /// For these queues, whose chunks can be read with `read`.
+    pub(in crate::broker) fn new(
+        queues: impl IntoIterator<Item = Arc<Queue>>,
+        read: impl Fn(&Stored) -> Result<StoredChunk, ChunkError> + 'static,
+    ) -> Self {
         let replay = |queue: Arc<Queue>| {
             let bands = BTreeMap::new();
             (queue.id().0, QueueReplay { queue, bands })
         };
         Self {
             queues: queues.into_iter().map(replay).collect(),
+            read: Box::new(read),
+            damaged: Vec::new(),
         }
     }
 
@@ -112,9 +142,31 @@ impl Replay {
         }
     }
 
-    /// Gives every queue what it holds; says how many messages that are. Where a queue must know more of
-    /// a chunk than how many records it has, `read` reads it.
-    pub fn finish(self, read: impl Fn(&Stored) -> Option<StoredChunk>) -> u64 {
+    /// Whether the queues may be given what was found.
+    ///
+    /// # Errors
+    /// A chunk could not be read for a reason that may pass; or one is damaged and damage is refused.
+    pub fn check(&mut self, refuses_damage: bool) -> Result<(), ChunkError> {
+        let is_wrong = |chunk: &DamagedChunk| match &chunk.error {
+            ChunkError::Io(error) => refuses_damage || is_shortage(error),
+            ChunkError::Damaged { .. } => refuses_damage,
+        };
+        match self.damaged.iter().position(is_wrong) {
+            Some(at) => Err(self.damaged.swap_remove(at).error),
+            None => Ok(()),
+        }
+    }
+
+    /// Gives every queue what it holds.
+    pub(in crate::broker) fn finish(mut self) -> Replayed {
+        for damaged in &mut self.damaged {
+            let queue = self.queues.get(&damaged.stored.segment.queue);
+            let at = damaged.stored.entry.band as usize;
+            if let Some(band) = queue.and_then(|queue| queue.bands.get(&at)) {
+                (damaged.in_log, damaged.lost) = band.left_of(&damaged.stored);
+            }
+        }
+        let read = self.read;
         let mut messages = 0;
         let mut queues: Vec<_> = self.queues.into_values().collect();
         queues.sort_unstable_by_key(|replay| replay.queue.id());
@@ -127,11 +179,14 @@ impl Replay {
             if replay.queue.wants().max_length_bytes.is_some() {
                 bands
                     .iter_mut()
-                    .for_each(|(_, band)| band.count_stored(&read));
+                    .for_each(|(_, band)| band.count_stored(|stored| read(stored).ok()));
             }
             messages += replay.queue.restore(bands);
         }
-        messages
+        Replayed {
+            messages,
+            damaged: self.damaged,
+        }
     }
 
     fn message(&mut self, index: u64, message: &MessageView<'_>) {
@@ -143,13 +198,18 @@ impl Replay {
         let mut shared = None;
         for placement in message.placements {
             let Place { queue, sequence } = placement.place;
-            let Some(band) = self.band(queue, band_of(sequence)) else {
+            let Some(band) = band_in(&mut self.queues, queue, band_of(sequence)) else {
                 continue;
             };
             let number = number_of(sequence);
             band.next = band.next.max(number + 1);
-            if band.settled.contains(number) || band.is_stored(number) {
+            if band.settled.contains(number) {
                 continue;
+            }
+            match band.is_stored(number, &self.read) {
+                Ok(true) => continue,
+                Ok(false) => {}
+                Err(damaged) => self.damaged.push(*damaged),
             }
             let message = LoggedMessage::new(index, placement.expires_at_ms, message, &mut shared);
             band.logged.entry(number).or_insert(message);
@@ -157,16 +217,60 @@ impl Replay {
     }
 
     fn band(&mut self, queue: u64, band: usize) -> Option<&mut BandReplay> {
-        let queue = self.queues.get_mut(&queue)?;
-        Some(queue.bands.entry(band).or_default())
+        band_in(&mut self.queues, queue, band)
     }
 }
 
+fn band_in(
+    queues: &mut HashMap<u64, QueueReplay>,
+    queue: u64,
+    band: usize,
+) -> Option<&mut BandReplay> {
+    let queue = queues.get_mut(&queue)?;
+    Some(queue.bands.entry(band).or_default())
+}
+
 impl BandReplay {
-    /// Whether a chunk in a segment has the message.
-    fn is_stored(&self, number: u64) -> bool {
+    /// Whether a chunk in a segment has the message, which the log has as well: then it is read once, to
+    /// be sure. One that is damaged is forgotten, and given.
+    fn is_stored(&mut self, number: u64, read: &Read) -> Result<bool, Box<DamagedChunk>> {
         let before = self.stored.range(..=number).next_back();
-        before.is_some_and(|(first, stored)| number - first < u64::from(stored.entry.records))
+        let within =
+            before.filter(|(first, stored)| number - **first < u64::from(stored.entry.records));
+        let Some((&first, stored)) = within else {
+            return Ok(false);
+        };
+        if self.verified.contains(&first) {
+            return Ok(true);
+        }
+        match read(stored) {
+            Ok(_) => {
+                self.verified.insert(first);
+                Ok(true)
+            }
+            Err(error) => match self.stored.remove(&first) {
+                Some(stored) => Err(Box::new(DamagedChunk {
+                    stored,
+                    error,
+                    in_log: 0,
+                    lost: 0,
+                })),
+                None => Ok(false),
+            },
+        }
+    }
+
+    /// How many messages of a damaged chunk the log has, and how many are lost.
+    fn left_of(&self, stored: &Stored) -> (u64, u64) {
+        let first = stored.entry.first;
+        let end = first + u64::from(stored.entry.records);
+        let in_log = self.logged.range(first..end).count() as u64;
+        let is_lost = |number: &u64| {
+            !self.logged.contains_key(number)
+                && !self.settled.contains(*number)
+                && !self.empty.contains(*number)
+        };
+        (in_log, (first..end).filter(is_lost).count() as u64)
     }
 
     fn settle(&mut self, first: u64, last: u64) {

@@ -29,6 +29,7 @@ use std::thread::JoinHandle;
 use parking_lot::Mutex;
 
 pub use self::options::PagingOptions;
+pub(super) use self::reading::is_shortage;
 
 use self::reading::Load;
 use self::writing::{Task, Writing};
@@ -123,7 +124,7 @@ impl SegmentFile {
 
 impl Stored {
     /// What its place is called where damage is kept.
-    fn place(&self) -> String {
+    pub(super) fn place(&self) -> String {
         let SegmentFile { queue, number, .. } = &*self.segment;
         segment::place_of(*queue, *number, &self.entry)
     }
@@ -292,12 +293,16 @@ impl Pager {
         stored.collect()
     }
 
-    /// Reads a chunk.
+    /// Reads a chunk before the threads run. If it is damaged, a copy is kept if `sets_aside`.
     ///
     /// # Errors
     /// See [`ChunkError`].
-    pub(super) fn read(&self, stored: &Stored) -> Result<StoredChunk, ChunkError> {
-        reading::read(&self.shared, stored)
+    pub(super) fn read_at_start(
+        &self,
+        stored: &Stored,
+        sets_aside: bool,
+    ) -> Result<StoredChunk, ChunkError> {
+        reading::read_at_start(&self.shared, stored, sets_aside)
     }
 
     /// Starts the threads; that journal's files are made free as the broker's queues let go of them.

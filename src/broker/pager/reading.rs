@@ -2,14 +2,16 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::Receiver;
 
 use rustix::io::Errno;
 
 use super::{QueueRef, Shared, Stored};
 use crate::broker::Effects;
+use crate::store::catalog::Op;
 use crate::store::quarantine::{Note, Part};
-use crate::store::segment::{ChunkError, Segment, StoredChunk};
+use crate::store::segment::{ChunkEntry, ChunkError, Segment, StoredChunk};
 
 /// A chunk that cannot be read is tried so often before it counts as lost.
 const MOST_TRIES: u32 = 10;
@@ -56,6 +58,9 @@ pub(super) fn serve(shared: &Shared, load: Load, effects: &mut Effects) {
             queues: vec![queue.concerned()],
         };
         queue.engine().store.damaged(&stored.place(), note);
+        if let ChunkError::Damaged { .. } = error {
+            forget(shared, &stored);
+        }
     }
     let waiting = queue.loaded(&stored, read.ok(), effects);
     effects.complete();
@@ -64,15 +69,62 @@ pub(super) fn serve(shared: &Shared, load: Load, effects: &mut Effects) {
     waiting.into_iter().for_each(|then| then());
 }
 
-/// Whether it is worth trying again: always, if there was only too little of something.
-fn may_pass(error: &io::Error, tries: u32) -> bool {
-    const TOO_LITTLE: [Errno; 3] = [Errno::MFILE, Errno::NFILE, Errno::NOMEM];
-    let errno = Errno::from_io_error(error);
-    errno.is_some_and(|errno| TOO_LITTLE.contains(&errno))
-        || tries < MOST_TRIES && error.kind() != io::ErrorKind::NotFound
+/// The next start is not to find the chunk again.
+fn forget(shared: &Shared, stored: &Stored) {
+    let segment = &stored.segment;
+    if let Some(catalog) = &shared.catalog
+        && segment.is_listed.load(Ordering::Acquire)
+    {
+        let ChunkEntry { band, first, .. } = stored.entry;
+        let forgotten = Op::DropChunk(segment.queue, segment.number, band, first);
+        // Nothing waits for it: without it, it is found again.
+        drop(catalog.submit(vec![forgotten]));
+    }
 }
 
+/// Whether it is worth trying again: always, if there was only too little of something.
+fn may_pass(error: &io::Error, tries: u32) -> bool {
+    is_shortage(error) || tries < MOST_TRIES && error.kind() != io::ErrorKind::NotFound
+}
+
+/// Whether there was only too little of something, which says nothing of what is stored.
+pub(in crate::broker) fn is_shortage(error: &io::Error) -> bool {
+    const TOO_LITTLE: [Errno; 3] = [Errno::MFILE, Errno::NFILE, Errno::NOMEM];
+    Errno::from_io_error(error).is_some_and(|errno| TOO_LITTLE.contains(&errno))
+}
+
+/// Reads a chunk. If it is damaged, a copy is kept.
 pub(super) fn read(shared: &Shared, stored: &Stored) -> Result<StoredChunk, ChunkError> {
+    open(shared, stored)?.read(&stored.entry)
+}
+
+/// Reads a chunk at start, as often as it may help. If it is damaged, a copy is kept if `sets_aside`.
+pub(super) fn read_at_start(
+    shared: &Shared,
+    stored: &Stored,
+    sets_aside: bool,
+) -> Result<StoredChunk, ChunkError> {
+    let once = || match sets_aside {
+        true => read(shared, stored),
+        false => look(shared, stored),
+    };
+    for _ in 1..MOST_TRIES {
+        match once() {
+            Err(ChunkError::Io(error)) if error.kind() != io::ErrorKind::NotFound => {
+                std::thread::sleep(shared.options.read_retry);
+            }
+            read => return read,
+        }
+    }
+    once()
+}
+
+/// Reads a chunk, and leaves it alone if it is damaged.
+fn look(shared: &Shared, stored: &Stored) -> Result<StoredChunk, ChunkError> {
+    open(shared, stored)?.look(&stored.entry)
+}
+
+fn open(shared: &Shared, stored: &Stored) -> io::Result<Segment> {
     let (queue, number) = (stored.segment.queue, stored.segment.number);
-    Segment::open(Arc::clone(&shared.disk), queue, number)?.read(&stored.entry)
+    Segment::open(Arc::clone(&shared.disk), queue, number)
 }

@@ -30,6 +30,7 @@ impl RestoredBand {
             cursor,
             returns,
             next,
+            ..
         } = replay;
         let mut band = Band::new(chunk_bytes);
         let mut may_expire = !stored.is_empty();

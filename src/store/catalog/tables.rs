@@ -1,6 +1,8 @@
 //! The catalog's tables, the changes to them, and reading them all.
 
-use redb::{Key, ReadTransaction, ReadableTable, TableDefinition, Value, WriteTransaction};
+use redb::{
+    Key, ReadTransaction, ReadableTable, TableDefinition, TableHandle, Value, WriteTransaction,
+};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -60,6 +62,9 @@ pub enum Op {
     /// Of a queue that is not there: nothing.
     PutSegment(u64, u64, SegmentRecord),
     DeleteSegment(u64, u64),
+    /// Queue, number, band, first: that chunk of the segment is lost. Of a segment that is not listed:
+    /// nothing.
+    DropChunk(u64, u64, u32, u64),
     /// First and last index of records that are missing from the journal, which is known.
     PutDamage(u64, u64, DamageRecord),
     DeleteDamage(u64, u64),
@@ -150,13 +155,15 @@ fn read_table<K: Key + 'static, O, R: DeserializeOwned>(
     let mut rows = Vec::new();
     for row in table.iter()? {
         let (key, value) = row?;
-        let record = decode(value.value()).ok_or_else(|| {
-            let name = redb::TableHandle::name(&definition).to_owned();
-            CatalogError::Damaged(format!("a record in {name} can't be understood"))
-        })?;
+        let record = decode(value.value()).ok_or_else(|| not_understood(&definition))?;
         rows.push((own(key.value()), record));
     }
     Ok(rows)
+}
+
+fn not_understood(table: &impl TableHandle) -> CatalogError {
+    let name = table.name();
+    CatalogError::Damaged(format!("a record in {name} can't be understood"))
 }
 
 /// Applies one change.
@@ -194,6 +201,20 @@ pub(super) fn apply(transaction: &WriteTransaction, op: &Op) -> Result<(), Catal
             put(transaction, SEGMENTS, (*queue, *number), record)
         }
         Op::DeleteSegment(queue, number) => delete(transaction, SEGMENTS, (*queue, *number)),
+        Op::DropChunk(queue, number, band, first) => {
+            let key = (*queue, *number);
+            let segments = transaction.open_table(SEGMENTS)?;
+            let listed = segments.get(key)?.map(|value| decode(value.value()));
+            drop(segments);
+            let Some(record) = listed else {
+                return Ok(());
+            };
+            let mut record: SegmentRecord = record.ok_or_else(|| not_understood(&SEGMENTS))?;
+            record
+                .chunks
+                .retain(|chunk| (chunk.band, chunk.first) != (*band, *first));
+            put(transaction, SEGMENTS, key, &record)
+        }
         Op::PutJournalEnd(index) => {
             let mut meta = transaction.open_table(META)?;
             meta.insert("journal_end", *index)?;

@@ -120,25 +120,25 @@ impl Segment {
     /// # Errors
     /// See [`ChunkError`].
     pub fn read(&self, chunk: &ChunkEntry) -> Result<StoredChunk, ChunkError> {
-        match self.read_intact(chunk)? {
-            Some(stored) => Ok(stored),
-            None => {
+        match self.look(chunk) {
+            Err(ChunkError::Damaged { .. }) => {
                 let name = place_of(self.queue, self.number, chunk);
                 let bytes = u64::from(chunk.bytes);
                 let kept_in =
                     quarantine::copy(&*self.disk, &*self.file, chunk.offset, bytes, &name)?;
                 Err(self.damaged(chunk, Some(kept_in)))
             }
+            read => read,
         }
     }
 
-    /// Verifies a chunk without keeping anything.
+    /// Reads a chunk. Damage is left alone.
     ///
     /// # Errors
     /// See [`ChunkError`].
-    pub fn verify(&self, chunk: &ChunkEntry) -> Result<(), ChunkError> {
+    pub fn look(&self, chunk: &ChunkEntry) -> Result<StoredChunk, ChunkError> {
         match self.read_intact(chunk)? {
-            Some(_) => Ok(()),
+            Some(stored) => Ok(stored),
             None => Err(self.damaged(chunk, None)),
         }
     }

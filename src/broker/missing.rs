@@ -1,0 +1,67 @@
+//! Tells, with the queues' names, what a start finds missing.
+
+use super::Broker;
+use super::log::DamagedChunk;
+use super::pager::SegmentFile;
+use crate::store::catalog::Op;
+use crate::store::quarantine::{Concerned, Note, Part};
+
+impl Broker {
+    /// A queue as damage is told of it.
+    pub(super) fn concerned(&self, id: u64) -> Option<Concerned> {
+        self.queue_of_id(id).map(|queue| queue.concerned())
+    }
+
+    /// Tells of a segment that is not there; says whether that is noted.
+    pub(super) fn miss_segment(&self, id: u64, number: u64) -> bool {
+        let note = Note {
+            part: Part::Segments,
+            what: format!("segment {number} of queue {id} is missing"),
+            missing_records: 0,
+            unknown_queue: false,
+            queues: self.concerned(id).into_iter().collect(),
+        };
+        let place = format!("{id:016x}-{number:016x}");
+        self.engine.store.damaged(&place, note)
+    }
+
+    /// Tells that the journal's end is gone, from behind one index up to another.
+    pub(super) fn miss_end(&self, had: u64, has: u64) {
+        let note = Note {
+            part: Part::Journal,
+            what: format!(
+                "the journal had records up to {had} and ends before; concerned: an unknown queue"
+            ),
+            missing_records: had - has,
+            unknown_queue: true,
+            queues: Vec::new(),
+        };
+        self.engine
+            .store
+            .damaged(&format!("journal-{}-{had}", has + 1), note);
+    }
+
+    /// Tells of a damaged chunk of which the log has messages as well; gives what makes the catalog forget
+    /// it.
+    pub(super) fn miss_chunk(&self, chunk: &DamagedChunk) -> Op {
+        let DamagedChunk {
+            stored,
+            error,
+            in_log,
+            lost,
+        } = chunk;
+        self.engine.metrics.messages_lost.add(*lost);
+        let SegmentFile { queue, number, .. } = &*stored.segment;
+        let note = Note {
+            part: Part::Segments,
+            what: format!(
+                "{error}; {in_log} of its messages are in the journal as well, {lost} are lost"
+            ),
+            missing_records: 0,
+            unknown_queue: false,
+            queues: self.concerned(*queue).into_iter().collect(),
+        };
+        self.engine.store.damaged(&stored.place(), note);
+        Op::DropChunk(*queue, *number, stored.entry.band, stored.entry.first)
+    }
+}
