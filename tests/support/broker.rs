@@ -27,6 +27,10 @@ pub struct Setup {
     pub env: Vec<(String, String)>,
     /// Where its data are; None: in a new folder.
     pub data: Option<tempfile::TempDir>,
+    /// Where they are instead, in a folder that somebody else looks after.
+    pub at: Option<std::path::PathBuf>,
+    /// No file that it writes may have more bytes.
+    pub file_limit: Option<u64>,
 }
 
 impl Setup {
@@ -51,6 +55,18 @@ impl Setup {
     /// In the folder that a broker left behind.
     pub fn on(mut self, data: tempfile::TempDir) -> Self {
         self.data = Some(data);
+        self
+    }
+
+    /// In a folder that somebody else looks after.
+    pub fn at(mut self, folder: std::path::PathBuf) -> Self {
+        self.at = Some(folder);
+        self
+    }
+
+    /// Writing past so many bytes of a file fails.
+    pub fn limited_files(mut self, bytes: u64) -> Self {
+        self.file_limit = Some(bytes);
         self
     }
 
@@ -184,7 +200,17 @@ impl Broker {
         let data = setup
             .data
             .unwrap_or_else(|| tempfile::tempdir().expect("a temporary folder"));
-        let mut command = Command::new(env!("CARGO_BIN_EXE_warren"));
+        let program = env!("CARGO_BIN_EXE_warren");
+        let mut command = match setup.file_limit {
+            None => Command::new(program),
+            Some(bytes) => {
+                // In blocks of 512 bytes; who goes past it is to see an error, not to be killed.
+                let script = "trap '' XFSZ; ulimit -f $0; exec \"$@\"";
+                let mut shell = Command::new("sh");
+                shell.args(["-c", script, &(bytes / 512).to_string(), program]);
+                shell
+            }
+        };
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("WARREN_") {
                 command.env_remove(name);
@@ -198,7 +224,7 @@ impl Broker {
                 "127.0.0.1:0",
                 "--data-dir",
             ])
-            .arg(data.path())
+            .arg(setup.at.as_deref().unwrap_or(data.path()))
             .args(&setup.args)
             .env_remove("RUST_LOG")
             .envs(setup.env)

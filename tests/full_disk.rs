@@ -1,0 +1,288 @@
+//! The real broker on a disk that is really full: nothing that was confirmed is lost, publishers are told,
+//! and it goes on when there is room again.
+//!
+//! The disk is a small tmpfs in a mount namespace of its own, which root may make, and where the system
+//! allows for it anybody. Where not even that is so, these tests are skipped, aloud; the last of them,
+//! with a limit for the size of files, runs everywhere.
+
+#[macro_use]
+mod support;
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use support::broker::eventually;
+use support::{Broker, Client, Method, Setup, Talk, skip};
+use tempfile::TempDir;
+
+const MIB: u64 = 1 << 20;
+
+/// A file system of so many bytes, which goes with the process that mounted it.
+struct SmallDisk {
+    holder: Child,
+    /// Seen from outside of its namespace.
+    root: PathBuf,
+    _mount_point: TempDir,
+}
+
+impl SmallDisk {
+    /// None, said aloud, where it cannot be mounted.
+    fn new(bytes: u64) -> Option<Self> {
+        let made = Self::mount(&["--mount"], bytes)
+            .or_else(|| Self::mount(&["--user", "--map-root-user", "--mount"], bytes));
+        if made.is_none() {
+            skip("no small file system can be mounted here");
+        }
+        made
+    }
+
+    fn mount(namespaces: &[&str], bytes: u64) -> Option<Self> {
+        let mount_point = tempfile::tempdir().expect("a temporary folder");
+        let script = "mount -t tmpfs -o size=$0 none $1 && echo mounted && exec cat";
+        let mut holder = Command::new("unshare")
+            .args(namespaces)
+            .args(["sh", "-c", script, &bytes.to_string()])
+            .arg(mount_point.path())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .ok()?;
+        let mut said = String::new();
+        let stdout = holder.stdout.take().expect("piped");
+        let _ = BufReader::new(stdout).read_line(&mut said);
+        let inside = mount_point.path().strip_prefix("/").expect("absolute");
+        let root = Path::new("/proc")
+            .join(holder.id().to_string())
+            .join("root")
+            .join(inside);
+        let disk = Self {
+            holder,
+            root,
+            _mount_point: mount_point,
+        };
+        let can_write = || std::fs::write(disk.root.join("try"), "").is_ok();
+        (said == "mounted\n" && can_write()).then_some(disk)
+    }
+
+    fn free_bytes(&self) -> u64 {
+        let stat = rustix::fs::statvfs(&self.root).expect("it is there");
+        stat.f_bavail * stat.f_frsize
+    }
+
+    /// Takes so much of it.
+    fn take(&self, bytes: u64) {
+        let mut file = File::create(self.ballast()).expect("it is made");
+        std::io::copy(&mut std::io::repeat(7).take(bytes), &mut file).expect("there is room");
+    }
+
+    /// Takes what is left of it.
+    fn take_rest(&self) {
+        let mut file = File::create(self.root.join("rest")).expect("it is made");
+        let zeros = [0; 4096];
+        while file.write_all(&zeros).is_ok() {}
+    }
+
+    fn give_back(&self) {
+        for file in [self.ballast(), self.root.join("rest")] {
+            // Not every test takes both.
+            let _ = std::fs::remove_file(file);
+        }
+    }
+
+    fn ballast(&self) -> PathBuf {
+        self.root.join("ballast")
+    }
+
+    fn setup(&self, free_limit: &str) -> Setup {
+        Setup::default()
+            .at(self.root.join("data"))
+            .arg("--disk-free-limit", free_limit)
+            .env("WARREN_STORAGE_JOURNAL_FILE_BYTES", 4 * MIB)
+            .env("WARREN_STORAGE_JOURNAL_SPARE_FILES", 1)
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = self.holder.kill();
+        let _ = self.holder.wait();
+    }
+}
+
+const BODY_BYTES: usize = 64 << 10;
+
+fn publish(client: &mut Client, number: u64) {
+    let body = format!("{number} {}", "x".repeat(BODY_BYTES));
+    client.publish_with("", "q", &properties!(delivery_mode: 2), &body);
+}
+
+fn publisher(broker: &Broker) -> Client {
+    let mut client = broker.client();
+    client.call(method!("confirm.select"));
+    client.call(method!("queue.declare", queue: "q", durable: true));
+    client
+}
+
+/// Publishes until the broker says that it is too much; says how many of them, from 1 on, were confirmed.
+fn fill(client: &mut Client) -> u64 {
+    for number in 1..10_000 {
+        publish(client, number);
+        // Either it is confirmed or we are told to wait.
+        let deadline = std::time::Instant::now() + client.patience;
+        let frame = client.raw_frame(deadline).expect("a word");
+        let method = Method::decode(&frame.payload);
+        if method.name == "connection.blocked" {
+            assert_eq!(method, method!("connection.blocked", reason: "low on disk"));
+            return number - 1;
+        }
+        assert_eq!(method, method!("basic.ack", delivery_tag: number));
+    }
+    panic!("it never was full");
+}
+
+/// The numbers of all messages, which are whole.
+fn all_of(broker: &Broker) -> Vec<u64> {
+    let mut client = broker.client();
+    let bodies = std::iter::from_fn(|| client.take("q"));
+    let numbers = bodies.map(|body| {
+        let (number, rest) = body.split_once(' ').expect("a number");
+        assert_eq!(rest.len(), BODY_BYTES);
+        number.parse().expect("a number")
+    });
+    numbers.collect()
+}
+
+/// What was confirmed is there; of what was not, the next one may be.
+fn expect_confirmed(broker: &Broker, confirmed: u64) {
+    let found = all_of(broker);
+    let least: Vec<u64> = (1..=confirmed).collect();
+    assert!(
+        found.starts_with(&least),
+        "{found:?} are left of {confirmed}"
+    );
+    assert!(found.len() as u64 <= confirmed + 1, "{found:?}");
+}
+
+fn get(broker: &Broker, path: &str) -> String {
+    let mut socket = std::net::TcpStream::connect(broker.listening("http")).expect("accepted");
+    write!(socket, "GET {path} HTTP/1.1\r\n\r\n").expect("sent");
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).expect("text");
+    answer
+}
+
+#[test]
+fn publishers_are_blocked_before_the_disk_is_full() {
+    let Some(disk) = SmallDisk::new(96 * MIB) else {
+        return;
+    };
+    disk.take(40 * MIB);
+    let Some(broker) = disk.setup("24MiB").start() else {
+        return;
+    };
+    let mut client = publisher(&broker);
+    let confirmed = fill(&mut client);
+    assert!(disk.free_bytes() > 0);
+    // Whoever changes topology needs room as well, and has it.
+    let mut other = broker.client();
+    other.call(method!("queue.declare", queue: "other", durable: true));
+
+    disk.give_back();
+    client.on(0).expect(method!("connection.unblocked"));
+    client.expect(method!("basic.ack", delivery_tag: confirmed + 1));
+    drop(broker.kill());
+    let broker = disk.setup("24MiB").start().expect("ours");
+    expect_confirmed(&broker, confirmed + 1);
+}
+
+#[test]
+fn a_full_disk_is_waited_for() {
+    let Some(disk) = SmallDisk::new(64 * MIB) else {
+        return;
+    };
+    disk.take(24 * MIB);
+    let Some(broker) = disk.setup("0").start() else {
+        return;
+    };
+    let mut client = publisher(&broker);
+    let confirmed = fill(&mut client);
+    disk.take_rest();
+    let health = get(&broker, "/health");
+    assert!(health.contains("journal waits for disk space"), "{health}");
+    assert!(health.starts_with("HTTP/1.1 200 OK\r\n"), "{health}");
+    disk.give_back();
+    // What it waited for goes on, and so does everything else.
+    client.on(0).expect(method!("connection.unblocked"));
+    client.expect(method!("basic.ack", delivery_tag: confirmed + 1));
+    publish(&mut client, confirmed + 2);
+    client.expect(method!("basic.ack", delivery_tag: confirmed + 2));
+    drop(broker.kill());
+    let broker = disk.setup("0").start().expect("ours");
+    expect_confirmed(&broker, confirmed + 2);
+}
+
+#[test]
+fn what_was_confirmed_survives_a_kill_on_a_full_disk() {
+    let Some(disk) = SmallDisk::new(64 * MIB) else {
+        return;
+    };
+    disk.take(24 * MIB);
+    let Some(broker) = disk.setup("0").start() else {
+        return;
+    };
+    let mut client = publisher(&broker);
+    let confirmed = fill(&mut client);
+    disk.take_rest();
+    drop(broker.kill());
+    disk.give_back();
+    let broker = disk.setup("0").start().expect("ours");
+    let mut client = publisher(&broker);
+    expect_confirmed(&broker, confirmed);
+    publish(&mut client, 1);
+    client.expect(method!("basic.ack", delivery_tag: 1));
+    assert_eq!(all_of(&broker), [1]);
+    let health = get(&broker, "/health");
+    assert!(health.starts_with("HTTP/1.1 200 OK\r\n"), "{health}");
+}
+
+/// Writes do not only wait for room but fail: nothing is confirmed any more, which is said.
+#[test]
+fn a_write_that_fails_is_a_nack() {
+    let setup = |spare_files: u64| {
+        Setup::default()
+            .env("WARREN_STORAGE_JOURNAL_FILE_BYTES", 4 * MIB)
+            .env("WARREN_STORAGE_JOURNAL_SPARE_FILES", spare_files)
+    };
+    let Some(broker) = setup(1).start() else {
+        return;
+    };
+    let mut client = publisher(&broker);
+    for number in 1..=10 {
+        publish(&mut client, number);
+        client.expect(method!("basic.ack", delivery_tag: number));
+    }
+    let data = broker.kill();
+    // No file may be longer than that, and the journal wants more of its own, which are.
+    let limited = setup(8).on(data).limited_files(2 * MIB);
+    let broker = limited.start().expect("ours");
+    eventually("failed", || {
+        get(&broker, "/health").starts_with("HTTP/1.1 503 ")
+    });
+    let health = get(&broker, "/health");
+    assert!(health.contains("the journal has failed"), "{health}");
+    let mut client = broker.client();
+    client.call(method!("confirm.select"));
+    for number in 1..=3 {
+        publish(&mut client, 100 + number);
+        client.expect(method!("basic.nack", delivery_tag: number));
+    }
+    let broker = setup(1).on(broker.kill()).start().expect("ours");
+    let found = all_of(&broker);
+    assert_eq!(found, (1..=10).collect::<Vec<u64>>());
+    let mut client = publisher(&broker);
+    publish(&mut client, 11);
+    client.expect(method!("basic.ack", delivery_tag: 1));
+}
