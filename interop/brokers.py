@@ -117,8 +117,12 @@ class Warren(Broker):
             "--tls-ca", str(CERTS / "ca.pem"),
             "--management", "127.0.0.1:0",
         ]  # fmt: skip
+        # What the tests are told in variables of ours is no setting, and would be refused.
+        env = {name: value for name, value in os.environ.items() if not name.startswith("WARREN_")}
         with log.open("wb") as output:
-            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT)
+            process = subprocess.Popen(
+                command, env=env, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
+            )
         self.processes.append(process)
         deadline = time.monotonic() + START_TIMEOUT_SECONDS
         while True:

@@ -204,6 +204,18 @@ fn a_folder_in_use_is_left_alone() {
     broker.wait_for_exit();
 }
 
+#[test]
+fn a_folder_without_messages_is_described() {
+    let root = tempfile::tempdir().expect("a folder");
+    let folder = Folder::open(Arc::new(RealDisk::new(root.path()).expect("a disk")));
+    let folder = folder.expect("the folder opens");
+    drop(Catalog::open(folder.disk()).expect("the catalog opens"));
+    drop(folder);
+    let (code, said, _) = check(root.path());
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("journal: 0 files, nothing\n"), "{said}");
+}
+
 /// The library repairs such a file when it is opened, which is not for a check to do.
 #[test]
 fn the_catalog_of_a_killed_broker_is_sound_and_left_alone() {

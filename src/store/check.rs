@@ -72,7 +72,11 @@ fn list(f: &mut fmt::Formatter<'_>, counts: &BTreeMap<&'static str, u64>) -> fmt
         .iter()
         .map(|(name, count)| format!("{count} {name}"))
         .collect();
-    writeln!(f, "{}", texts.join(", "))
+    let text = match texts.is_empty() {
+        true => "nothing".to_string(),
+        false => texts.join(", "),
+    };
+    writeln!(f, "{text}")
 }
 
 /// Verifies a data folder.
