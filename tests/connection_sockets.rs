@@ -618,6 +618,25 @@ async fn memory_that_clients_hold_outside_of_queues_is_counted() {
     half.send_bytes(&bytes[100_000..]).await;
     counts("all of it", &|bytes| bytes == 0).await;
 
+    // Who is blocked keeps what it has sent, which is not to keep the alarm up.
+    let alarms = site.broker.alarms();
+    alarms.send_modify(|alarms| alarms.memory = true);
+    let both = [published("nowhere", b"x"), bytes[..100_000].to_vec()].concat();
+    half.send_bytes(&both).await;
+    assert!(matches!(
+        half.hear_method().await,
+        Method::ConnectionBlocked(_)
+    ));
+    counts("what is not read", &|bytes| bytes == 0).await;
+    alarms.send_modify(|alarms| alarms.memory = false);
+    assert!(matches!(
+        half.hear_method().await,
+        Method::ConnectionUnblocked(_)
+    ));
+    counts("half a frame again", &|bytes| bytes >= 80_000).await;
+    half.send_bytes(&bytes[100_000..]).await;
+    counts("all of it again", &|bytes| bytes == 0).await;
+
     // A queue that is gone holds nothing, but what was written for its consumer waits.
     let mut slow = site.client().await;
     slow.declare("slow").await;

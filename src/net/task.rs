@@ -158,9 +158,18 @@ impl<T: Transport> Task<T> {
                 break;
             }
         }
-        self.held.set(self.rest.capacity());
+        self.count_rest();
         self.arm(cx, timer.as_mut());
         Poll::Pending
+    }
+
+    /// What a client that is not read has sent is not counted: it is bounded, and does not go before
+    /// the client is read again, so that an alarm of which it is a part would never end.
+    fn count_rest(&mut self) {
+        self.held.set(match self.phase {
+            Phase::Held { .. } => 0,
+            _ => self.rest.capacity(),
+        });
     }
 
     fn heed_signals(&mut self, now: Instant) {
