@@ -14,19 +14,19 @@ from brokers import ROOT
 
 VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
-REQUIREMENTS = ROOT / "interop" / "python" / "requirements.txt"
+REQUIREMENTS = [ROOT / "interop" / folder / "requirements.txt" for folder in ("python", "clients/python")]
 
 PASSED, FAILED, SKIPPED = "passed", "FAILED", "skipped"
 
 
 def prepare(quiet: bool = False) -> None:
-    """The virtual environment with what requirements.txt pins, and the certificates."""
+    """The virtual environment with what both requirements.txt pin, and the certificates."""
     stamp = VENV / "requirements.installed"
-    wanted = REQUIREMENTS.read_text()
+    wanted = "".join(each.read_text() for each in REQUIREMENTS)
     if not stamp.exists() or stamp.read_text() != wanted:
         subprocess.run([sys.executable, "-m", "venv", str(VENV)], check=True)
         pip = [str(PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        subprocess.run([*pip, "--requirement", str(REQUIREMENTS)], check=True)
+        subprocess.run([*pip, *(f"--requirement={each}" for each in REQUIREMENTS)], check=True)
         stamp.write_text(wanted)
     subprocess.run([str(ROOT / "certs" / "make.sh")], check=True, stdout=subprocess.DEVNULL if quiet else None)
 

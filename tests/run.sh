@@ -1,17 +1,18 @@
 #!/usr/bin/env bash
 # Runs all tests, installing what they need: Rust's (unit, conformance, model), then the interop suites
-# of pika and lapin and the examples against a Warren of its own on free ports.
+# of pika and lapin, the examples, and the clients of the fleet that pip and cargo have, against a Warren
+# of its own on free ports.
 #
 #   tests/run.sh            everything
 #   tests/run.sh rust       only `cargo test`
 #   tests/run.sh interop    only the clients
 #
-# Needs a Rust toolchain, Python 3.10 or newer with venv, and openssl.
+# Needs a Rust toolchain, Python 3.11 or newer with venv, and openssl.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 what=${1:-all}
-case "$what" in all | rust | interop) ;; *) sed -n '2,9p' "$0" >&2; exit 2 ;; esac
+case "$what" in all | rust | interop) ;; *) sed -n '2,10p' "$0" >&2; exit 2 ;; esac
 
 # missing COMMAND PACKAGE: installs it where that is ours to do, says how otherwise.
 missing() {
@@ -32,4 +33,5 @@ if [ "$what" != interop ]; then
 fi
 if [ "$what" != rust ]; then
     interop/run
+    interop/fleet --quick --broker warren
 fi

@@ -1,0 +1,109 @@
+"""Who is in the fleet: each client's driver, what it needs to be installed or built, and its version."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import suites
+from brokers import ROOT
+from clients.features import CELERY_FEATURES, FEATURES
+
+HERE = Path(__file__).resolve().parent
+BUILT = ROOT / "target" / "interop"
+"""Where compiled drivers of other languages go."""
+
+
+class NotInstalled(Exception):
+    """What a client needs is not to be had here; the text says what was tried."""
+
+
+@dataclass(frozen=True)
+class Client:
+    """A client of the fleet."""
+
+    name: str
+    language: str
+    prepare: Callable[[], list[str]]
+    """Installs and builds what the driver needs; gives the command that runs it."""
+    version: Callable[[], str]
+    quick: bool = False
+    """Needs nothing but pip and cargo: part of the normal tests."""
+    features: tuple[str, ...] = tuple(FEATURES)
+
+
+def run(command: list[str], **more: object) -> str:
+    """Runs a command of an installation; what it prints, or NotInstalled with its last line."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, **more)
+    except OSError as error:
+        raise NotInstalled(f"{command[0]}: {error}") from error
+    if done.returncode != 0:
+        said = (done.stderr or done.stdout).strip().splitlines() or ["nothing said"]
+        raise NotInstalled(f"{' '.join(command[:3])}: {said[-1]}")
+    return done.stdout
+
+
+def debian(*packages: str) -> None:
+    """Has these packages of Debian (or Ubuntu) installed; root installs them, others are told to."""
+    missing = [package for package in packages if not debian_version(package)]
+    if not missing:
+        return
+    if os.geteuid() != 0:
+        raise NotInstalled(f"apt-get install {' '.join(missing)}")
+    quietly = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    install = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *missing]
+    try:
+        run(install, env=quietly)
+    except NotInstalled:
+        run(["apt-get", "update", "-qq"])
+        run(install, env=quietly)
+
+
+def debian_version(package: str) -> str:
+    """The installed version, without Debian's revision; empty if it is not installed."""
+    asked = ["dpkg-query", "--show", "--showformat", "${db:Status-Status} ${Version}", package]
+    try:
+        state, _, version = run(asked).partition(" ")
+    except NotInstalled:
+        return ""
+    return version.split(":")[-1].split("-")[0].split("+")[0] if state == "installed" else ""
+
+
+def python(driver: str, *arguments: str) -> Callable[[], list[str]]:
+    """A driver in Python; suites.prepare has installed what it imports."""
+    return lambda: [str(suites.PYTHON), str(HERE / "python" / driver), *arguments]
+
+
+def pip_version(package: str) -> Callable[[], str]:
+    code = f"import importlib.metadata as m; print(m.version({package!r}))"
+    return lambda: run([str(suites.PYTHON), "-c", code]).strip()
+
+
+def amqprs() -> list[str]:
+    return [str(suites.build("interop-amqprs") / "interop-amqprs")]
+
+
+def cargo_version(package: str) -> Callable[[], str]:
+    def version() -> str:
+        listed = json.loads(run(["cargo", "metadata", "--format-version=1"], cwd=ROOT))["packages"]
+        return next(each["version"] for each in listed if each["name"] == package)
+
+    return version
+
+
+CLIENTS = [
+    Client("aio-pika", "Python", python("driver.py", "aio-pika"), pip_version("aio-pika"), quick=True),
+    Client("py-amqp", "Python", python("driver.py", "py-amqp"), pip_version("amqp"), quick=True),
+    Client("kombu", "Python", python("driver.py", "kombu"), pip_version("kombu"), quick=True),
+    Client(
+        "Celery", "Python", python("celery_driver.py"), pip_version("celery"), quick=True,
+        features=tuple(CELERY_FEATURES),
+    ),
+    Client("amqprs", "Rust", amqprs, cargo_version("amqprs"), quick=True),
+]  # fmt: skip
+"""In the order in which they run and stand in the table."""

@@ -1,0 +1,138 @@
+"""Runs one driver and hears what it has to say: a line for each feature, and what it asks for.
+
+A driver that falls silent or ends early fails at the feature where it did; the others are run by
+starting it again. So drivers need no time-outs of their own.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import signal
+import subprocess
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from brokers import ROOT, Broker
+
+SILENCE_SECONDS = 90
+"""Longer than any feature takes, a RabbitMQ's restart included."""
+
+MOST_SAID = 500
+"""Characters of a driver's remark that are kept."""
+
+
+@dataclass
+class Outcome:
+    """What became of one feature: "ok", "skip" or "fail", and the driver's remark."""
+
+    result: str
+    text: str = ""
+
+
+class Driver:
+    """A running driver."""
+
+    def __init__(self, command: list[str], environment: dict[str, str], log: Path) -> None:
+        self.command, self.environment, self.log = command, environment, log
+        self.frozen: list[Driver] = []
+        with log.open("ab") as errors:
+            self.process = subprocess.Popen(
+                command,
+                cwd=ROOT,
+                env={**os.environ, **environment},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+                start_new_session=True,
+            )
+        self.lines: queue.Queue[str | None] = queue.Queue()
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        for line in self.process.stdout:
+            self.lines.put(line)
+        self.lines.put(None)
+
+    def next(self) -> dict[str, str] | None:
+        """The next line that is one of ours; nothing once the driver ended or fell silent."""
+        while True:
+            try:
+                line = self.lines.get(timeout=SILENCE_SECONDS)
+            except queue.Empty:
+                return None
+            if line is None:
+                return None
+            try:
+                said = json.loads(line)
+            except ValueError:
+                said = None
+            if isinstance(said, dict):
+                return said
+
+    def answer(self, text: str) -> None:
+        try:
+            self.process.stdin.write(text + "\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            pass  # it ended; next() will tell
+
+    def freeze(self, queue_name: str) -> str:
+        """Starts a second one that holds a message, and stops it in its tracks."""
+        other = Driver([*self.command, "frozen", queue_name], self.environment, self.log)
+        self.frozen.append(other)
+        if other.next() != {"ready": queue_name}:
+            return "the client that should stand still did not start"
+        os.killpg(other.process.pid, signal.SIGSTOP)
+        return "done"
+
+    def end(self) -> None:
+        for each in [*self.frozen, self]:
+            try:
+                os.killpg(each.process.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+            each.process.wait()
+
+
+def run(
+    command: list[str],
+    broker: Broker | None,
+    environment: dict[str, str],
+    features: list[str],
+    log: Path,
+    told: Callable[[str, Outcome], None],
+) -> None:
+    """Runs all the features, calling `told` for each. Without a broker nothing can be restarted."""
+    left = list(features)
+    while left:
+        asks = {"FLEET_ASKS": "1"} if broker else {}
+        driver = Driver(command, {**environment, **asks, "FEATURES": ",".join(left)}, log)
+        try:
+            _listen(driver, broker, left, told)
+        finally:
+            driver.end()
+        if left:
+            told(left.pop(0), Outcome("fail", f"the driver ended or fell silent (exit code {driver.process.poll()})"))
+
+
+def _listen(driver: Driver, broker: Broker | None, left: list[str], told: Callable[[str, Outcome], None]) -> None:
+    while left:
+        said = driver.next()
+        if said is None:
+            return
+        asked = said.get("ask", "").split(" ")
+        if asked[0] in ("kill", "stop") and broker:
+            broker.restart(kill=asked[0] == "kill")
+            driver.answer("done")
+        elif asked[0] == "freeze":
+            driver.answer(driver.freeze(asked[1]))
+        elif "ask" in said:
+            driver.answer(f"no such wish: {said['ask']}")
+        elif said.get("feature") == left[0]:
+            text = " ".join(said.get("text", "").split())
+            told(left.pop(0), Outcome(said["result"], text[:MOST_SAID]))

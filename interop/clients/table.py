@@ -1,0 +1,83 @@
+"""What came out, as a table of features and clients: for the terminal and as docs/clients.md."""
+
+from __future__ import annotations
+
+from clients.dialogue import Outcome
+from clients.features import CELERY_FEATURES, FEATURES
+
+Results = dict[str, dict[str, dict[str, Outcome]]]
+"""Outcome by client, broker and feature."""
+
+MARKS = {"ok": "yes", "skip": "–", "fail": "**no**"}
+
+HEAD = """# Clients
+
+What real clients do with RabbitMQ and with Warren, each through the same features in its own language.
+Made by `interop/fleet --write`; how: [interop/README.md](../interop/README.md).
+
+"yes" is said once where all brokers agree: {brokers}. "–" is what the client has not got; below each
+table it says why.
+"""
+
+
+def markdown(results: Results, versions: dict[str, str], brokers: list[str]) -> str:
+    """The whole page."""
+    parts = [HEAD.format(brokers=" and ".join(brokers))]
+    for title, features in (("Clients", FEATURES), ("Celery", CELERY_FEATURES)):
+        clients = [name for name, outcomes in results.items() if _knows(outcomes, features)]
+        if clients:
+            parts.append(f"## {title}\n\n{_table(results, clients, features, versions)}")
+            parts.append(_notes(results, clients))
+    return "\n".join(part for part in parts if part)
+
+
+def _knows(outcomes: dict[str, dict[str, Outcome]], features: dict[str, str]) -> bool:
+    return any(feature in features for of_broker in outcomes.values() for feature in of_broker)
+
+
+def _table(results: Results, clients: list[str], features: dict[str, str], versions: dict[str, str]) -> str:
+    heads = [f"{name} {versions.get(name, '')}".strip() for name in clients]
+    lines = [f"| | {' | '.join(heads)} |", f"| --- |{' --- |' * len(clients)}"]
+    for feature, what in features.items():
+        cells = [_cell(results[name], feature) for name in clients]
+        lines.append(f"| **{feature}**: {what} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _cell(outcomes: dict[str, dict[str, Outcome]], feature: str) -> str:
+    """One word if all brokers agree, otherwise one for each."""
+    marks = {broker: MARKS[of[feature].result] if feature in of else "" for broker, of in outcomes.items()}
+    if len(set(marks.values())) <= 1:
+        return next(iter(marks.values()), "")
+    return ", ".join(f"{broker}: {mark}" for broker, mark in marks.items())
+
+
+def _notes(results: Results, clients: list[str]) -> str:
+    lines = []
+    for name in clients:
+        remarks: dict[str, list[str]] = {}
+        for broker, of_broker in results[name].items():
+            for feature, outcome in of_broker.items():
+                if outcome.text:
+                    where = f" ({broker})" if outcome.result == "fail" else ""
+                    remarks.setdefault(outcome.text + where, [])
+                    if feature not in remarks[outcome.text + where]:
+                        remarks[outcome.text + where].append(feature)
+        if remarks:
+            said = "; ".join(f"{', '.join(features)}: {text}" for text, features in remarks.items())
+            lines.append(f"- {name}: {said}.")
+    return "\n".join(lines) + "\n" if lines else ""
+
+
+def terminal(results: Results, brokers: list[str]) -> str:
+    """A line for each client and broker: the sums, and what failed."""
+    lines = []
+    for name, outcomes in results.items():
+        for broker in brokers:
+            of_broker = outcomes.get(broker, {})
+            counts = {kind: sum(o.result == kind for o in of_broker.values()) for kind in ("ok", "skip", "fail")}
+            failed = ", ".join(feature for feature, outcome in of_broker.items() if outcome.result == "fail")
+            lines.append(
+                f"{name:24} {broker:9} {counts['ok']:3} ok {counts['skip']:3} skipped {counts['fail']:3} failed  {failed}"
+            )
+    return "\n".join(lines)
