@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -96,6 +97,60 @@ def cargo_version(package: str) -> Callable[[], str]:
     return version
 
 
+def node(client: str) -> Callable[[], list[str]]:
+    """A driver in JavaScript, with what its package.json pins."""
+
+    def prepare() -> list[str]:
+        if not shutil.which("npm"):
+            debian("nodejs", "npm")
+        folder = HERE / "node"
+        wanted = (folder / "package.json").read_text()
+        stamp = folder / "node_modules" / "package.installed"
+        if not stamp.exists() or stamp.read_text() != wanted:
+            run(["npm", "install", "--no-audit", "--no-fund", "--no-package-lock"], cwd=folder)
+            stamp.write_text(wanted)
+        return ["node", str(folder / "driver.js"), client]
+
+    return prepare
+
+
+def npm_version(package: str) -> Callable[[], str]:
+    return lambda: json.loads((HERE / "node/node_modules" / package / "package.json").read_text())["version"]
+
+
+def java() -> list[str]:
+    """RabbitMQ's own client, as Debian has it; any JDK from 17 on."""
+    debian("librabbitmq-client-java", "libslf4j-java")
+    if not shutil.which("javac"):
+        debian("default-jdk-headless")
+    jars = ":".join(f"/usr/share/java/{name}.jar" for name in ("amqp-client", "slf4j-api", "slf4j-nop"))
+    sources = [str(source) for source in sorted((HERE / "java").glob("*.java"))]
+    run(["javac", "-encoding", "UTF-8", "-d", str(BUILT / "java"), "-cp", jars, *sources])
+    return ["java", "-Xmx1g", "-cp", f"{BUILT / 'java'}:{jars}", "Driver"]
+
+
+def go() -> list[str]:
+    """Built from Debian's sources of the client, without modules."""
+    debian("golang-github-rabbitmq-amqp091-go-dev")
+    if not shutil.which("go"):
+        debian("golang-go")
+    without_modules = {**os.environ, "GO111MODULE": "off", "GOPATH": "/usr/share/gocode", "GOFLAGS": ""}
+    built = BUILT / "go-driver"
+    run(["go", "build", "-o", str(built), "."], cwd=HERE / "go", env=without_modules)
+    return [str(built)]
+
+
+def c() -> list[str]:
+    debian("librabbitmq-dev")
+    if not shutil.which("cc"):
+        debian("gcc", "libc6-dev")
+    BUILT.mkdir(parents=True, exist_ok=True)
+    built = BUILT / "c-driver"
+    sources = [str(HERE / "c" / name) for name in ("driver.c", "scenarios.c")]
+    run(["cc", "-std=gnu11", "-Wall", "-Wextra", "-O1", "-o", str(built), *sources, "-lrabbitmq"])
+    return [str(built)]
+
+
 CLIENTS = [
     Client("aio-pika", "Python", python("driver.py", "aio-pika"), pip_version("aio-pika"), quick=True),
     Client("py-amqp", "Python", python("driver.py", "py-amqp"), pip_version("amqp"), quick=True),
@@ -105,5 +160,12 @@ CLIENTS = [
         features=tuple(CELERY_FEATURES),
     ),
     Client("amqprs", "Rust", amqprs, cargo_version("amqprs"), quick=True),
+    *(
+        Client(name, "Node", node(name), npm_version(name))
+        for name in ("amqplib", "amqp-connection-manager", "@cloudamqp/amqp-client")
+    ),
+    Client("amqp-client", "Java", java, lambda: debian_version("librabbitmq-client-java")),
+    Client("amqp091-go", "Go", go, lambda: debian_version("golang-github-rabbitmq-amqp091-go-dev")),
+    Client("librabbitmq", "C", c, lambda: debian_version("librabbitmq-dev")),
 ]  # fmt: skip
 """In the order in which they run and stand in the table."""
