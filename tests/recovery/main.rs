@@ -4,6 +4,7 @@
 
 mod content;
 mod copies;
+mod counted;
 mod disk;
 mod history;
 mod model;

@@ -42,7 +42,7 @@ pub struct Kind {
 }
 
 impl Kind {
-    const PLAIN: Self = Self {
+    pub const PLAIN: Self = Self {
         name: "plain",
         dead_letters_to: None,
         max_priority: 0,

@@ -187,22 +187,23 @@ impl Queue {
         } else {
             self.window_bytes()
         };
-        let keeps_taken = self.wants.max_length_bytes.is_some();
+        let counts_bytes = self.wants.max_length_bytes.is_some();
         let mut pages = Vec::new();
         let mut left_bytes = window_bytes;
         for (at, band) in state.bands.iter_mut().enumerate().rev() {
-            for first in band.past_window(&mut left_bytes, keeps_taken) {
-                let page = band.with_slot(first, |slot| {
-                    if slot.is_stored_for_good() {
-                        slot.evict();
-                        return None;
+            for first in band.past_window(&mut left_bytes) {
+                let Some(slot) = band.slot(first) else {
+                    continue;
+                };
+                let page = match &slot.resident {
+                    _ if slot.is_stored_for_good() => {
+                        band.evict(first, counts_bytes);
+                        None
                     }
-                    match &slot.resident {
-                        Resident::Closed(chunk) if pages.len() < most => Some(Arc::clone(chunk)),
-                        _ => None,
-                    }
-                });
-                if let Some(Some(chunk)) = page {
+                    Resident::Closed(chunk) if pages.len() < most => Some(Arc::clone(chunk)),
+                    _ => None,
+                };
+                if let Some(chunk) = page {
                     pages.push(PageOut {
                         band: at,
                         first,
@@ -228,18 +229,17 @@ impl Queue {
     pub(in crate::broker) fn paged(self: &Arc<Self>, placed: Vec<(usize, u64, Stored)>) {
         let mut state = self.state.lock();
         let is_idle = state.paging.is_idle;
+        let counts_bytes = self.wants.max_length_bytes.is_some();
         let near_chunks = self.spec.engine.paging.ahead_chunks;
         for (at, first, stored) in placed {
             let Some(band) = state.bands.get_mut(at) else {
                 continue;
             };
             let is_near = !is_idle && band.ahead(near_chunks).any(|near| near == first);
-            band.with_slot(first, |slot| {
-                slot.store_whole(stored);
-                if !is_near {
-                    slot.evict();
-                }
-            });
+            band.with_slot(first, |slot| slot.store_whole(stored));
+            if !is_near {
+                band.evict(first, counts_bytes);
+            }
         }
         self.account(&mut state);
         self.page(&mut state);

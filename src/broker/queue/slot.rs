@@ -21,6 +21,28 @@ pub struct Slot {
     pub logged_from: Option<u64>,
     /// Records of a chunk that is not in memory.
     len: u32,
+    /// What is kept of the bodies of a chunk that is not in memory, if its queue counts bytes.
+    pub bodies: Option<Box<Bodies>>,
+}
+
+/// What a queue that counts its ready messages' bytes must know of a chunk that is not in memory.
+#[derive(Debug, Default)]
+pub struct Bodies {
+    /// The bytes of its ready messages' bodies.
+    pub ready_bytes: u64,
+    /// The index and the body's bytes of each message that was taken and not settled when the chunk left:
+    /// it may come back.
+    pub taken: Box<[(u32, u32)]>,
+}
+
+impl Bodies {
+    /// A message that was taken is ready again; says how many bytes its body has.
+    fn give_back(&mut self, index: u32) -> u64 {
+        let at = self.taken.binary_search_by_key(&index, |(index, _)| *index);
+        let bytes = at.map_or(0, |at| u64::from(self.taken[at].1));
+        self.ready_bytes += bytes;
+        bytes
+    }
 }
 
 /// The chunk in memory.
@@ -54,6 +76,7 @@ impl Slot {
             weight: 0,
             logged_from: None,
             len: 0,
+            bodies: None,
         }
     }
 
@@ -67,6 +90,7 @@ impl Slot {
             weight: 0,
             logged_from: None,
             len,
+            bodies: None,
         }
     }
 
@@ -151,6 +175,23 @@ impl Slot {
         self.chunk().map_or(0, Chunk::memory_bytes)
     }
 
+    /// What it holds in memory beside the chunk, in bytes.
+    pub fn bodies_bytes(&self) -> usize {
+        self.bodies.as_ref().map_or(0, |bodies| {
+            size_of::<Bodies>() + size_of_val(&*bodies.taken)
+        })
+    }
+
+    /// A message that was taken is ready again; says how many bytes its body has, as far as that is known.
+    pub fn give_back(&mut self, number: u64) -> u64 {
+        if let Ok(record) = self.record(number) {
+            return record.message.body.len() as u64;
+        }
+        let index = (number - self.first) as u32;
+        let bodies = self.bodies.as_mut();
+        bodies.map_or(0, |bodies| bodies.give_back(index))
+    }
+
     /// The chunk, if it is in memory.
     #[inline]
     pub fn chunk(&self) -> Option<&Chunk> {
@@ -229,6 +270,7 @@ impl Slot {
             && chunk.len() == self.len
         {
             self.resident = Resident::Closed(chunk);
+            self.bodies = None;
         }
     }
 

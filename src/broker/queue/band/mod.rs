@@ -50,6 +50,8 @@ pub struct Band {
     closed_bytes: usize,
     /// How many chunks are not in memory.
     absent: usize,
+    /// What is kept of the bodies in these, in bytes.
+    bodies_bytes: usize,
 }
 
 /// An emptied chunk keeps at most this many bytes of buffer when its queue has gone quiet.
@@ -70,6 +72,7 @@ impl Band {
             chunk_bytes,
             closed_bytes: 0,
             absent: 0,
+            bodies_bytes: 0,
         }
     }
 
@@ -78,8 +81,8 @@ impl Band {
         self.next - self.cursor - self.holes + self.given_back.len() as u64
     }
 
-    /// How many bytes the ready messages' bodies have. Only kept exactly while all chunks with
-    /// messages that are not settled are in memory.
+    /// How many bytes the ready messages' bodies have. Only kept exactly if what is known of bodies is
+    /// kept when their chunks leave memory.
     pub fn ready_bytes(&self) -> u64 {
         self.ready_bytes
     }
@@ -104,6 +107,7 @@ impl Band {
     pub fn memory_bytes(&self) -> usize {
         let tail = self.slots.back().filter(|slot| slot.is_open());
         self.closed_bytes
+            + self.bodies_bytes
             + tail.map_or(0, Slot::memory_bytes)
             + self.spare.as_ref().map_or(0, Chunk::memory_bytes)
     }
@@ -283,8 +287,8 @@ impl Band {
 
     /// Puts a message that was taken back among the ready ones.
     pub fn give_back(&mut self, number: u64, back: GivenBack) {
-        if let Ok(record) = self.record(number) {
-            self.ready_bytes += record.message.body.len() as u64;
+        if let Some(at) = self.position(number) {
+            self.ready_bytes += self.slots[at].give_back(number);
         }
         self.returns.remove(&number);
         self.given_back.insert(number, back);
@@ -343,6 +347,13 @@ impl Band {
             self.settle(first, end - 1);
         }
         self.ready_bytes = 0;
+        for bodies in self
+            .slots
+            .iter_mut()
+            .filter_map(|slot| slot.bodies.as_mut())
+        {
+            bodies.ready_bytes = 0;
+        }
         ready
     }
 
@@ -381,6 +392,7 @@ impl Band {
         if let Some(slot) = self.slots.remove(at) {
             self.closed_bytes -= slot.memory_bytes();
             self.absent -= usize::from(slot.is_absent());
+            self.bodies_bytes -= slot.bodies_bytes();
             if let Some(mut chunk) = slot.into_chunk() {
                 chunk.reset();
                 self.spare = Some(chunk);

@@ -7,7 +7,7 @@ use super::{Band, GivenBack};
 use crate::broker::log::Ranges;
 use crate::broker::message::Message;
 use crate::broker::pager::Stored;
-use crate::broker::queue::slot::{Resident, Slot};
+use crate::broker::queue::slot::{Bodies, Resident, Slot};
 
 /// A larger gap between numbers begins a new chunk.
 const LARGEST_GAP: u64 = 256;
@@ -71,9 +71,15 @@ impl Band {
     /// At start: the bodies in chunks that are not in memory count as well, as `body_bytes` says for
     /// each of these chunks: how many bytes those of its records have that are not settled.
     pub fn count_stored(&mut self, body_bytes: impl Fn(&Slot, &Stored) -> u64) {
-        for slot in self.slots.iter().filter(|slot| slot.is_absent()) {
+        for slot in self.slots.iter_mut().filter(|slot| slot.is_absent()) {
             if let Some(stored) = &slot.stored {
-                self.ready_bytes += body_bytes(slot, stored);
+                let bodies = Bodies {
+                    ready_bytes: body_bytes(slot, stored),
+                    taken: Box::default(),
+                };
+                self.ready_bytes += bodies.ready_bytes;
+                slot.bodies = Some(Box::new(bodies));
+                self.bodies_bytes += slot.bodies_bytes();
             }
         }
     }

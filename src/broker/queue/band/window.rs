@@ -1,7 +1,7 @@
 //! Which of a band's chunks are in memory, which need not be, and which are lost.
 
 use super::Band;
-use crate::broker::queue::slot::Slot;
+use crate::broker::queue::slot::{Bodies, Slot};
 
 impl Band {
     /// What all chunks that take no more messages hold in memory, in bytes.
@@ -32,18 +32,15 @@ impl Band {
     }
 
     /// The first numbers of closed chunks in memory that `left_bytes` of window, from the head on,
-    /// do not cover. Chunks whose messages are all taken count as past it, unless chunks with messages
-    /// that were taken are kept.
-    pub fn past_window(&self, left_bytes: &mut usize, keeps_taken: bool) -> Vec<u64> {
+    /// do not cover. Chunks whose messages are all taken count as past it.
+    pub fn past_window(&self, left_bytes: &mut usize) -> Vec<u64> {
         let head = self.head_slot();
         let mut past = Vec::new();
         for (at, slot) in self.slots.iter().enumerate() {
             if slot.is_open() || slot.is_absent() {
                 continue;
             }
-            if keeps_taken && slot.first < self.cursor {
-                continue;
-            } else if at < head {
+            if at < head {
                 past.push(slot.first);
             } else if at == head && *left_bytes > 0 || slot.memory_bytes() <= *left_bytes {
                 *left_bytes = left_bytes.saturating_sub(slot.memory_bytes());
@@ -59,15 +56,48 @@ impl Band {
         let at = self.position(first)?;
         let slot = self.slots.get_mut(at).filter(|slot| slot.first == first)?;
         let held = |slot: &Slot| match slot.is_open() {
-            true => (0, 0),
-            false => (slot.memory_bytes(), usize::from(slot.is_absent())),
+            true => (0, 0, 0),
+            false => {
+                let is_absent = usize::from(slot.is_absent());
+                (slot.memory_bytes(), is_absent, slot.bodies_bytes())
+            }
         };
-        let (bytes_before, absent_before) = held(slot);
+        let (bytes_before, absent_before, bodies_before) = held(slot);
         let changed = change(slot);
-        let (bytes, absent) = held(slot);
+        let (bytes, absent, bodies) = held(slot);
         self.closed_bytes = self.closed_bytes + bytes - bytes_before;
         self.absent = self.absent + absent - absent_before;
+        self.bodies_bytes = self.bodies_bytes + bodies - bodies_before;
         Some(changed)
+    }
+
+    /// Lets go of the chunk that begins there, if it is in a segment. If the queue `counts_bytes`, what it
+    /// must know of its bodies stays.
+    pub fn evict(&mut self, first: u64, counts_bytes: bool) {
+        let bodies = self.slot(first).filter(|_| counts_bytes);
+        let bodies = bodies.map(|slot| Box::new(self.bodies_of(slot)));
+        self.with_slot(first, |slot| {
+            slot.evict();
+            if slot.is_absent() {
+                slot.bodies = bodies;
+            }
+        });
+    }
+
+    fn bodies_of(&self, slot: &Slot) -> Bodies {
+        let (mut ready_bytes, mut taken) = (0, Vec::new());
+        slot.for_each_live(|number, record| {
+            let bytes = record.message.body.len();
+            if number >= self.cursor || self.given_back.contains_key(&number) {
+                ready_bytes += bytes as u64;
+            } else {
+                taken.push(((number - slot.first) as u32, bytes as u32));
+            }
+        });
+        Bodies {
+            ready_bytes,
+            taken: taken.into(),
+        }
     }
 
     /// The chunk that begins there is damaged: its messages are gone.
@@ -78,7 +108,10 @@ impl Band {
         let end = slot.end();
         let numbers = self.cursor.max(first)..end;
         let unsettled = numbers.filter(|number| !slot.is_settled(*number)).count();
+        let bodies = slot.bodies.as_ref();
+        let ready_bytes = bodies.map_or(0, |bodies| bodies.ready_bytes);
         self.holes += unsettled as u64;
+        self.ready_bytes = self.ready_bytes.saturating_sub(ready_bytes);
         let behind = self.given_back.split_off(&end);
         self.given_back.split_off(&first);
         self.given_back.extend(behind);
