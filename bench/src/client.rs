@@ -4,6 +4,7 @@
 //! is set up is taken apart by the load engine, which then moves messages over its transport.
 
 use std::io::{self, Read, Write};
+use std::ops::Range;
 use std::time::Duration;
 
 use crate::transport::Transport;
@@ -94,21 +95,35 @@ impl Client {
 
     /// Opens a channel.
     pub fn open_channel(&mut self, channel: u16) -> io::Result<()> {
-        MethodWriter::new(&mut self.output, channel, method::CHANNEL_OPEN)
-            .short_text("")
-            .end();
+        self.put_channel_open(channel);
         self.call(method::CHANNEL_OPEN_OK).map(drop)
     }
 
-    /// Closes a channel.
-    pub fn close_channel(&mut self, channel: u16) -> io::Result<()> {
-        MethodWriter::new(&mut self.output, channel, method::CHANNEL_CLOSE)
-            .short(200)
-            .short_text("done")
-            .short(0)
-            .short(0)
+    /// Opens channels, all before waiting for the replies.
+    pub fn open_channels(&mut self, channels: Range<u16>) -> io::Result<()> {
+        for channel in channels.clone() {
+            self.put_channel_open(channel);
+        }
+        self.calls(method::CHANNEL_OPEN_OK, channels.len())
+    }
+
+    /// Closes channels, all before waiting for the replies.
+    pub fn close_channels(&mut self, channels: Range<u16>) -> io::Result<()> {
+        for channel in channels.clone() {
+            MethodWriter::new(&mut self.output, channel, method::CHANNEL_CLOSE)
+                .short(200)
+                .short_text("done")
+                .short(0)
+                .short(0)
+                .end();
+        }
+        self.calls(method::CHANNEL_CLOSE_OK, channels.len())
+    }
+
+    fn put_channel_open(&mut self, channel: u16) {
+        MethodWriter::new(&mut self.output, channel, method::CHANNEL_OPEN)
+            .short_text("")
             .end();
-        self.call(method::CHANNEL_CLOSE_OK).map(drop)
     }
 
     /// Closes the connection and waits for the broker to agree.
@@ -165,13 +180,7 @@ impl Client {
         })
     }
 
-    /// Deletes a queue; one that is not there is fine.
-    pub fn delete_queue(&mut self, queue: &str) -> io::Result<()> {
-        self.put_queue_delete(queue);
-        self.call(method::QUEUE_DELETE_OK).map(drop)
-    }
-
-    /// Deletes queues, many before waiting for the replies.
+    /// Deletes queues, many before waiting for the replies; one that is not there is fine.
     pub fn delete_queues(&mut self, queues: &[(String, QueueOptions)]) -> io::Result<()> {
         for some in queues.chunks(PIPELINED) {
             for (queue, _) in some {

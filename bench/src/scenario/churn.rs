@@ -1,6 +1,9 @@
 //! Things that come and go: connections, channels, queues.
 //!
-//! A few threads each make and remove one after the other, waiting for every reply.
+//! A few connections, a thread each, make and remove things again and again. Channels and transient
+//! queues are asked for several at a time before the replies are awaited: one at a time, the load
+//! generator's and the kernel's switching to and fro costs more than what the broker does. Durable
+//! queues, where the broker waits for the disk, get many connections instead.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -12,9 +15,7 @@ use crate::client::{Client, QueueOptions};
 use crate::figures::{Figures, Unit};
 use crate::url::BrokerUrl;
 
-/// Enough to keep a broker busy while each waits for its replies.
-const THREADS: usize = 8;
-/// The channel that comes and goes.
+/// The first channel that comes and goes.
 const CHURNED_CHANNEL: u16 = 2;
 
 /// What comes and goes.
@@ -25,6 +26,24 @@ enum Churned {
     Queues { durable: bool },
 }
 
+impl Churned {
+    /// How many connections at a time.
+    fn connections(self) -> usize {
+        match self {
+            Self::Connections | Self::Channels | Self::Queues { durable: false } => 8,
+            Self::Queues { durable: true } => 64,
+        }
+    }
+
+    /// How many are asked for before the replies are awaited.
+    fn in_flight(self) -> u16 {
+        match self {
+            Self::Connections | Self::Queues { durable: true } => 1,
+            Self::Channels | Self::Queues { durable: false } => 16,
+        }
+    }
+}
+
 fn measure(bench: &Bench, churned: Churned) -> io::Result<Figures> {
     let (stop, turns) = (AtomicBool::new(false), AtomicU64::new(0));
     thread::scope(|scope| {
@@ -32,7 +51,7 @@ fn measure(bench: &Bench, churned: Churned) -> io::Result<Figures> {
             let (url, stop, turns) = (&bench.url, &stop, &turns);
             move || churn(url, churned, index, stop, turns)
         };
-        let threads: Vec<_> = (0..THREADS)
+        let threads: Vec<_> = (0..churned.connections())
             .map(|index| scope.spawn(churn(index)))
             .collect();
         let usage = || bench.probe.process.and_then(|process| process.usage().ok());
@@ -82,26 +101,32 @@ fn churn(
     turns: &AtomicU64,
 ) -> io::Result<()> {
     let mut client = Client::open(url)?;
-    let queue = format!("churn{index}");
+    let channels = CHURNED_CHANNEL..CHURNED_CHANNEL + churned.in_flight();
+    let queues = |durable| {
+        let options = QueueOptions {
+            durable,
+            ..Default::default()
+        };
+        let name = |at| (format!("churn{index}-{at}"), options.clone());
+        (0..churned.in_flight()).map(name).collect()
+    };
+    let queues: Vec<_> = match churned {
+        Churned::Queues { durable } => queues(durable),
+        Churned::Connections | Churned::Channels => Vec::new(),
+    };
     while !stop.load(Ordering::Relaxed) {
         match churned {
             Churned::Connections => Client::open(url)?.close()?,
             Churned::Channels => {
-                client.open_channel(CHURNED_CHANNEL)?;
-                client.close_channel(CHURNED_CHANNEL)?;
+                client.open_channels(channels.clone())?;
+                client.close_channels(channels.clone())?;
             }
-            Churned::Queues { durable } => {
-                client.declare_queue(
-                    &queue,
-                    &QueueOptions {
-                        durable,
-                        ..Default::default()
-                    },
-                )?;
-                client.delete_queue(&queue)?;
+            Churned::Queues { .. } => {
+                client.declare_queues(&queues)?;
+                client.delete_queues(&queues)?;
             }
         }
-        turns.fetch_add(1, Ordering::Relaxed);
+        turns.fetch_add(u64::from(churned.in_flight()), Ordering::Relaxed);
     }
     client.close()
 }
@@ -127,7 +152,10 @@ pub fn scenarios() -> Vec<Scenario> {
         ),
     ]
     .map(|(name, about, churned)| {
-        let about = format!("{about}, {THREADS} connections at a time");
+        let about = match (churned.connections(), churned.in_flight()) {
+            (connections, 1) => format!("{about}, {connections} connections at a time"),
+            (connections, each) => format!("{about}, {connections} connections, {each} at a time"),
+        };
         Scenario::new(&format!("churn-{name}"), &about, move |bench| {
             measure(bench, churned)
         })
