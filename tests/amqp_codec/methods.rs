@@ -110,7 +110,10 @@ fn damage_is_found_or_makes_another_method() {
         runner()
             .run(&payloads, |payload| {
                 if let Ok(decoded) = Method::decode(&payload) {
-                    prop_assert_eq!(Method::decode(&encoded(&decoded)), Ok(decoded));
+                    // Bytes are compared, since a float that is not a number does not equal itself.
+                    let written = encoded(&decoded);
+                    let again = Method::decode(&written).map(|method| encoded(&method));
+                    prop_assert_eq!(again, Ok(written));
                 }
                 Ok(())
             })
