@@ -190,6 +190,27 @@ impl DeliverTemplate {
         }
     }
 
+    /// Writes a delivery that differs in its tag and its body's bytes alone from the one of which
+    /// `head_bytes` bytes, up to its only body frame's payload, lie at `head_at` in `out`.
+    #[inline]
+    pub fn deliver_alike(
+        &self,
+        out: &mut Vec<u8>,
+        head_at: usize,
+        head_bytes: usize,
+        delivery_tag: u64,
+        body: &[u8],
+    ) {
+        out.reserve(head_bytes + body.len() + 1);
+        let tag_at = out.len() + self.prefix.len();
+        out.extend_from_within(head_at..head_at + head_bytes);
+        if let Some(place) = out.get_mut(tag_at..tag_at + 8) {
+            place.copy_from_slice(&delivery_tag.to_be_bytes());
+        }
+        out.extend_from_slice(body);
+        out.push(FRAME_END);
+    }
+
     /// Writes basic.deliver and content header; `body_size` bytes in body frames are to follow.
     #[inline]
     #[allow(clippy::too_many_arguments)]

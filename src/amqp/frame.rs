@@ -383,6 +383,41 @@ pub fn whole_publish(input: &[u8], frame_max: u32) -> Option<(WholePublish<'_>, 
     Some((publish, input.len() - rest.len()))
 }
 
+/// A publish whose like may follow: most publishers send many that differ in their bodies' bytes
+/// alone. Those are recognised by comparing what stands before the body, without parsing it.
+#[derive(Clone, Copy, Debug)]
+pub struct Like<'a> {
+    publish: WholePublish<'a>,
+    head: &'a [u8],
+}
+
+impl<'a> Like<'a> {
+    /// The like of `publish`, which took `used` bytes at the start of `input`. None where its body
+    /// is empty, and so has no frame.
+    #[inline(always)]
+    pub fn of(publish: WholePublish<'a>, input: &'a [u8], used: usize) -> Option<Self> {
+        let head_bytes = used.checked_sub(publish.body.len() + 1)?;
+        let head = input.get(..head_bytes)?;
+        (!publish.body.is_empty()).then_some(Self { publish, head })
+    }
+
+    /// Such a publish at the start of `input`, and how many bytes it took. Of what it says all but
+    /// the body is the first one's own.
+    #[inline(always)]
+    pub fn next(&self, input: &'a [u8]) -> Option<(WholePublish<'a>, usize)> {
+        let (head, rest) = input.split_at_checked(self.head.len())?;
+        let (body, rest) = rest.split_at_checked(self.publish.body.len())?;
+        if rest.first() != Some(&FRAME_END) || head != self.head {
+            return None;
+        }
+        let publish = WholePublish {
+            body,
+            ..self.publish
+        };
+        Some((publish, head.len() + body.len() + 1))
+    }
+}
+
 /// What stands before a payload.
 struct Head {
     kind: u8,

@@ -326,18 +326,12 @@ impl<'a> Run<'a, '_> {
         else {
             return None;
         };
-        let mut at = 0;
-        while let Some((publish, used)) =
-            frame::whole_publish(input.get(at..).unwrap_or_default(), frame_max)
-            && publish.channel == number
-        {
-            at += used;
-            if let Err(exception) = channel.publish(publish, self.batch) {
-                let failed = self.fail(number, exception.caused_by(BASIC_PUBLISH));
-                return Some((at, failed.err().map(Outcome::Failed)));
-            }
+        let (used, published) = channel.publishes(input, frame_max, self.batch);
+        if let Err(exception) = published {
+            let failed = self.fail(number, exception.caused_by(BASIC_PUBLISH));
+            return Some((used, failed.err().map(Outcome::Failed)));
         }
-        (at > 0).then_some((at, None))
+        (used > 0).then_some((used, None))
     }
 
     /// Frames of that channel follow: hands on what another one gathered.

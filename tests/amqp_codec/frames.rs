@@ -2,7 +2,7 @@
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use warren::amqp::frame::{Frame, FrameError, FrameKind, frame, whole_publish};
+use warren::amqp::frame::{Frame, FrameError, FrameKind, Like, frame, whole_publish};
 
 use crate::checks::publish_frame_by_frame;
 use crate::specimens::{damaged, encoded_properties, framed, publish_frames, publish_payload};
@@ -109,6 +109,38 @@ proptest! {
         let channel = u16::from_be_bytes([input[1], input[2]]);
         let read = whole_publish(&with_more, FRAME_MAX);
         prop_assert_eq!(read.map(|(_, used)| used), (channel != 0).then_some(input.len()));
+    }
+
+    /// Publishes that are alike are found without being parsed, and nothing else is.
+    #[test]
+    fn a_run_of_publishes_is_what_each_of_them_is(
+        pool in vec((publish_payload(), encoded_properties(), 0..5_usize), 1..4),
+        run in vec((0..4_usize, any::<u8>(), proptest::bool::weighted(0.05)), 1..30),
+    ) {
+        let mut input = Vec::new();
+        for (which, byte, is_damaged) in run {
+            let (method, properties, body_bytes) = &pool[which % pool.len()];
+            let mut frames = publish_frames(1, method, properties, &vec![byte; *body_bytes]);
+            if is_damaged {
+                let at = usize::from(byte) % frames.len();
+                frames[at] ^= 1;
+            }
+            input.extend(frames);
+        }
+        let (mut rest, mut like): (&[u8], Option<Like<'_>>) = (&input, None);
+        while let Some((publish, used)) = whole_publish(rest, FRAME_MAX) {
+            if let Some(found) = like.and_then(|like| like.next(rest)) {
+                prop_assert_eq!(found, (publish, used));
+            }
+            like = Like::of(publish, rest, used);
+            let is_again = like.and_then(|like| like.next(rest));
+            prop_assert_eq!(is_again, (!publish.body.is_empty()).then_some((publish, used)));
+            for end in 0..used {
+                prop_assert_eq!(like.and_then(|like| like.next(&rest[..end])), None);
+            }
+            rest = &rest[used..];
+        }
+        prop_assert_eq!(like.and_then(|like| like.next(rest)), None);
     }
 
     #[test]

@@ -90,6 +90,29 @@ proptest! {
     }
 
     #[test]
+    fn a_delivery_like_another_is_what_it_is_alone(
+        (channel, tags, redelivered) in any::<(u16, (u64, u64), bool)>(),
+        names in (short_str(Dialect::RabbitMq), short_str(Dialect::RabbitMq), short_str(Dialect::RabbitMq)),
+        properties in encoded_properties(),
+        bodies in vec(any::<(u8, u8)>(), 1..100),
+        before in vec(any::<u8>(), 0..10),
+    ) {
+        let (consumer_tag, exchange, routing_key) = &names;
+        let template = DeliverTemplate::new(channel, consumer_tag.as_bytes(), 0);
+        let (one, other): (Vec<u8>, Vec<u8>) = bodies.into_iter().unzip();
+        let deliver = |out: &mut Vec<u8>, tag, body: &[u8]| template.deliver(
+            out, tag, redelivered, exchange.as_bytes(), routing_key.as_bytes(), &properties, body,
+        );
+        let mut out = before.clone();
+        deliver(&mut out, tags.0, &one);
+        let mut expected = out.clone();
+        deliver(&mut expected, tags.1, &other);
+        let head_bytes = out.len() - before.len() - one.len() - 1;
+        template.deliver_alike(&mut out, before.len(), head_bytes, tags.1, &other);
+        prop_assert_eq!(out, expected);
+    }
+
+    #[test]
     fn no_body_frame_exceeds_what_was_agreed(body in vec(any::<u8>(), 0..300), frame_max in 9..100_u32) {
         let mut out = Vec::new();
         body_frames(&mut out, 5, &body, frame_max);

@@ -151,9 +151,10 @@ impl Client {
         let mut result = Ok(());
         while result.is_ok() {
             let rest = &input[at..];
-            if let Some((publish, used)) = frame::whole_publish(rest, FRAME_MAX) {
+            let (used, published) = self.channel.publishes(rest, FRAME_MAX, &mut batch);
+            if used > 0 {
                 at += used;
-                result = self.channel.publish(publish, &mut batch);
+                result = published;
                 continue;
             }
             let Some((frame, used)) = frame::frame(rest, FRAME_MAX).expect("frames") else {

@@ -1,9 +1,12 @@
 //! Publishes: however they are cut into reads, each queue gets its messages in order.
 
+use std::sync::Arc;
+
 use proptest::prelude::*;
 use warren::amqp::method::{Method, basic, exchange, queue};
 use warren::amqp::properties::Properties;
 use warren::amqp::table::{FieldTable, FieldValue};
+use warren::broker::Broker;
 
 use super::client::{Client, FRAME_MAX, Received, broker, text, to};
 
@@ -76,8 +79,8 @@ impl How {
     }
 }
 
-fn client_with_queues() -> Client {
-    let mut client = Client::new(&broker());
+fn client_with_queues(broker: &Arc<Broker>) -> Client {
+    let mut client = Client::new(broker);
     for (number, name) in QUEUES.iter().enumerate() {
         client.declare(name);
         for (exchange, arguments) in [
@@ -100,19 +103,33 @@ fn client_with_queues() -> Client {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(256))]
     #[test]
     fn every_queue_gets_its_messages_in_order_however_they_are_read(
-        publishes in prop::collection::vec((how(), prop_oneof![8 => 0..40usize, 1 => 3000..20_000usize]), 1..60),
+        publishes in prop::collection::vec(
+            (how(), prop_oneof![8 => 0..40usize, 1 => 3000..20_000usize], prop_oneof![Just(1), 1..20usize]),
+            1..40,
+        ),
         reads in prop::collection::vec(1..9000usize, 1..40),
+        consumed in prop::collection::vec(any::<bool>(), QUEUES.len()),
     ) {
-        let mut client = client_with_queues();
+        let broker = broker();
+        let mut client = client_with_queues(&broker);
+        let mut consumers: Vec<Option<Client>> = Vec::new();
+        for (name, consumed) in QUEUES.iter().zip(consumed) {
+            let mut consumer = Client::new(&broker);
+            consumer.consume(name, name, true);
+            consumers.push(consumed.then_some(consumer));
+        }
         let mut expected: Vec<Vec<String>> = vec![Vec::new(); QUEUES.len()];
-        for (number, (how, padding)) in publishes.iter().enumerate() {
-            let body = format!("{number} {}", "x".repeat(*padding));
-            how.publish(&mut client, &body);
-            for queue in how.queues() {
-                expected[queue].push(body.clone());
+        // Some differ from the ones before in their bodies' bytes alone.
+        for (number, (how, padding, times)) in publishes.iter().enumerate() {
+            for time in 0..*times {
+                let body = format!("{number} {time:02} {}", "x".repeat(*padding));
+                how.publish(&mut client, &body);
+                for queue in how.queues() {
+                    expected[queue].push(body.clone());
+                }
             }
         }
         let mut window = 0;
@@ -125,8 +142,16 @@ proptest! {
         }
         client.read();
         prop_assert_eq!(client.received(), vec![]);
-        for (name, expected) in QUEUES.iter().zip(expected) {
-            prop_assert_eq!(client.drain_queue(name), expected);
+        for ((name, consumer), expected) in QUEUES.iter().zip(consumers).zip(expected) {
+            let Some(mut consumer) = consumer else {
+                prop_assert_eq!(client.drain_queue(name), expected);
+                continue;
+            };
+            let deliveries = consumer.deliveries();
+            let tags: Vec<u64> = deliveries.iter().map(|delivered| delivered.tag).collect();
+            prop_assert_eq!(tags, (1..=expected.len() as u64).collect::<Vec<_>>());
+            let bodies: Vec<String> = deliveries.into_iter().map(|delivered| delivered.body).collect();
+            prop_assert_eq!(bodies, expected);
         }
     }
 }
@@ -241,7 +266,7 @@ fn everything_else_comes_after_what_was_published_before_it() {
 
 #[test]
 fn bcc_is_not_shown_and_properties_stay_as_they_were() {
-    let mut client = client_with_queues();
+    let mut client = client_with_queues(&broker());
     let mut properties = with_headers(vec![
         ("a", true.into()),
         ("BCC", array("q1")),

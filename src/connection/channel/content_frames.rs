@@ -59,6 +59,77 @@ pub(super) fn deliver(
     }
 }
 
+/// The delivery that was written last, of which the like may follow.
+#[derive(Clone, Copy)]
+pub(super) struct Like<'a> {
+    delivery: &'a Delivery<'a>,
+    head_at: usize,
+    head_bytes: usize,
+}
+
+impl<'a> Like<'a> {
+    /// The like of `delivery`, which was written as the last `bytes` bytes of `pending`. None unless
+    /// its body lies there in one frame.
+    pub fn of(
+        delivery: &'a Delivery<'a>,
+        pending: &Pending,
+        bytes: usize,
+        frame_max: u32,
+    ) -> Option<Self> {
+        let Body::Slice(body) = delivery.message.body else {
+            return None;
+        };
+        let is_one_frame = !body.is_empty() && body.len() <= encode::payload_max(frame_max);
+        is_one_frame.then(|| Self {
+            delivery,
+            head_at: pending.frames.len() - bytes,
+            head_bytes: bytes - body.len() - 1,
+        })
+    }
+
+    /// The body of `other`, if that is all by which it differs. Only those are found to be alike that
+    /// have their names and properties at the same place in memory.
+    #[inline(always)]
+    fn body(&self, other: &Delivery<'a>) -> Option<&'a [u8]> {
+        let (one, two) = (&self.delivery.message, &other.message);
+        match two.body {
+            Body::Slice(body)
+                if body.len() == one.body.len()
+                    && std::ptr::eq(one.exchange, two.exchange)
+                    && std::ptr::eq(one.routing_key, two.routing_key)
+                    && std::ptr::eq(one.properties, two.properties)
+                    && is_redelivered(self.delivery) == is_redelivered(other) =>
+            {
+                Some(body)
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Writes basic.deliver with the whole content, after one that it may be like, and says how many
+/// bytes that took.
+#[inline]
+pub(super) fn deliver_next<'a>(
+    pending: &mut Pending,
+    template: &DeliverTemplate,
+    frame_max: u32,
+    tag: u64,
+    delivery: &'a Delivery<'a>,
+    like: &mut Option<Like<'a>>,
+) -> usize {
+    if let Some(known) = like
+        && let Some(body) = known.body(delivery)
+    {
+        let (head_at, head_bytes) = (known.head_at, known.head_bytes);
+        template.deliver_alike(&mut pending.frames, head_at, head_bytes, tag, body);
+        return head_bytes + body.len() + 1;
+    }
+    let bytes = deliver(pending, template, frame_max, tag, delivery);
+    *like = Like::of(delivery, pending, bytes, frame_max);
+    bytes
+}
+
 /// Writes content header and body frames, after a method that carries content.
 pub(super) fn write(pending: &mut Pending, channel: u16, frame_max: u32, message: &Message<'_>) {
     let size = message.body.len() as u64;

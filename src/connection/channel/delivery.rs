@@ -378,6 +378,7 @@ impl State {
             channel.shared.broker.engine.clock.now_ms()
         };
         let (mut count, mut bytes) = (0, 0);
+        let mut like = None;
         for delivery in deliveries {
             if !goes_on(pending) {
                 break;
@@ -386,7 +387,9 @@ impl State {
             self.next_tag += 1;
             if self.is_open {
                 let (template, frame_max) = (&consumer.template, channel.shared.frame_max);
-                bytes += content_frames::deliver(pending, template, frame_max, tag, delivery);
+                bytes += content_frames::deliver_next(
+                    pending, template, frame_max, tag, delivery, &mut like,
+                );
             }
             if !consumer.no_ack {
                 self.unacked.push(unsettled(tag, slot, now_ms, delivery));

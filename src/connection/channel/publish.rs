@@ -24,7 +24,7 @@ use super::reply_to::{self, ReplyConsumer};
 use super::route_cache::Targets;
 use super::sender_selected::SenderSelected;
 use super::tx;
-use crate::amqp::frame::WholePublish;
+use crate::amqp::frame::{self, Like, WholePublish};
 use crate::amqp::method::confirm;
 use crate::amqp::properties::Properties;
 use crate::amqp::reply::{Exception, ReplyCode};
@@ -53,15 +53,46 @@ struct Rewritten {
 }
 
 impl Channel {
-    /// A basic.publish that lay whole in the read buffer: the hot path. An exception concerns this
-    /// publish alone: what was gathered before is still to be handed over, by
-    /// [`Channel::finish`].
+    /// As many whole publishes on this channel as follow each other at the start of `input`: the hot
+    /// path. Says how many bytes they took. An exception concerns the last of them alone: what was
+    /// gathered before is still to be handed over, by [`Channel::finish`].
+    pub fn publishes<'a>(
+        &mut self,
+        input: &'a [u8],
+        frame_max: u32,
+        batch: &mut ReadBatch<'a>,
+    ) -> (usize, Result<(), Exception>) {
+        let mut at = 0;
+        let mut like: Option<Like<'a>> = None;
+        loop {
+            let rest = input.get(at..).unwrap_or_default();
+            if let Some((publish, used)) = like.as_ref().and_then(|like| like.next(rest))
+                && self.publish_alike(publish.body, batch)
+            {
+                at += used;
+                continue;
+            }
+            let whole = frame::whole_publish(rest, frame_max);
+            let Some((publish, used)) = whole.filter(|(next, _)| next.channel == self.number)
+            else {
+                return (at, Ok(()));
+            };
+            at += used;
+            like = match self.publish(publish, batch) {
+                Ok(true) => Like::of(publish, rest, used),
+                Ok(false) => None,
+                Err(exception) => return (at, Err(exception)),
+            };
+        }
+    }
+
+    /// Says whether there was nothing special about it.
     #[inline(always)]
-    pub fn publish<'a>(
+    fn publish<'a>(
         &mut self,
         publish: WholePublish<'a>,
         batch: &mut ReadBatch<'a>,
-    ) -> Result<(), Exception> {
+    ) -> Result<bool, Exception> {
         let batch = &mut batch.0;
         if batch.is_empty() {
             self.routes.renew(self.shared.vhost.epoch());
@@ -77,11 +108,22 @@ impl Channel {
                 body: Body::Slice(publish.body),
                 facts,
             };
-            batch.push(message, targets);
+            batch.push_usual(message, targets);
             self.published(true, batch);
-            return Ok(());
+            return Ok(true);
         }
-        self.publish_checked(publish, batch)
+        self.publish_checked(publish, batch).map(|()| false)
+    }
+
+    /// A publish that differs from the one before in its body's bytes alone. Says whether that is all
+    /// there is to it; if not, it is to be given to [`Channel::publish`].
+    #[inline(always)]
+    fn publish_alike<'a>(&mut self, body: &'a [u8], batch: &mut ReadBatch<'a>) -> bool {
+        let is_usual = batch.0.push_alike(body);
+        if is_usual {
+            self.published(true, &mut batch.0);
+        }
+        is_usual
     }
 
     /// Whether a message with a remembered route and usual properties needs no further check.

@@ -40,6 +40,9 @@ pub(super) struct Gathering<'a> {
     /// Their publish tags, on a channel with confirms.
     tags: Vec<u64>,
     gathered: Gathered,
+    /// The message that was pushed last had nothing special, and went where all others did: one that
+    /// is like it needs no look at anything.
+    is_usual: bool,
     /// Which messages go to which queue (by number), where not all go to one.
     picks: Vec<Vec<u32>>,
     /// The queues that have picks.
@@ -133,6 +136,7 @@ impl<'a> Gathering<'a> {
             kept: self.kept,
             tags: self.tags,
             gathered: Gathered::Nothing,
+            is_usual: false,
             picks: self.picks,
             touched: self.touched,
             picked: 0,
@@ -160,9 +164,32 @@ impl<'a> Gathering<'a> {
             || self.picked >= MAX_PICKS
     }
 
+    /// Adds a message with nothing special, whose like may follow.
+    #[inline]
+    pub fn push_usual(&mut self, message: Message<'a>, targets: &[u32]) {
+        self.push(message, targets);
+        self.is_usual = matches!(self.gathered, Gathered::ToOne(_));
+    }
+
+    /// Adds a message that is like the last one but for its body's bytes, if that one was usual.
+    #[inline(always)]
+    pub fn push_alike(&mut self, body: &'a [u8]) -> bool {
+        let last = self.messages.last().filter(|_| self.is_usual);
+        let Some(&last) = last else {
+            return false;
+        };
+        self.body_bytes += body.len();
+        self.messages.push(Message {
+            body: Body::Slice(body),
+            ..last
+        });
+        true
+    }
+
     /// Adds a message for some queues, at least one.
     #[inline]
     pub fn push(&mut self, message: Message<'a>, targets: &[u32]) {
+        self.is_usual = false;
         let index = self.messages.len() as u32;
         self.body_bytes += message.body.len();
         self.messages.push(message);
@@ -283,6 +310,7 @@ impl<'a> Gathering<'a> {
             }
         }
         self.gathered = Gathered::Nothing;
+        self.is_usual = false;
         self.picked = 0;
         self.body_bytes = 0;
     }
