@@ -116,6 +116,16 @@ pub trait DiskFile: Debug + Send + Sync {
         self.write_at(bytes, offset)
     }
 
+    /// The same, and they are durable afterwards; of what else was written nothing is said. One
+    /// call for both, and with a disk that takes such writes one trip to it instead of two.
+    ///
+    /// # Errors
+    /// The operating system's, with the meaning of those of [`DiskFile::sync_data`].
+    fn write_blocks_through_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.write_blocks_at(bytes, offset)?;
+        self.sync_data()
+    }
+
     /// Makes durable what was written, and the length. After an error nothing is known of what
     /// was written since the last success, and a later success says nothing about it.
     ///

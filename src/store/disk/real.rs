@@ -1,13 +1,14 @@
 //! The operating system's files.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io;
+use std::io::{self, IoSlice};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use rustix::fs::{Advice, OFlags, fadvise, statvfs};
+use rustix::io::{Errno, ReadWriteFlags, pwritev2};
 
 use super::{BLOCK_BYTES, Disk, DiskFile, DiskLock};
 
@@ -174,6 +175,31 @@ impl DiskFile for RealFile {
             }
         }
         self.write_at(bytes, offset)
+    }
+
+    fn write_blocks_through_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        let mut written = 0;
+        while is_aligned(&bytes[written..], offset + written as u64)
+            && let Some(direct) = self.direct().filter(|_| written < bytes.len())
+        {
+            let rest = [IoSlice::new(&bytes[written..])];
+            match pwritev2(
+                direct,
+                &rest,
+                offset + written as u64,
+                ReadWriteFlags::DSYNC,
+            ) {
+                Ok(0) | Err(Errno::INVAL | Errno::OPNOTSUPP | Errno::NOSYS) => break,
+                Ok(more) => written += more,
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        if written < bytes.len() {
+            self.write_blocks_at(&bytes[written..], offset + written as u64)?;
+            self.sync_data()?;
+        }
+        Ok(())
     }
 
     fn sync_data(&self) -> io::Result<()> {

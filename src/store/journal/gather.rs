@@ -1,6 +1,9 @@
 //! Where records gather until the storage thread takes them: one buffer under a short lock.
 //! Records go in encoded, only their checksums are missing, which depend on the file.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use tokio::sync::watch;
 
 use super::layout::{BATCH_HEAD_BYTES, RECORD_HEADER_BYTES, RecordHeader};
@@ -23,6 +26,8 @@ pub(super) struct Gather {
     pressure: watch::Sender<bool>,
     /// What the storage thread must be woken for.
     pub awaited: Awaited,
+    /// Set for the storage thread when it watches out for what somebody waits for.
+    pub call: Arc<AtomicBool>,
     /// Somebody waits for what gathered.
     pub is_urgent: bool,
     /// Somebody waits until it is synced.
@@ -38,6 +43,8 @@ pub(super) enum Awaited {
     /// It does not sleep.
     #[default]
     Nothing,
+    /// What somebody waits for, and it does not sleep: it watches `call`.
+    Call,
     /// What somebody waits for; it wakes up for the rest by itself.
     Urgent,
     /// Any record.
@@ -64,6 +71,7 @@ impl Gather {
             limits,
             pressure,
             awaited: Awaited::Nothing,
+            call: Arc::default(),
             is_urgent: false,
             wants_sync: false,
             is_closing: false,
@@ -83,6 +91,13 @@ impl Gather {
     pub fn take_wake_up(&mut self) -> bool {
         let wakes = match self.awaited {
             Awaited::Nothing => false,
+            Awaited::Call => {
+                if self.is_urgent || self.wants_sync {
+                    self.awaited = Awaited::Nothing;
+                    self.call.store(true, Ordering::Release);
+                }
+                false
+            }
             Awaited::Urgent => self.is_urgent || self.wants_sync,
             Awaited::Anything => self.has_work() || self.wants_sync,
         };

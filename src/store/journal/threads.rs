@@ -5,9 +5,11 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
+
+use parking_lot::MutexGuard;
 
 use super::Fsync;
 use super::gather::{Awaited, Taken};
@@ -21,6 +23,8 @@ const IDLE: Duration = Duration::from_millis(20);
 const LAZY: Duration = Duration::from_millis(5);
 /// ... or once they are so many bytes.
 const LAZY_BYTES: usize = 256 << 10;
+/// A message that comes so soon after the last sync is worth looking out for.
+const WATCH: Duration = Duration::from_micros(100);
 /// An idle journal keeps buffers of at most so many bytes.
 const IDLE_BUFFER_BYTES: usize = 256 << 10;
 
@@ -55,6 +59,30 @@ impl Drop for FailOnPanic<'_> {
     }
 }
 
+/// Looking out for the next message instead of sleeping, for a moment, if the last one came as
+/// quickly. A lone publisher that waits for each confirm is spared the thread's waking up, which
+/// takes a fifth of the time that the disk does.
+struct Watch {
+    is_worth_it: bool,
+    call: Arc<AtomicBool>,
+}
+
+impl Watch {
+    fn new(shared: &Shared) -> Self {
+        Self {
+            is_worth_it: false,
+            call: Arc::clone(&shared.gather.lock().call),
+        }
+    }
+
+    /// Until somebody calls or the time is over. Whoever else wants the processor has it.
+    fn out(&self, until: Instant) {
+        while !self.call.load(Ordering::Acquire) && Instant::now() < until {
+            thread::yield_now();
+        }
+    }
+}
+
 enum Work {
     Write(Taken),
     Sync,
@@ -65,12 +93,13 @@ enum Work {
 fn run(shared: &Shared, writer: &mut Writer) -> io::Result<()> {
     let mut buffer = AlignedBuffer::default();
     let mut synced_at = Instant::now();
+    let mut watch = Watch::new(shared);
     loop {
         let due = match shared.options.fsync {
             Fsync::Interval(interval) if writer.is_dirty() => Some(synced_at + interval),
             _ => None,
         };
-        match wait(shared, writer, &mut buffer, due) {
+        match wait(shared, writer, &mut buffer, &mut watch, due) {
             Work::Write(taken) => {
                 store(shared, writer, &mut buffer, &taken)?;
                 if due.is_some_and(|due| due <= Instant::now()) {
@@ -97,8 +126,10 @@ fn wait(
     shared: &Shared,
     writer: &Writer,
     buffer: &mut AlignedBuffer,
+    watch: &mut Watch,
     sync_due: Option<Instant>,
 ) -> Work {
+    let began = Instant::now();
     let mut mark_due = writer.wants_mark().then(|| Instant::now() + IDLE);
     let mut lazy_due: Option<Instant> = None;
     let mut gather = shared.gather.lock();
@@ -113,7 +144,15 @@ fn wait(
             lazy_due.get_or_insert_with(|| Instant::now() + LAZY);
         }
         if has_work && (!is_lazy || lazy_due.is_some_and(|due| due <= Instant::now())) {
+            watch.is_worth_it = gather.is_urgent && began.elapsed() < WATCH;
             return Work::Write(gather.take(buffer));
+        }
+        if std::mem::take(&mut watch.is_worth_it) && !gather.is_closing && !gather.wants_sync {
+            gather.awaited = Awaited::Call;
+            MutexGuard::unlocked(&mut gather, || watch.out(began + WATCH));
+            gather.awaited = Awaited::Nothing;
+            watch.call.store(false, Ordering::Relaxed);
+            continue;
         }
         if gather.is_closing {
             return Work::Close;
@@ -158,9 +197,10 @@ pub(super) fn store(
         shared.synced.store(writer.synced(), Ordering::Release);
         shared.safeties.truncate(index - 1);
     }
-    writer.write(buffer, taken.first_index, taken.records)?;
+    let is_synced = shared.options.fsync == Fsync::Always;
+    writer.write(buffer, taken.first_index, taken.records, is_synced)?;
     shared.written.store(writer.written(), Ordering::Release);
-    if shared.options.fsync == Fsync::Always {
+    if is_synced {
         sync(shared, writer)?;
     } else {
         shared.synced.store(writer.synced(), Ordering::Release);

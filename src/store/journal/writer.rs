@@ -36,6 +36,8 @@ pub(super) struct Active {
     pub offset: u64,
 }
 
+/// At most so many bytes are written and synced in one call: past that, two are as fast.
+const MOST_THROUGH_BYTES: u64 = 64 << 10;
 /// Every so many bytes it is noted where a batch begins.
 const MARK_BYTES: u64 = 1 << 20;
 
@@ -76,12 +78,14 @@ impl Writer {
         self.marked < self.synced && self.active.is_some()
     }
 
-    /// Writes `records` records, which lie in `batch` behind room for a head.
+    /// Writes `records` records, which lie in `batch` behind room for a head. If they are `urgent`,
+    /// few of them are synced along the way; [`Writer::sync`] knows.
     pub fn write(
         &mut self,
         batch: &mut AlignedBuffer,
         mut first_index: u64,
         mut records: u32,
+        urgent: bool,
     ) -> io::Result<()> {
         while records > 0 {
             let is_whole = whole_blocks(batch.len() as u64) <= self.room();
@@ -96,7 +100,7 @@ impl Writer {
                 self.start_file(first_index, whole_blocks((BATCH_HEAD_BYTES + first) as u64))?;
                 continue;
             }
-            self.write_part(batch, bytes, first_index, count)?;
+            self.write_part(batch, bytes, first_index, count, urgent)?;
             first_index += u64::from(count);
             records -= count;
             if records > 0 {
@@ -115,7 +119,7 @@ impl Writer {
             return Ok(());
         }
         let mut batch = AlignedBuffer::zeroed(BATCH_HEAD_BYTES);
-        self.write_part(&mut batch, BATCH_HEAD_BYTES, self.written + 1, 0)
+        self.write_part(&mut batch, BATCH_HEAD_BYTES, self.written + 1, 0, false)
     }
 
     /// Syncs what was written.
@@ -155,6 +159,7 @@ impl Writer {
         bytes: usize,
         first_index: u64,
         count: u32,
+        urgent: bool,
     ) -> io::Result<()> {
         let Some(active) = &mut self.active else {
             return Err(io::Error::other("no journal file is open"));
@@ -177,13 +182,19 @@ impl Writer {
         let padded = whole_blocks(bytes as u64);
         if batch.len() == bytes {
             batch.resize(padded as usize);
-            active.file.file.write_blocks_at(batch, active.offset)?;
+            let file = &active.file.file;
+            if urgent && !self.is_dirty && padded <= MOST_THROUGH_BYTES {
+                file.write_blocks_through_at(batch, active.offset)?;
+            } else {
+                file.write_blocks_at(batch, active.offset)?;
+                self.is_dirty = true;
+            }
         } else {
             active.file.file.write_at(&batch[..bytes], active.offset)?;
+            self.is_dirty = true;
         }
         let offset = active.offset;
         active.offset += padded;
-        self.is_dirty = true;
         self.marked = self.synced;
         if count > 0 {
             self.written = first_index + u64::from(count) - 1;
