@@ -216,7 +216,7 @@ impl Broker {
         if !noted.is_empty() {
             drop(catalog.submit(noted));
         }
-        pager.start(self, Some(Arc::clone(&journal)))?;
+        pager.start(self, Some(Arc::clone(&journal) as _))?;
         let mut effects = Effects::new();
         for queue in self.durable_queues() {
             queue.begin(&mut effects);

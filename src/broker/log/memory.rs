@@ -1,10 +1,14 @@
 //! A log in memory, for tests: it keeps what was appended, and is safe as far as it is told.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::{AppendError, Log, NewMessage, Place, Placement, Records, SafeListener, Safety};
+use super::{
+    AppendError, Entry, Log, NewMessage, Place, Placement, ReadError, Records, SafeListener, Safety,
+};
+use crate::store::journal::{MessageView, PlaceViews, PlacementViews, RangeViews, Record};
 
 /// A record, owned.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,14 +45,38 @@ pub struct MemoryLog {
     state: Mutex<State>,
 }
 
-#[derive(Default)]
 struct State {
-    records: Vec<OwnedRecord>,
+    records: VecDeque<OwnedRecord>,
+    /// The index of the first of them.
+    first: u64,
+    /// A part of the log begins after so many records.
+    part_records: u64,
     safe: u64,
     /// Everything is safe at once.
     is_instant: bool,
     has_failed: bool,
     waiting: Vec<(u64, Arc<dyn SafeListener>)>,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            records: VecDeque::new(),
+            first: 1,
+            part_records: u64::MAX,
+            safe: 0,
+            is_instant: false,
+            has_failed: false,
+            waiting: Vec::new(),
+        }
+    }
+}
+
+impl State {
+    /// The last record's index.
+    fn last(&self) -> u64 {
+        self.first + self.records.len() as u64 - 1
+    }
 }
 
 impl MemoryLog {
@@ -64,11 +92,18 @@ impl MemoryLog {
         log
     }
 
+    /// The same; it lets go of so many records at a time.
+    pub fn in_parts_of(records: u64) -> Arc<Self> {
+        let log = Self::new();
+        log.state.lock().part_records = records.max(1);
+        log
+    }
+
     /// Everything appended so far is safe.
     pub fn sync(&self) {
         let mut state = self.state.lock();
-        state.safe = state.records.len() as u64;
-        let safe = state.safe;
+        let safe = state.last();
+        state.safe = safe;
         let (ready, waiting) = std::mem::take(&mut state.waiting)
             .into_iter()
             .partition(|(index, _)| *index <= safe);
@@ -87,15 +122,15 @@ impl MemoryLog {
         waiting.iter().for_each(|(_, listener)| listener.failed());
     }
 
-    /// What was appended so far.
+    /// What was appended so far, and not let go of.
     pub fn records(&self) -> Vec<OwnedRecord> {
-        self.state.lock().records.clone()
+        self.state.lock().records.iter().cloned().collect()
     }
 }
 
 impl Records for State {
     fn message(&mut self, message: &NewMessage<'_>) -> Result<(), AppendError> {
-        self.records.push(OwnedRecord::Message {
+        self.records.push_back(OwnedRecord::Message {
             persistent: message.persistent,
             priority: message.priority,
             has_bcc: message.has_bcc,
@@ -111,15 +146,18 @@ impl Records for State {
 
     fn settle(&mut self, queue: u64, ranges: &[(u64, u64)]) {
         let ranges = ranges.to_vec();
-        self.records.push(OwnedRecord::Settle { queue, ranges });
+        self.records
+            .push_back(OwnedRecord::Settle { queue, ranges });
     }
 
     fn cursor(&mut self, queue: u64, sequence: u64) {
-        self.records.push(OwnedRecord::Cursor { queue, sequence });
+        self.records
+            .push_back(OwnedRecord::Cursor { queue, sequence });
     }
 
     fn returned(&mut self, place: Place, returns: u32) {
-        self.records.push(OwnedRecord::Returned { place, returns });
+        self.records
+            .push_back(OwnedRecord::Returned { place, returns });
     }
 }
 
@@ -131,9 +169,9 @@ impl Log for MemoryLog {
         }
         encode(&mut *state);
         if state.is_instant {
-            state.safe = state.records.len() as u64;
+            state.safe = state.last();
         }
-        Ok(state.records.len() as u64)
+        Ok(state.last())
     }
 
     fn hurry(&self) {}
@@ -152,5 +190,111 @@ impl Log for MemoryLog {
         }
         state.waiting.push((index, listener));
         Safety::Waiting
+    }
+
+    fn next_index(&self) -> u64 {
+        self.state.lock().last() + 1
+    }
+
+    fn failure(&self) -> Option<String> {
+        let has_failed = self.state.lock().has_failed;
+        has_failed.then(|| "it was told to fail".to_owned())
+    }
+
+    fn read(
+        &self,
+        first: u64,
+        last: u64,
+        each: &mut dyn FnMut(&Entry<'_>) -> bool,
+    ) -> Result<(), ReadError> {
+        // `each` may use the log.
+        let (records, last) = {
+            let state = self.state.lock();
+            if first < state.first {
+                return Err(ReadError::Missing(first));
+            }
+            let skipped = (first - state.first) as usize;
+            let records = state.records.iter().skip(skipped).cloned();
+            (records.collect::<Vec<_>>(), last.min(state.last()))
+        };
+        for (index, record) in (first..=last).zip(&records) {
+            if !record.show(index, each) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn sync_soon(&self) {}
+
+    fn synced_index(&self) -> u64 {
+        self.safe_index()
+    }
+
+    fn starts(&self) -> Vec<u64> {
+        let state = self.state.lock();
+        let (first, end) = (state.first, state.last() + 1);
+        let part = |index: u64| (index - 1) / state.part_records;
+        let parts = part(first) + 1..=part(end);
+        let later = parts.map(|part| part.saturating_mul(state.part_records) + 1);
+        std::iter::once(first).chain(later).collect()
+    }
+
+    fn release_below(&self, index: u64) {
+        let start = self.starts().into_iter().rfind(|start| *start <= index);
+        let mut state = self.state.lock();
+        let released = start.map_or(0, |start| {
+            start.min(state.safe + 1).saturating_sub(state.first)
+        });
+        state.records.drain(..released as usize);
+        state.first += released;
+    }
+}
+
+impl OwnedRecord {
+    /// Shows it as a journal would.
+    fn show(&self, index: u64, each: &mut dyn FnMut(&Entry<'_>) -> bool) -> bool {
+        let (mut placed, mut settled) = (Vec::new(), Vec::new());
+        let record = match self {
+            Self::Message {
+                persistent,
+                priority,
+                has_bcc,
+                placements,
+                settles,
+                exchange,
+                routing_key,
+                properties,
+                body,
+            } => Record::Message(MessageView {
+                persistent: *persistent,
+                priority: *priority,
+                has_bcc: *has_bcc,
+                placements: PlacementViews::of(placements, &mut placed),
+                settles: PlaceViews::of(settles, &mut settled),
+                exchange,
+                routing_key,
+                properties,
+                body,
+            }),
+            Self::Settle { queue, ranges } => Record::Settle {
+                queue: *queue,
+                ranges: RangeViews::of(ranges, &mut settled),
+            },
+            Self::Cursor { queue, sequence } => Record::Cursor {
+                queue: *queue,
+                sequence: *sequence,
+            },
+            Self::Returned { place, returns } => Record::Returned {
+                place: *place,
+                returns: *returns,
+            },
+        };
+        each(&Entry {
+            index,
+            group: 0,
+            term: 0,
+            record,
+        })
     }
 }

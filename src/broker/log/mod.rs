@@ -1,6 +1,6 @@
 //! What the engine asks of durability, and nothing else: append a batch of records, learn when it is
-//! safe. A journal stands behind it; tests use [`MemoryLog`]; a replicated log may
-//! stand there one day.
+//! safe, read what was appended, and let go of the oldest part once all that is needed of it was said
+//! again. A journal stands behind it; tests use [`MemoryLog`]; a replicated log may stand there one day.
 //!
 //! ```text
 //! queues ─▶ effects ─▶ pending.rs (gathered under queue locks) ─▶ Log::append ─▶ journal
@@ -21,7 +21,9 @@ pub use self::memory::{MemoryLog, OwnedRecord};
 pub(super) use self::pending::Pending;
 pub(super) use self::ranges::Ranges;
 pub(super) use self::replay::{BandReplay, DamagedChunk, Replay};
-pub use crate::store::journal::{AppendError, NewMessage, Place, Placement, SafeListener, Safety};
+pub use crate::store::journal::{
+    AppendError, Entry, NewMessage, Place, Placement, ReadError, SafeListener, Safety,
+};
 use crate::store::journal::{Batch, Journal};
 
 /// Takes the records of one batch, in order.
@@ -59,6 +61,35 @@ pub trait Log: Send + Sync {
 
     /// Calls `listener` once everything up to `index` is safe, or can't be any more.
     fn notify_when_safe(&self, index: u64, listener: Arc<dyn SafeListener>) -> Safety;
+
+    /// The index that the next record will have.
+    fn next_index(&self) -> u64;
+
+    /// Why nothing becomes safe any more, if that is so.
+    fn failure(&self) -> Option<String>;
+
+    /// Reads the records from `first` to `last` that are there, as long as `each` says so.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    fn read(
+        &self,
+        first: u64,
+        last: u64,
+        each: &mut dyn FnMut(&Entry<'_>) -> bool,
+    ) -> Result<(), ReadError>;
+
+    /// What was appended is to be synced at once, whatever "safe" means.
+    fn sync_soon(&self);
+
+    /// Everything up to it is synced, whatever "safe" means.
+    fn synced_index(&self) -> u64;
+
+    /// The first index of each part of the log, oldest first: it lets go of whole parts only.
+    fn starts(&self) -> Vec<u64>;
+
+    /// Nothing below `index` is needed any more.
+    fn release_below(&self, index: u64);
 }
 
 impl Records for Batch<'_> {
@@ -96,5 +127,38 @@ impl Log for Journal {
 
     fn notify_when_safe(&self, index: u64, listener: Arc<dyn SafeListener>) -> Safety {
         Journal::notify_when_safe(self, index, listener)
+    }
+
+    fn next_index(&self) -> u64 {
+        Journal::next_index(self)
+    }
+
+    fn failure(&self) -> Option<String> {
+        Journal::failure(self)
+    }
+
+    fn read(
+        &self,
+        first: u64,
+        last: u64,
+        each: &mut dyn FnMut(&Entry<'_>) -> bool,
+    ) -> Result<(), ReadError> {
+        Journal::read(self, first, last, each)
+    }
+
+    fn sync_soon(&self) {
+        Journal::sync_soon(self);
+    }
+
+    fn synced_index(&self) -> u64 {
+        Journal::synced_index(self)
+    }
+
+    fn starts(&self) -> Vec<u64> {
+        Journal::file_starts(self)
+    }
+
+    fn release_below(&self, index: u64) {
+        Journal::release_below(self, index);
     }
 }

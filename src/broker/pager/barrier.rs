@@ -8,12 +8,12 @@ use std::io;
 use std::sync::Arc;
 
 use crate::broker::Broker;
-use crate::store::journal::Journal;
+use crate::broker::log::Log;
 
 /// See the module. Without a log there is nothing to wait for.
 pub(super) struct Barrier<'a> {
     pub broker: Option<Arc<Broker>>,
-    pub journal: Option<Arc<Journal>>,
+    pub log: Option<Arc<dyn Log>>,
     /// Called between two looks.
     pub pause: &'a mut dyn FnMut(),
 }
@@ -24,14 +24,14 @@ impl Barrier<'_> {
     /// # Errors
     /// The log has failed.
     pub fn wait(&mut self) -> io::Result<()> {
-        let (Some(broker), Some(journal)) = (&self.broker, &self.journal) else {
+        let (Some(broker), Some(log)) = (&self.broker, &self.log) else {
             return Ok(());
         };
         broker.engine.flights.wait(self.pause);
-        let last_index = journal.next_index() - 1;
-        journal.hurry();
-        while journal.safe_index() < last_index {
-            if let Some(reason) = journal.health().failure {
+        let last_index = log.next_index() - 1;
+        log.hurry();
+        while log.safe_index() < last_index {
+            if let Some(reason) = log.failure() {
                 return Err(io::Error::other(reason));
             }
             (self.pause)();

@@ -34,11 +34,12 @@ pub(super) use self::reading::is_shortage;
 use self::reading::Load;
 use self::writing::{Task, Writing};
 use super::engine::Waits;
+use super::log::Log;
 use super::queue::Queue;
 use super::{Broker, Effects, Engine};
 use crate::store::catalog::Catalog;
 use crate::store::disk::Disk;
-use crate::store::journal::{Drive, Journal};
+use crate::store::journal::Drive;
 use crate::store::segment::{self, ChunkEntry, ChunkError, StoredChunk};
 
 /// So much beyond their windows may queues hold together until publishers wait ...
@@ -305,15 +306,15 @@ impl Pager {
         reading::read_at_start(&self.shared, stored, sets_aside)
     }
 
-    /// Starts the threads; that journal's files are made free as the broker's queues let go of them.
+    /// Starts the threads; that log's parts are made free as the broker's queues let go of them.
     ///
     /// # Errors
     /// The operating system's.
-    pub fn start(&self, broker: &Arc<Broker>, journal: Option<Arc<Journal>>) -> io::Result<()> {
+    pub fn start(&self, broker: &Arc<Broker>, log: Option<Arc<dyn Log>>) -> io::Result<()> {
         let Some((tasks, loads)) = self.inboxes.lock().take() else {
             return Ok(());
         };
-        let writing = Writing::new(Arc::clone(&self.shared), Arc::downgrade(broker), journal);
+        let writing = Writing::new(Arc::clone(&self.shared), Arc::downgrade(broker), log);
         if self.drive == Drive::Manual {
             *self.manual.lock() = Some(Manual {
                 writing,

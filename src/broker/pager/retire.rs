@@ -13,19 +13,18 @@ use super::barrier::Barrier;
 use super::segments::OpenSegments;
 use super::{Shared, reading};
 use crate::broker::Broker;
-use crate::broker::log::{Log, NewMessage, Records};
+use crate::broker::log::{AppendError, Log, NewMessage, Records};
 use crate::broker::queue::{Checkpoint, Moving, PageOut, Queue};
 use crate::store::catalog::Op;
-use crate::store::journal::Journal;
 
 /// The log is given so much at once.
 const BATCH_BYTES: usize = 1 << 20;
 
-/// Notes how far the journal has come, so that the next start misses what is gone. Nothing waits for
+/// Notes how far the log has come, so that the next start misses what is gone. Nothing waits for
 /// it: it is noted again with the next file.
-fn note_end(shared: &Shared, journal: &Journal) {
+fn note_end(shared: &Shared, log: &dyn Log) {
     if let Some(catalog) = &shared.catalog {
-        let end = journal.synced_index() + 1;
+        let end = log.synced_index() + 1;
         drop(catalog.submit(vec![Op::PutJournalEnd(end)]));
     }
 }
@@ -33,15 +32,15 @@ fn note_end(shared: &Shared, journal: &Journal) {
 /// Shortens the log if it is too long.
 pub(super) fn retire(
     shared: &Arc<Shared>,
-    journal: &Journal,
+    log: &dyn Log,
     broker: &Broker,
     segments: &mut OpenSegments,
     barrier: &mut Barrier<'_>,
 ) -> io::Result<()> {
-    if journal.synced_index() > 0 && !shared.has_noted_journal.swap(true, Ordering::AcqRel) {
-        note_end(shared, journal);
+    if log.synced_index() > 0 && !shared.has_noted_journal.swap(true, Ordering::AcqRel) {
+        note_end(shared, log);
     }
-    let starts = journal.file_starts();
+    let starts = log.starts();
     let Some(surplus) = starts
         .len()
         .checked_sub(shared.options.most_log_files)
@@ -65,11 +64,11 @@ pub(super) fn retire(
     }
     // What a checkpoint calls settled may be a dead letter that the log does not have yet.
     broker.engine.flights.wait(barrier.pause);
-    let appended = append_all(journal, &checkpoints, barrier.pause);
+    let appended = append_all(log, &checkpoints, barrier.pause);
     match &appended {
         Ok(()) => {
-            journal.release_below(before);
-            note_end(shared, journal);
+            log.release_below(before);
+            note_end(shared, log);
         }
         Err(_) => queues.iter().for_each(|queue| queue.checkpoint_again()),
     }
@@ -78,17 +77,17 @@ pub(super) fn retire(
 
 /// Appends the checkpoints and waits until they are synced.
 fn append_all(
-    journal: &Journal,
+    log: &dyn Log,
     checkpoints: &[(u64, Checkpoint)],
     pause: &mut dyn FnMut(),
 ) -> io::Result<()> {
     let mut last_index = 0;
     for (queue, checkpoint) in checkpoints {
-        last_index = append(journal, *queue, checkpoint)?.max(last_index);
+        last_index = append(log, *queue, checkpoint)?.max(last_index);
     }
-    journal.sync_soon();
-    while journal.synced_index() < last_index {
-        if let Some(reason) = journal.health().failure {
+    log.sync_soon();
+    while log.synced_index() < last_index {
+        if let Some(reason) = log.failure() {
             return Err(io::Error::other(reason));
         }
         pause();
@@ -134,9 +133,8 @@ fn move_on(
     Ok(())
 }
 
-fn append(journal: &Journal, queue: u64, checkpoint: &Checkpoint) -> io::Result<u64> {
-    let log: &dyn Log = journal;
-    let full = |error: crate::store::journal::AppendError| io::Error::other(error.to_string());
+fn append(log: &dyn Log, queue: u64, checkpoint: &Checkpoint) -> io::Result<u64> {
+    let full = |error: AppendError| io::Error::other(error.to_string());
     let mut last_index = log
         .append(&mut |records| encode_state(records, queue, checkpoint))
         .map_err(full)?;

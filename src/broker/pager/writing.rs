@@ -10,9 +10,9 @@ use super::barrier::Barrier;
 use super::segments::OpenSegments;
 use super::{QueueRef, Shared, Stored, retire, rewrite};
 use crate::broker::Broker;
+use crate::broker::log::Log;
 use crate::broker::queue::Queue;
 use crate::store::catalog::{CatalogError, Op};
-use crate::store::journal::Journal;
 use crate::store::segment;
 
 /// Between two tasks the log's files are looked at this often.
@@ -49,7 +49,7 @@ struct Removed {
 pub(super) struct Writing {
     shared: Arc<Shared>,
     broker: Weak<Broker>,
-    journal: Option<Arc<Journal>>,
+    log: Option<Arc<dyn Log>>,
     segments: OpenSegments,
     removed: Vec<Removed>,
     looked_at: Instant,
@@ -60,11 +60,11 @@ pub(super) struct Writing {
 }
 
 impl Writing {
-    pub fn new(shared: Arc<Shared>, broker: Weak<Broker>, journal: Option<Arc<Journal>>) -> Self {
+    pub fn new(shared: Arc<Shared>, broker: Weak<Broker>, log: Option<Arc<dyn Log>>) -> Self {
         Self {
             shared,
             broker,
-            journal,
+            log,
             segments: OpenSegments::default(),
             removed: Vec::new(),
             looked_at: Instant::now(),
@@ -191,9 +191,9 @@ impl Writing {
             .close_idle(&self.shared, &mut self.barrier(pause));
         self.note(closed, "a segment cannot be closed");
         let mut barrier = self.barrier(pause);
-        if let (Some(journal), Some(broker)) = (&self.journal, self.broker.upgrade()) {
+        if let (Some(log), Some(broker)) = (&self.log, self.broker.upgrade()) {
             let segments = &mut self.segments;
-            let retired = retire::retire(&self.shared, journal, &broker, segments, &mut barrier);
+            let retired = retire::retire(&self.shared, &**log, &broker, segments, &mut barrier);
             self.note(retired, "the log cannot be shortened");
         }
     }
@@ -241,7 +241,7 @@ impl Writing {
     fn barrier<'p>(&self, pause: &'p mut dyn FnMut()) -> Barrier<'p> {
         Barrier {
             broker: self.broker.upgrade(),
-            journal: self.journal.clone(),
+            log: self.log.clone(),
             pause,
         }
     }

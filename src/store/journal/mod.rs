@@ -290,11 +290,16 @@ impl Journal {
         self.pressure.subscribe()
     }
 
+    /// Why it has failed, if it has.
+    pub fn failure(&self) -> Option<String> {
+        self.shared.failure().map(str::to_owned)
+    }
+
     /// How it is doing.
     pub fn health(&self) -> Health {
         let files = self.shared.files.lock();
         Health {
-            failure: self.shared.failure().map(str::to_owned),
+            failure: self.failure(),
             // As long as there are some ahead, nothing waits.
             stalled: files.stalled.clone().filter(|_| files.spare_count() == 0),
             disk_bytes: files.disk_bytes(),

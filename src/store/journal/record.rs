@@ -128,6 +128,21 @@ pub struct PlacementViews<'a> {
     expires: bool,
 }
 
+impl<'a> PlacementViews<'a> {
+    /// Views of placements, which are encoded into `buffer`.
+    pub fn of(placements: &[Placement], buffer: &'a mut Vec<u8>) -> Self {
+        buffer.clear();
+        for placement in placements {
+            encode_place(buffer, placement.place);
+            buffer.extend_from_slice(&placement.expires_at_ms.to_le_bytes());
+        }
+        Self {
+            bytes: buffer,
+            expires: true,
+        }
+    }
+}
+
 impl Iterator for PlacementViews<'_> {
     type Item = Placement;
 
@@ -154,6 +169,15 @@ impl Iterator for PlacementViews<'_> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PlaceViews<'a>(&'a [u8]);
 
+impl<'a> PlaceViews<'a> {
+    /// Views of places, which are encoded into `buffer`.
+    pub fn of(places: &[Place], buffer: &'a mut Vec<u8>) -> Self {
+        buffer.clear();
+        places.iter().for_each(|place| encode_place(buffer, *place));
+        Self(buffer)
+    }
+}
+
 impl Iterator for PlaceViews<'_> {
     type Item = Place;
 
@@ -171,6 +195,18 @@ impl Iterator for PlaceViews<'_> {
 /// Ranges, still encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RangeViews<'a>(&'a [u8]);
+
+impl<'a> RangeViews<'a> {
+    /// Views of ranges, which are encoded into `buffer`.
+    pub fn of(ranges: &[(u64, u64)], buffer: &'a mut Vec<u8>) -> Self {
+        buffer.clear();
+        for (first, last) in ranges {
+            buffer.extend_from_slice(&first.to_le_bytes());
+            buffer.extend_from_slice(&last.to_le_bytes());
+        }
+        Self(buffer)
+    }
+}
 
 impl Iterator for RangeViews<'_> {
     type Item = (u64, u64);
