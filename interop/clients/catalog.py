@@ -151,6 +151,21 @@ def c() -> list[str]:
     return [str(built)]
 
 
+def tools() -> list[str]:
+    debian("amqp-tools")
+    return ["bash", str(HERE / "amqp-tools" / "driver.sh")]
+
+
+def ruby() -> list[str]:
+    debian("ruby", "ruby-bunny")
+    return ["ruby", str(HERE / "ruby" / "driver.rb")]
+
+
+def php() -> list[str]:
+    debian("php-cli", "php-amqplib")
+    return ["php", "-d", "memory_limit=1G", str(HERE / "php" / "driver.php")]
+
+
 CLIENTS = [
     Client("aio-pika", "Python", python("driver.py", "aio-pika"), pip_version("aio-pika"), quick=True),
     Client("py-amqp", "Python", python("driver.py", "py-amqp"), pip_version("amqp"), quick=True),
@@ -167,5 +182,8 @@ CLIENTS = [
     Client("amqp-client", "Java", java, lambda: debian_version("librabbitmq-client-java")),
     Client("amqp091-go", "Go", go, lambda: debian_version("golang-github-rabbitmq-amqp091-go-dev")),
     Client("librabbitmq", "C", c, lambda: debian_version("librabbitmq-dev")),
+    Client("amqp-tools", "shell", tools, lambda: debian_version("amqp-tools")),
+    Client("bunny", "Ruby", ruby, lambda: debian_version("ruby-bunny")),
+    Client("php-amqplib", "PHP", php, lambda: debian_version("php-amqplib")),
 ]  # fmt: skip
 """In the order in which they run and stand in the table."""
