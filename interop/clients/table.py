@@ -12,23 +12,24 @@ MARKS = {"ok": "yes", "skip": "–", "fail": "**no**"}
 
 HEAD = """# Clients
 
-What real clients do with RabbitMQ and with Warren, each through the same features in its own language.
-Made by `interop/fleet --write`; how: [interop/README.md](../interop/README.md).
+What real clients do with RabbitMQ and with Warren, each taken through the same features in its own
+language. Made by `interop/fleet --write`; how: [interop/README.md](../interop/README.md).
 
-"yes" is said once where all brokers agree: {brokers}. "–" is what the client has not got; below each
-table it says why.
+"yes" is said once where {brokers} agree. "–" is what the client has not got; the remarks say why.
 """
 
 
 def markdown(results: Results, versions: dict[str, str], brokers: list[str]) -> str:
     """The whole page."""
     parts = [HEAD.format(brokers=" and ".join(brokers))]
-    for title, features in (("Clients", FEATURES), ("Celery", CELERY_FEATURES)):
+    for title, features in (("Libraries", FEATURES), ("An application made with Celery", CELERY_FEATURES)):
         clients = [name for name, outcomes in results.items() if _knows(outcomes, features)]
         if clients:
+            meanings = [f"- **{feature}**: {what}." for feature, what in features.items()]
             parts.append(f"## {title}\n\n{_table(results, clients, features, versions)}")
-            parts.append(_notes(results, clients))
-    return "\n".join(part for part in parts if part)
+            parts.append("\n".join(["The rows:", "", *meanings, ""]))
+            parts.append("\n".join(["Remarks:", "", _notes(results, clients)]))
+    return "\n".join(parts)
 
 
 def _knows(outcomes: dict[str, dict[str, Outcome]], features: dict[str, str]) -> bool:
@@ -36,11 +37,11 @@ def _knows(outcomes: dict[str, dict[str, Outcome]], features: dict[str, str]) ->
 
 
 def _table(results: Results, clients: list[str], features: dict[str, str], versions: dict[str, str]) -> str:
-    heads = [f"{name} {versions.get(name, '')}".strip() for name in clients]
+    heads = [f"{name}<br>{versions.get(name, '')}" for name in clients]
     lines = [f"| | {' | '.join(heads)} |", f"| --- |{' --- |' * len(clients)}"]
-    for feature, what in features.items():
+    for feature in features:
         cells = [_cell(results[name], feature) for name in clients]
-        lines.append(f"| **{feature}**: {what} | {' | '.join(cells)} |")
+        lines.append(f"| {feature} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
@@ -66,7 +67,7 @@ def _notes(results: Results, clients: list[str]) -> str:
         if remarks:
             said = "; ".join(f"{', '.join(features)}: {text}" for text, features in remarks.items())
             lines.append(f"- {name}: {said}.")
-    return "\n".join(lines) + "\n" if lines else ""
+    return "\n".join(lines or ["- none."]) + "\n"
 
 
 def terminal(results: Results, brokers: list[str]) -> str:

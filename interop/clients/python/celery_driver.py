@@ -54,9 +54,12 @@ class Works:
         return self.folder / str(self.files)
 
     def end(self) -> None:
+        """The workers, and what would stay in the broker."""
         for worker in self.workers:
             worker.kill()
             worker.wait()
+        with app.connection_for_write() as connection:
+            connection.default_channel.queue_delete(app.conf.task_default_queue)
 
 
 def until(there: Callable[[], Any], what: str) -> Any:
@@ -205,7 +208,6 @@ def main() -> None:
         works.worker()
         for feature in os.environ["FEATURES"].split(","):
             print(json.dumps({"feature": feature, **outcome(works, feature)}), flush=True)
-        app.control.purge()
     finally:
         works.end()
 

@@ -203,7 +203,7 @@ class Scenarios
     same(sent, delivery.headers)
     properties.each { |name, value| same(name == :timestamp ? Time.at(value) : value, delivery.properties[name]) }
     same(1, delivery.properties[:delivery_mode])
-    'integers of 64 bits only; without decimals, which it writes wrongly, and bytes'
+    'integers of 64 bits only; without decimals and bytes'
   end
 
   def unicode
