@@ -270,7 +270,6 @@ fn said_by(record: &Record<'_>) -> Said {
         Record::Settle { queue, ranges } => (2, queue, ranges.count()),
         Record::Cursor { queue, .. } => (3, queue, 0),
         Record::Returned { place, returns } => (4, place.queue, returns as usize),
-        Record::Drop { queue } => (5, queue, 0),
     }
 }
 

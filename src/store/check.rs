@@ -211,7 +211,6 @@ fn check_journal(
                     Record::Settle { .. } => "settlements",
                     Record::Cursor { .. } => "cursors",
                     Record::Returned { .. } => "returns",
-                    Record::Drop { .. } => "deletions",
                 };
                 *report.records.entry(name).or_default() += 1;
             }

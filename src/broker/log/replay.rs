@@ -136,9 +136,6 @@ impl Replay {
                     *known = returns.max(*known);
                 }
             }
-            Record::Drop { queue } => {
-                self.queues.remove(&queue);
-            }
         }
     }
 

@@ -267,13 +267,6 @@ impl Batch<'_> {
         index
     }
 
-    /// A queue was deleted; nothing of it counts any more.
-    pub fn drop_queue(&mut self, queue: u64) -> u64 {
-        let index = self.begin(kind::DROP, 8);
-        self.0.bytes.end().extend_from_slice(&queue.to_le_bytes());
-        index
-    }
-
     fn begin(&mut self, kind: u8, payload_bytes: usize) -> u64 {
         let index = self.0.next_index;
         let header = RecordHeader {

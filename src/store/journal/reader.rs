@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 
 use super::Entry;
 use super::files::LiveFile;
-use super::record::UnknownRecord;
+use super::record::{UnknownRecord, kind};
 use super::shared::Shared;
 use super::walk::{Step, Walk};
 
@@ -72,8 +72,11 @@ pub(super) fn read(
             if located.header.index < expected {
                 continue;
             }
-            let entry = Entry::decode(&located, walk.bytes(&located)?);
             expected = index;
+            if located.header.kind == kind::DROP {
+                continue;
+            }
+            let entry = Entry::decode(&located, walk.bytes(&located)?);
             if !each(&entry.map_err(ReadError::Unknown)?) {
                 return Ok(());
             }

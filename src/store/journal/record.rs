@@ -62,6 +62,7 @@ pub(super) mod kind {
     pub const SETTLE: u8 = 2;
     pub const CURSOR: u8 = 3;
     pub const RETURNED: u8 = 4;
+    /// A queue was deleted. It is not written any more, since the catalog says so, and read over.
     pub const DROP: u8 = 5;
 }
 
@@ -90,11 +91,6 @@ pub enum Record<'a> {
         place: Place,
         /// How often it was given back in a way that counts.
         returns: u32,
-    },
-    /// A queue was deleted.
-    Drop {
-        /// The queue's id.
-        queue: u64,
     },
 }
 
@@ -333,9 +329,6 @@ impl<'a> Record<'a> {
                     sequence: fields.u64()?,
                 },
                 returns: fields.u32()?,
-            },
-            kind::DROP => Record::Drop {
-                queue: fields.u64()?,
             },
             _ => return None,
         };

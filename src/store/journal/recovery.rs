@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::files::write_first_live;
 use super::layout::FirstLive;
 use super::layout::{BatchHead, RECORD_HEADER_BYTES};
-use super::record::{Record, UnknownRecord};
+use super::record::{Record, UnknownRecord, kind};
 use super::report::{Cut, Damage, Report};
 use super::salvage::{Concerned, concerned};
 use super::scan::Scan;
@@ -156,12 +156,15 @@ impl Recovery {
     /// See [`RecoveryError`].
     #[allow(clippy::should_implement_trait)]
     pub fn next(&mut self) -> Result<Option<Entry<'_>>, RecoveryError> {
-        let located = match self.advance() {
-            Ok(Some(located)) => located,
-            Ok(None) => return Ok(None),
-            Err(error) => {
-                self.has_ended = true;
-                return Err(error);
+        let located = loop {
+            match self.advance() {
+                Ok(Some(located)) if located.header.kind == kind::DROP => {}
+                Ok(Some(located)) => break located,
+                Ok(None) => return Ok(None),
+                Err(error) => {
+                    self.has_ended = true;
+                    return Err(error);
+                }
             }
         };
         let Some(walk) = &mut self.walk else {

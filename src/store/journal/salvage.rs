@@ -38,7 +38,6 @@ impl Concerned {
             }
             Record::Settle { queue, .. } | Record::Cursor { queue, .. } => self.add_queue(*queue),
             Record::Returned { place, .. } => self.add_queue(place.queue),
-            Record::Drop { .. } => {}
         }
     }
 
