@@ -140,12 +140,12 @@ fn a_newer_format() {
     transaction
         .open_table(meta)
         .expect("it is there")
-        .insert("format", 2)
+        .insert("format", 3)
         .expect("written");
     transaction.commit().expect("stored");
     drop(database);
     let said = refusal(data.path());
-    let why = "the catalog has format 2, which is newer than this program knows";
+    let why = "the catalog has format 3, which is newer than this program knows";
     assert!(said.contains(why), "{said}");
 }
 
