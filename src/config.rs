@@ -66,6 +66,8 @@ pub struct Config {
     pub log: LogSettings,
     /// Who may log in.
     pub users: Vec<UserSettings>,
+    /// A file of definitions in RabbitMQ's format, which are taken over at every start; empty: none.
+    pub load_definitions: PathBuf,
 }
 
 /// Where the broker listens: `ADDR:PORT`; port 0 picks a free one.
@@ -214,6 +216,7 @@ impl Default for Config {
             limits: LimitSettings::default(),
             log: LogSettings::default(),
             users: vec![UserSettings::guest()],
+            load_definitions: PathBuf::new(),
         }
     }
 }

@@ -12,6 +12,7 @@ pub mod auth;
 pub mod broker;
 pub mod config;
 pub mod connection;
+pub mod definitions;
 pub mod management;
 pub mod net;
 pub mod store;

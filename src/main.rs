@@ -19,6 +19,7 @@ use warren::broker::pager::PagingOptions;
 use warren::broker::restore::{self, Restored};
 use warren::broker::{Broker, Engine};
 use warren::config::{Command, CommandLine, Config, Flags, LogFormat, LogSettings, Sources};
+use warren::definitions;
 use warren::net::{Server, TlsSource};
 use warren::store::catalog::Contents;
 
@@ -35,10 +36,11 @@ const EVENT_INTERVAL: u32 = 11;
 const FILES_IN_RESERVE: usize = 256;
 
 type AnyError = Box<dyn std::error::Error>;
+type Definitions = serde_json::Map<String, serde_json::Value>;
 
 fn main() -> ExitCode {
     let flags = match CommandLine::parse().into_command() {
-        Command::Serve(flags) => flags,
+        Command::Serve(flags) => *flags,
         Command::CheckStore(flags) => return check_store::run(flags),
     };
     match run(flags) {
@@ -57,6 +59,11 @@ fn run(flags: Flags) -> Result<(), AnyError> {
     if let Some(files) = config.net().tls {
         TlsSource::load(files).map_err(|error| format!("TLS: {error}"))?;
     }
+    let file = &config.load_definitions;
+    let definitions = match file.as_os_str().is_empty() {
+        true => None,
+        false => Some(definitions::read(file).map_err(|error| wrong_definitions(&config, &error))?),
+    };
     start_log(&config.log)?;
     config.limits.max_connections = raise_file_limit(config.limits.max_connections);
     let (data, contents) = Data::open(&config.data_dir)?;
@@ -67,7 +74,7 @@ fn run(flags: Flags) -> Result<(), AnyError> {
     }
     builder.event_interval(EVENT_INTERVAL);
     let runtime = builder.enable_all().thread_name("warren").build()?;
-    let served = runtime.block_on(serve(&config, &data, contents, started));
+    let served = runtime.block_on(serve(&config, definitions, &data, contents, started));
     // Whoever did not go by now is not waited for.
     runtime.shutdown_background();
     data.close();
@@ -134,6 +141,7 @@ fn raise_file_limit(max_connections: usize) -> usize {
 
 async fn serve(
     config: &Config,
+    definitions: Option<Definitions>,
     data: &Data,
     contents: Contents,
     started: Instant,
@@ -161,10 +169,7 @@ async fn serve(
         .map_err(|error| format!("{}: {error}", config.data_dir.display()))?;
     log_restored(restored);
     let recovered = data.recover(&broker, contents, storage.journal_options())?;
-    // Those that are there already stay, whether or not configuration names them.
-    for vhost in &config.vhosts {
-        broker.add_vhost(vhost);
-    }
+    prepare(config, &broker, restored.had_default_user, definitions)?;
     tokio::spawn(disk_watch.run());
     let server = Server::start(&broker, config.connection(), config.net())?;
     tracing::info!(
@@ -188,14 +193,53 @@ async fn serve(
     Ok(())
 }
 
+/// Makes what configuration wants to be there, before anybody can connect.
+fn prepare(
+    config: &Config,
+    broker: &Arc<Broker>,
+    had_default_user: bool,
+    definitions: Option<Definitions>,
+) -> Result<(), AnyError> {
+    // Those that are there already stay, whether or not configuration names them.
+    for vhost in &config.vhosts {
+        broker.add_vhost(vhost);
+    }
+    if config.has_default_users() && !had_default_user {
+        broker.make_guest();
+    }
+    if let Some(definitions) = definitions {
+        let imported = definitions::import(broker, &definitions, None);
+        let counts = imported.map_err(|error| wrong_definitions(config, &error))?;
+        let file = config.load_definitions.display();
+        tracing::info!(%file, ?counts, "took definitions over");
+    }
+    Ok(())
+}
+
+fn wrong_definitions(config: &Config, error: &dyn std::error::Error) -> String {
+    let file = config.load_definitions.display();
+    format!("load_definitions: {file}: {error}")
+}
+
 fn log_restored(restored: Restored) {
     let Restored {
         vhosts,
         exchanges,
         queues,
         bindings,
+        users,
+        parameters,
+        ..
     } = restored;
-    tracing::info!(vhosts, exchanges, queues, bindings, "restored the topology");
+    tracing::info!(
+        vhosts,
+        exchanges,
+        queues,
+        bindings,
+        users,
+        parameters,
+        "restored the topology"
+    );
 }
 
 /// Reloads certificates whenever asked to, until asked to end.

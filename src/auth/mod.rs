@@ -2,19 +2,21 @@
 //!
 //! ```text
 //! configuration ─▶ UserSpec ─▶ Users ── login ─▶ User ── may, may_enter, has_tag
-//!                                │                 │
-//!                            password          permissions
+//! run time ──────▶ Account ─────▲ │                 │
+//!                              password    permissions, topic_permissions
 //! ```
 //!
-//! Users live in memory, as configuration names them. A [`User`] who logged in is a snapshot: it
-//! holds for its connection's life, as what RabbitMQ's channels have looked up holds for theirs.
+//! Users live in memory: those that configuration names, and those that were made at run time, which
+//! the broker keeps. What changes of a [`User`] holds at once for whoever is logged in.
 
 mod password;
 mod permissions;
+mod topic_permissions;
 mod user;
 mod users;
 
 pub use password::{PasswordHash, PasswordHashError};
 pub use permissions::{Permission, PermissionError, Permissions};
-pub use user::User;
-pub use users::{LoginRefused, Password, UserError, UserSpec, Users, VhostPermissions};
+pub use topic_permissions::TopicPermissions;
+pub use user::{Account, MAX_CHANNELS, MAX_CONNECTIONS, Usage, User};
+pub use users::{GUEST, LoginRefused, Password, UserError, UserSpec, Users, VhostPermissions};

@@ -11,6 +11,11 @@ use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256, Sha512};
 use subtle::ConstantTimeEq;
 
+/// RabbitMQ's name for salted SHA-256.
+pub const SHA_256: &str = "rabbit_password_hashing_sha256";
+/// RabbitMQ's name for salted SHA-512.
+pub const SHA_512: &str = "rabbit_password_hashing_sha512";
+
 const SALT_BYTES: usize = 4;
 const SHA_256_BYTES: usize = 32;
 const SHA_512_BYTES: usize = 64;
@@ -72,6 +77,14 @@ impl PasswordHash {
     /// The hash in base64.
     pub fn to_base64(&self) -> String {
         STANDARD.encode([&self.salt[..], &self.digest].concat())
+    }
+
+    /// What RabbitMQ calls the way in which it was made.
+    pub fn algorithm(&self) -> &'static str {
+        match self.digest.len() {
+            SHA_512_BYTES => SHA_512,
+            _ => SHA_256,
+        }
     }
 
     /// Whether it is that password's; how long that takes does not depend on what is wrong.

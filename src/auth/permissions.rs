@@ -23,6 +23,8 @@ pub enum Permission {
 /// See the module.
 #[derive(Clone, Debug)]
 pub struct Permissions {
+    /// As they were given.
+    expressions: [String; 3],
     configure: Names,
     write: Names,
     read: Names,
@@ -53,6 +55,7 @@ impl Permissions {
     /// Compiles the expressions.
     pub fn new(configure: &str, write: &str, read: &str) -> Result<Self, PermissionError> {
         Ok(Self {
+            expressions: [configure, write, read].map(str::to_owned),
             configure: Names::new(configure)?,
             write: Names::new(write)?,
             read: Names::new(read)?,
@@ -62,10 +65,16 @@ impl Permissions {
     /// Everything.
     pub fn all() -> Self {
         Self {
+            expressions: [".*", ".*", ".*"].map(str::to_owned),
             configure: Names::All,
             write: Names::All,
             read: Names::All,
         }
+    }
+
+    /// The expressions: configure, write, read.
+    pub fn expressions(&self) -> &[String; 3] {
+        &self.expressions
     }
 
     /// Whether a resource of that name may be used so.
@@ -96,15 +105,17 @@ impl Names {
         match expression {
             "" | "^$" => Ok(Self::OnlyEmpty),
             ".*" | "^.*$" => Ok(Self::All),
-            _ => match Regex::new(expression) {
-                Ok(regex) => Ok(Self::Matching(regex)),
-                Err(error) => Err(PermissionError {
-                    expression: expression.to_owned(),
-                    why: error.to_string(),
-                }),
-            },
+            _ => checked(expression).map(Self::Matching),
         }
     }
+}
+
+/// The expression, if it is one.
+pub(super) fn checked(expression: &str) -> Result<Regex, PermissionError> {
+    Regex::new(expression).map_err(|error| PermissionError {
+        expression: expression.to_owned(),
+        why: error.to_string(),
+    })
 }
 
 #[cfg(test)]

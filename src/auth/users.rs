@@ -1,14 +1,18 @@
-//! All users: added as configuration names them, looked up where somebody logs in.
+//! All users: added as configuration names them or at run time, looked up where somebody logs in.
 
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use dashmap::DashMap;
+use dashmap::mapref::entry::Entry;
 
 use super::password::{PasswordHash, PasswordHashError};
 use super::permissions::{PermissionError, Permissions};
-use super::user::User;
+use super::user::{Account, User};
+
+/// The user that there is before any other is made; it may come from this machine only.
+pub const GUEST: &str = "guest";
 
 /// A user's password, as configuration gives it.
 #[derive(Clone)]
@@ -86,16 +90,9 @@ impl std::error::Error for LoginRefused {}
 
 /// See the module.
 pub struct Users {
-    by_name: DashMap<Arc<str>, Account>,
+    by_name: DashMap<Arc<str>, Arc<User>>,
     /// Held against the passwords of users that do not exist, so that they take as long to refuse.
     nobody: PasswordHash,
-}
-
-#[derive(Clone)]
-struct Account {
-    user: Arc<User>,
-    password: Option<PasswordHash>,
-    loopback_only: bool,
 }
 
 impl Default for Users {
@@ -116,16 +113,22 @@ impl Users {
     /// `guest`/`guest`, loopback only, all permissions on `/`, tag administrator.
     pub fn with_guest() -> Self {
         let users = Self::new();
-        let user = User {
-            name: "guest".into(),
-            tags: vec!["administrator".into()],
-            vhosts: [("/".into(), Permissions::all())].into(),
-        };
-        users.insert(user, Some(PasswordHash::of(b"guest")), true);
+        users.put(GUEST, Self::guest());
         users
     }
 
-    /// Adds a user, or replaces the one of that name. Who is logged in keeps what they have.
+    /// What [`Users::with_guest`] has.
+    pub fn guest() -> Account {
+        Account {
+            password: Some(PasswordHash::of(GUEST.as_bytes())),
+            tags: vec!["administrator".into()],
+            loopback_only: true,
+            vhosts: [("/".into(), Permissions::all())].into(),
+            ..Account::default()
+        }
+    }
+
+    /// Adds a user that configuration names, or replaces the one of that name.
     pub fn add(&self, spec: UserSpec) -> Result<(), UserError> {
         let password = match &spec.password {
             Password::Plain(password) if password.is_empty() => {
@@ -138,10 +141,12 @@ impl Users {
             },
             Password::None => None,
         };
-        let mut user = User {
-            name: spec.name.as_str().into(),
+        let mut account = Account {
+            password,
             tags: spec.tags,
-            vhosts: Default::default(),
+            loopback_only: spec.loopback_only,
+            is_configured: true,
+            ..Account::default()
         };
         for VhostPermissions {
             vhost,
@@ -151,21 +156,27 @@ impl Users {
         } in spec.permissions
         {
             match Permissions::new(&configure, &write, &read) {
-                Ok(permissions) => user.vhosts.insert(vhost.into(), permissions),
+                Ok(permissions) => {
+                    let vhost = Arc::from(vhost);
+                    account.configured_vhosts.push(Arc::clone(&vhost));
+                    account.vhosts.insert(vhost, permissions)
+                }
                 Err(error) => return Err(UserError::Permission(spec.name, error)),
             };
         }
-        self.insert(user, password, spec.loopback_only);
+        self.put(&spec.name, account);
         Ok(())
     }
 
-    fn insert(&self, user: User, password: Option<PasswordHash>, loopback_only: bool) {
-        let account = Account {
-            user: Arc::new(user),
-            password,
-            loopback_only,
-        };
-        self.by_name.insert(Arc::clone(&account.user.name), account);
+    /// Adds a user, or changes the one of that name: for who is logged in as well.
+    pub fn put(&self, name: &str, account: Account) -> Arc<User> {
+        match self.by_name.entry(name.into()) {
+            Entry::Occupied(there) => {
+                there.get().set_account(account);
+                Arc::clone(there.get())
+            }
+            Entry::Vacant(place) => Arc::clone(&place.insert(Arc::new(User::new(name, account)))),
+        }
     }
 
     /// Removes a user; says whether there was one. Who is logged in stays.
@@ -175,9 +186,14 @@ impl Users {
 
     /// The user of that name.
     pub fn get(&self, name: &str) -> Option<Arc<User>> {
-        self.by_name
-            .get(name)
-            .map(|account| Arc::clone(&account.user))
+        self.by_name.get(name).map(|user| Arc::clone(&user))
+    }
+
+    /// All users, by name.
+    pub fn all(&self) -> Vec<Arc<User>> {
+        let mut all: Vec<_> = self.by_name.iter().map(|user| Arc::clone(&user)).collect();
+        all.sort_by(|one, other| one.name().cmp(other.name()));
+        all
     }
 
     /// Checks name and password; a user that is loopback-only is refused from elsewhere. `peer` is
@@ -192,12 +208,13 @@ impl Users {
             let text = format!("user '{name}' attempted to log in with a blank password");
             return Err(LoginRefused(text));
         }
-        let account = self.by_name.get(name).map(|account| account.clone());
+        let user = self.get(name);
+        let account = user.as_ref().map(|user| user.account());
         let hash = account
             .as_ref()
             .and_then(|account| account.password.as_ref());
         let is_right = hash.unwrap_or(&self.nobody).is_of(password) && hash.is_some();
-        let Some(account) = account.filter(|_| is_right) else {
+        let (Some(user), Some(account), true) = (user, &account, is_right) else {
             return Err(LoginRefused(format!("user '{name}' - invalid credentials")));
         };
         if account.loopback_only && !peer.is_none_or(|peer| peer.to_canonical().is_loopback()) {
@@ -205,7 +222,7 @@ impl Users {
                 "user '{name}' can only connect via localhost"
             )));
         }
-        Ok(account.user)
+        Ok(user)
     }
 }
 
@@ -278,7 +295,7 @@ mod tests {
         );
         assert!(!alice.may("land", Permission::Read, "alice-q"));
         assert!(!alice.may("/", Permission::Write, "q"));
-        assert_eq!(alice.tags(), ["monitoring"]);
+        assert_eq!(alice.account().tags, ["monitoring"]);
     }
 
     #[test]

@@ -10,6 +10,7 @@ use bytes::Bytes;
 
 use super::log::{Flight, Place};
 use super::message::{Body, Facts, Message};
+use super::queue::QueueArguments;
 use super::{Effects, Queue, Vhost, blind_copies};
 use crate::amqp::properties::Properties;
 use crate::amqp::table::{FieldTable, FieldValue, SHORT_STR_MAX_BYTES};
@@ -45,6 +46,10 @@ impl Reason {
 /// A message that was given up, copied out of its queue.
 pub struct DeadLetter {
     source: Arc<Queue>,
+    /// Where its queue dead-lettered to when it was given up.
+    to: Option<Bytes>,
+    /// The key that it goes there with, where its queue says so.
+    to_key: Option<Bytes>,
     reason: Reason,
     exchange: Box<[u8]>,
     routing_key: Box<[u8]>,
@@ -61,13 +66,15 @@ impl DeadLetter {
     /// Copies a message (and shares a large body). `left` is its sequence in its queue, if the log is
     /// to hear that it left.
     pub fn new(
-        source: &Arc<Queue>,
+        source: Arc<Queue>,
+        wants: &QueueArguments,
         reason: Reason,
         message: &Message<'_>,
         left: Option<u64>,
     ) -> Self {
         Self {
-            source: Arc::clone(source),
+            to: wants.dead_letter_exchange.clone(),
+            to_key: wants.dead_letter_routing_key.clone(),
             reason,
             exchange: message.exchange.into(),
             routing_key: message.routing_key.into(),
@@ -76,6 +83,7 @@ impl DeadLetter {
             facts: message.facts,
             left,
             _flight: left.map(|_| source.engine().flights.begin()),
+            source,
         }
     }
 
@@ -99,8 +107,7 @@ impl DeadLetter {
         let Some(vhost) = self.source.vhost().upgrade() else {
             return false;
         };
-        let wants = self.source.wants();
-        let Some(exchange) = &wants.dead_letter_exchange else {
+        let Some(exchange) = &self.to else {
             return false;
         };
         let Ok(mut properties) = Properties::decode(&self.properties) else {
@@ -119,7 +126,7 @@ impl DeadLetter {
             properties.expiration.take().as_deref(),
             now_ms,
         );
-        let own_key = wants.dead_letter_routing_key.as_deref();
+        let own_key = self.to_key.as_deref();
         let routing_key = own_key.unwrap_or(&self.routing_key);
         if own_key.is_some() {
             headers.remove("CC");

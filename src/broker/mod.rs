@@ -5,11 +5,13 @@
 //!              │                                │
 //!              └─▶ catalog                      └─▶ effects: what is left to do after the lock
 //!
-//! names, ids, declared, term   how topology is named, numbered, checked and printed
+//! names, ids, declared, term, json_term   how topology is named, numbered, checked and printed
+//! parameters ─▶ policy ─▶ vhost, queue    accounts    sessions    what is changed at run time
 //! ```
 //!
 //! The engine knows no socket and no channel number. It reaches a consumer through [`Sink`].
 
+pub mod accounts;
 pub mod binding;
 pub mod blind_copies;
 pub mod catalog;
@@ -19,20 +21,26 @@ pub mod effects;
 pub mod engine;
 pub mod exchange;
 pub mod ids;
+mod json_term;
 pub mod log;
 pub mod message;
 pub mod metrics;
 mod missing;
 pub mod names;
 pub mod pager;
+pub mod parameters;
+pub mod policy;
 pub mod queue;
 pub mod recovery;
 pub mod restore;
+mod restore_users;
 mod routing;
+pub mod sessions;
 pub mod sink;
 pub(crate) mod term;
 pub mod vhost;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -52,7 +60,9 @@ pub use sink::{Delivery, Sink, SinkRef, Taken};
 pub use vhost::{Route, Totals, Vhost};
 
 use self::catalog::{Change, Forgetful, NotStored};
-use self::vhost::Surroundings;
+use self::parameters::Put;
+use self::sessions::Seated;
+use self::vhost::{Metadata, Surroundings};
 use crate::auth::Users;
 
 /// Names a connection for as long as the broker runs; never used again.
@@ -79,8 +89,11 @@ pub struct Broker {
     /// Direct reply-to: where `amq.rabbitmq.reply-to.<key>` leads.
     pub reply_to: DashMap<Bytes, (SinkRef, u32)>,
     catalog: Arc<dyn Catalog>,
-    /// Whoever adds or removes a vhost holds it, so that the catalog hears of it in that order.
-    changing_vhosts: Mutex<()>,
+    /// Whoever adds, changes or removes a vhost, a parameter or a user holds it, so that the catalog
+    /// hears of it in that order.
+    changing: Mutex<()>,
+    global_parameters: Mutex<BTreeMap<String, serde_json::Value>>,
+    sessions: DashMap<ConnectionId, Seated>,
     next_connection: AtomicU64,
 }
 
@@ -114,7 +127,9 @@ impl Broker {
             engine,
             reply_to: DashMap::new(),
             catalog,
-            changing_vhosts: Mutex::new(()),
+            changing: Mutex::new(()),
+            global_parameters: Mutex::default(),
+            sessions: DashMap::new(),
             next_connection: AtomicU64::new(1),
         })
     }
@@ -138,6 +153,18 @@ impl Broker {
     /// Counters, for the metrics page.
     pub fn metrics(&self) -> &Metrics {
         &self.engine.metrics
+    }
+
+    /// All vhosts, by name.
+    pub fn vhosts_by_name(&self) -> Vec<Arc<Vhost>> {
+        let mut vhosts = self.all_vhosts();
+        vhosts.sort_by(|one, other| one.name().cmp(other.name()));
+        vhosts
+    }
+
+    /// Where what changes is kept.
+    pub fn catalog(&self) -> &Arc<dyn Catalog> {
+        &self.catalog
     }
 
     fn all_vhosts(&self) -> Vec<Arc<Vhost>> {
@@ -186,13 +213,27 @@ impl Broker {
 
     /// The vhost of that name, which is made if there is none.
     pub fn add_vhost(&self, name: &str) -> Arc<Vhost> {
-        let _changing = self.changing_vhosts.lock();
+        let _changing = self.changing.lock();
         let (vhost, is_new) = self.put_in_vhost(name);
         if is_new {
-            let name = Arc::clone(vhost.name());
-            self.catalog.submit(vec![Change::PutVhost(name)]);
+            self.catalog
+                .submit(vec![Change::PutVhost(Arc::clone(&vhost))]);
         }
         vhost
+    }
+
+    /// The same, and says this of it. A default queue type that is not said again stays.
+    pub fn put_vhost(&self, name: &str, mut metadata: Metadata) -> Put {
+        let _changing = self.changing.lock();
+        let (vhost, is_new) = self.put_in_vhost(name);
+        let before = vhost.metadata().default_queue_type;
+        metadata.default_queue_type = metadata.default_queue_type.or(before);
+        vhost.set_metadata(metadata);
+        self.catalog.submit(vec![Change::PutVhost(vhost)]);
+        match is_new {
+            true => Put::Created,
+            false => Put::Changed,
+        }
     }
 
     /// The vhost of that name, and whether it was made just now.
@@ -210,16 +251,23 @@ impl Broker {
         }
     }
 
-    /// Removes a vhost and all that is in it; says whether there was one. Its connections are the
-    /// caller's business.
+    /// Removes a vhost and all that is in it, closes its connections, and forgets what users may do
+    /// in it; says whether there was one.
     pub fn remove_vhost(&self, name: &str, effects: &mut Effects) -> bool {
-        let _changing = self.changing_vhosts.lock();
+        let _changing = self.changing.lock();
         let Some((_, vhost)) = self.vhosts.remove(name) else {
             return false;
         };
         let mut changes = vhost.close(effects);
+        for (component, name) in vhost.parameters().into_keys() {
+            let key = [Arc::clone(vhost.name()), component.into(), name.into()];
+            changes.push(Change::DeleteParameter(key));
+        }
+        self.forget_permissions_in(vhost.name(), &mut changes);
         changes.push(Change::DeleteVhost(Arc::clone(vhost.name())));
         self.catalog.submit(changes);
+        let reason = format!("vhost '{name}' is deleted");
+        self.close_sessions(&reason, |seated| Arc::ptr_eq(&seated.vhost, &vhost));
         true
     }
 }

@@ -12,8 +12,8 @@ use super::binding::Destination;
 use super::exchange::{ExchangeKind, ExchangeSpec};
 use super::ids::{BindingId, ExchangeId};
 use super::queue::QueueId;
-use super::vhost::RestoredQueue;
-use super::{Broker, Vhost};
+use super::vhost::{Metadata, RestoredQueue};
+use super::{Broker, Vhost, restore_users};
 use crate::amqp::table::FieldTable;
 use crate::store::catalog::{BindingRecord, Contents, ExchangeRecord, QueueRecord};
 
@@ -25,7 +25,7 @@ pub struct RestoreError {
 }
 
 impl RestoreError {
-    fn new(what: &impl fmt::Display, why: &impl fmt::Display) -> Self {
+    pub(super) fn new(what: &impl fmt::Display, why: &impl fmt::Display) -> Self {
         Self {
             what: what.to_string(),
             why: why.to_string(),
@@ -53,6 +53,12 @@ pub struct Restored {
     pub queues: usize,
     /// Durable bindings.
     pub bindings: usize,
+    /// Users who were made at run time.
+    pub users: usize,
+    /// Runtime parameters.
+    pub parameters: usize,
+    /// Whether the user `guest` was made at an earlier start.
+    pub had_default_user: bool,
 }
 
 /// See the module.
@@ -60,9 +66,17 @@ pub struct Restored {
 /// # Errors
 /// The first record that makes no sense.
 pub fn topology(broker: &Broker, contents: &Contents) -> Result<Restored, RestoreError> {
-    for (name, _) in &contents.vhosts {
-        broker.put_in_vhost(name);
+    for (name, record) in &contents.vhosts {
+        let (vhost, _) = broker.put_in_vhost(name);
+        vhost.set_metadata(Metadata {
+            description: record.description.clone(),
+            tags: record.tags.clone(),
+            default_queue_type: record.default_queue_type.clone(),
+        });
     }
+    // Before what they apply to.
+    restore_users::parameters(broker, contents)?;
+    restore_users::users(broker, contents)?;
     for (id, record) in &contents.exchanges {
         exchange(broker, *id, record)?;
     }
@@ -77,6 +91,9 @@ pub fn topology(broker: &Broker, contents: &Contents) -> Result<Restored, Restor
         exchanges: contents.exchanges.len(),
         queues: contents.queues.len(),
         bindings: contents.bindings.len(),
+        users: contents.users.len(),
+        parameters: contents.parameters.len(),
+        had_default_user: restore_users::had_default_user(contents),
     })
 }
 
@@ -117,7 +134,7 @@ fn queue(broker: &Broker, id: u64, record: &QueueRecord) -> Result<(), RestoreEr
         .restore_queue(queue)
         .map_err(|error| wrong(&error))?
         .ok_or_else(|| wrong(&TWICE))?;
-    if queue.wants().queue_type.name() != record.kind {
+    if queue.queue_type().name() != record.kind {
         return Err(wrong(&format_args!("its type is {}", record.kind)));
     }
     Ok(())

@@ -135,7 +135,7 @@ impl Vhost {
             {
                 // The default exchange has no bindings that could be found this way.
                 let alternate = self
-                    .exchange(alternate)
+                    .exchange(&alternate)
                     .filter(|found| !found.name().is_empty());
                 found.exchanges.extend(alternate);
             }

@@ -18,7 +18,7 @@ pub struct CommandLine {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Runs the broker (also what plain `warren` does)
-    Serve(Flags),
+    Serve(Box<Flags>),
     /// Verifies the data folder of a stopped broker and says what is in it. Exit code: 0 it is
     /// sound, 1 it has problems, 2 it could not be checked
     CheckStore(CheckFlags),
@@ -78,7 +78,11 @@ pub struct Flags {
     /// Blocks publishers while the data folder's file system has less free [default: 50MB]
     #[arg(long, value_name = "BYTES")]
     pub disk_free_limit: Option<String>,
-    /// Serves /health and /metrics there over HTTP; may be repeated [default: 127.0.0.1:15672]
+    /// Takes over the definitions in FILE, which is in RabbitMQ's format, at start
+    #[arg(long, value_name = "FILE")]
+    pub definitions: Option<PathBuf>,
+    /// Serves the management API, /health and /metrics there over HTTP; may be repeated
+    /// [default: 127.0.0.1:15672]
     #[arg(long, value_name = "ADDR:PORT")]
     pub management: Vec<String>,
 }
@@ -86,6 +90,6 @@ pub struct Flags {
 impl CommandLine {
     /// What is to be done; where nothing is said, the broker is to run.
     pub fn into_command(self) -> Command {
-        self.command.unwrap_or(Command::Serve(self.flags))
+        self.command.unwrap_or(Command::Serve(Box::new(self.flags)))
     }
 }

@@ -142,6 +142,7 @@ fn flag_values(flags: &Flags) -> Result<Vec<Flag>, ConfigError> {
     let mut add = |name, key, value| values.push(Flag { name, key, value });
     let paths = [
         ("--data-dir", "data_dir", &flags.data_dir),
+        ("--definitions", "load_definitions", &flags.definitions),
         ("--tls-cert", "tls.cert", &flags.tls_cert),
         ("--tls-key", "tls.key", &flags.tls_key),
         ("--tls-ca", "tls.ca", &flags.tls_ca),

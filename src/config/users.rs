@@ -132,8 +132,16 @@ fn made(settings: &[UserSettings]) -> Result<Users, UserError> {
 }
 
 impl super::Config {
-    /// The users, ready to log in.
+    /// The users that are configured, ready to log in.
     pub fn users(&self) -> Result<Users, UserError> {
-        made(&self.users)
+        match self.has_default_users() {
+            true => Ok(Users::new()),
+            false => made(&self.users),
+        }
+    }
+
+    /// Whether nobody said who may log in: `guest` is made once, and may be changed and deleted then.
+    pub fn has_default_users(&self) -> bool {
+        self.users == [UserSettings::guest()]
     }
 }

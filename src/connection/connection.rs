@@ -291,6 +291,16 @@ impl Connection {
         self.state()
     }
 
+    /// Somebody may want the connection closed: its client is told why, and has a moment to answer.
+    pub fn heed_force(&mut self, now: Instant) -> State {
+        if let (Stage::Open(_), Some(reason)) = (&self.stage, self.link.outgoing.forced()) {
+            let fault = Fault::new(ReplyCode::ConnectionForced, reason, NO_METHOD);
+            self.fail(&fault, now);
+            self.link.outgoing.flush();
+        }
+        self.state()
+    }
+
     /// The client closed the socket, or it broke.
     pub fn on_gone(&mut self, why: &str, now: Instant) {
         let ends = self.link.ends;

@@ -25,6 +25,7 @@ use crate::amqp::reply::ReplyCode;
 use crate::amqp::table::{FieldTable, FieldValue};
 use crate::auth::User;
 use crate::broker::Vhost;
+use crate::broker::sessions::{NoSeat, Seat, Session};
 
 /// The header of AMQP 0-9, which is near enough.
 const PROTOCOL_HEADER_0_9: [u8; 8] = *b"AMQP\x01\x01\x00\x09";
@@ -56,6 +57,7 @@ pub(super) struct Client {
 pub(super) struct Entrance {
     pub user: Arc<User>,
     pub vhost: Arc<Vhost>,
+    pub seat: Seat,
     pub tuned: Tuned,
     pub client: Client,
 }
@@ -97,6 +99,7 @@ enum Turn {
     Opened {
         user: Arc<User>,
         vhost: Arc<Vhost>,
+        seat: Seat,
         tuned: Tuned,
     },
 }
@@ -151,9 +154,15 @@ impl Handshake {
                 self.step = step;
                 Outcome::More
             }
-            Ok(Turn::Opened { user, vhost, tuned }) => Outcome::Opened(Box::new(Entrance {
+            Ok(Turn::Opened {
                 user,
                 vhost,
+                seat,
+                tuned,
+            }) => Outcome::Opened(Box::new(Entrance {
+                user,
+                vhost,
+                seat,
                 tuned,
                 client: std::mem::take(&mut self.client),
             })),
@@ -221,10 +230,15 @@ impl Handshake {
                 Ok(Turn::Next(Step::Open { user, tuned }))
             }
             (Step::Open { user, tuned }, Method::ConnectionOpen(open)) => {
-                let vhost = enter(link, user, &open.virtual_host)?;
+                let (vhost, seat) = enter(link, user, &open.virtual_host)?;
                 link.send(0, &Method::ConnectionOpenOk(connection::OpenOk));
                 let (user, tuned) = (Arc::clone(user), *tuned);
-                Ok(Turn::Opened { user, vhost, tuned })
+                Ok(Turn::Opened {
+                    user,
+                    vhost,
+                    seat,
+                    tuned,
+                })
             }
             _ => Err(Fault::unexpected_method(self.state(), ids).into()),
         }
@@ -307,19 +321,32 @@ fn log_in(link: &Link, answer: &connection::StartOk) -> Result<Turn, Refusal> {
     Ok(Turn::Next(Step::TuneOk { user }))
 }
 
-fn enter(link: &Link, user: &User, name: &str) -> Result<Arc<Vhost>, Fault> {
+fn enter(link: &Link, user: &Arc<User>, name: &str) -> Result<(Arc<Vhost>, Seat), Fault> {
     let refused = |text| Fault::new(ReplyCode::NotAllowed, text, CONNECTION_OPEN);
-    let vhost = link
-        .broker
-        .vhost(name)
-        .ok_or_else(|| refused(format!("vhost {name} not found")))?;
+    let not_found = || refused(format!("vhost {name} not found"));
+    let vhost = link.broker.vhost(name).ok_or_else(not_found)?;
+    let session: Arc<dyn Session> = Arc::clone(&link.outgoing) as _;
+    let seat = link.broker.take_seat(link.id, &vhost, user, session);
+    let seat = seat.map_err(|no_seat| {
+        let user = user.name();
+        match no_seat {
+            NoSeat::VhostFull(most) => refused(format!(
+                "access to vhost '{name}' refused for user '{user}': connection limit ({most}) is \
+                 reached"
+            )),
+            NoSeat::UserFull(most) => refused(format!(
+                "connection refused for user '{user}': user connection limit ({most}) is reached"
+            )),
+            NoSeat::Gone => not_found(),
+        }
+    })?;
     if !user.may_enter(name) {
         let user = user.name();
         return Err(refused(format!(
             "access to vhost '{name}' refused for user '{user}'"
         )));
     }
-    Ok(vhost)
+    Ok((vhost, seat))
 }
 
 impl Client {

@@ -6,6 +6,7 @@
 //! another channel's frames follow or the input is used up.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use hashbrown::HashMap;
@@ -21,6 +22,8 @@ use super::throttle::Throttle;
 use crate::amqp::frame::{self, Frame, FrameError, FrameKind};
 use crate::amqp::method::{Method, channel, connection, peek_ids};
 use crate::amqp::reply::{Exception, ReplyCode};
+use crate::auth::{MAX_CHANNELS, User};
+use crate::broker::sessions::{Seat, count_below};
 use crate::broker::{Alarms, Effects};
 
 /// How often channels are asked whether a delivery has been unacked for too long.
@@ -38,12 +41,39 @@ pub(super) struct Open {
     channel_max: u16,
     channels: HashMap<u16, Slot, foldhash::fast::FixedState>,
     next_timeout_check: Option<Instant>,
+    _seat: Seat,
 }
 
 /// A channel number in use.
 struct Slot {
     channel: State,
     awaits: Awaits,
+    _counted: CountedChannel,
+}
+
+/// One of the channels that the user has open.
+struct CountedChannel(Arc<User>);
+
+impl CountedChannel {
+    /// One more, unless the user has as many as it may have.
+    fn of(user: &Arc<User>) -> Result<Self, Fault> {
+        let most = user.limit(MAX_CHANNELS).unwrap_or(u64::MAX);
+        if count_below(&user.usage().channels, most) {
+            return Ok(Self(Arc::clone(user)));
+        }
+        let name = user.name();
+        let text = format!(
+            "number of channels opened for user '{name}' has reached the maximum allowed user limit \
+             of ({most})"
+        );
+        Err(Fault::new(ReplyCode::NotAllowed, text, NO_METHOD))
+    }
+}
+
+impl Drop for CountedChannel {
+    fn drop(&mut self) {
+        self.0.usage().channels.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 enum State {
@@ -84,6 +114,7 @@ impl Open {
         let Entrance {
             user,
             vhost,
+            seat,
             tuned,
             client,
         } = entrance;
@@ -113,6 +144,7 @@ impl Open {
             channel_max: tuned.channel_max,
             channels: HashMap::default(),
             next_timeout_check: None,
+            _seat: seat,
         };
         open.schedule_timeout_check(now);
         open
@@ -322,6 +354,7 @@ impl<'a> Run<'a, '_> {
         let Some(Slot {
             channel: State::Open(channel),
             awaits: Awaits::Method,
+            ..
         }) = self.open.channels.get_mut(&number)
         else {
             return None;
@@ -455,10 +488,12 @@ impl<'a> Run<'a, '_> {
         }
         match decode(frame.payload)? {
             Method::ChannelOpen(_) => {
+                let counted = CountedChannel::of(&self.open.shared.user)?;
                 let channel = Channel::open(frame.channel, &self.open.shared);
                 let slot = Slot {
                     channel: State::Open(Box::new(channel)),
                     awaits: Awaits::Method,
+                    _counted: counted,
                 };
                 self.open.channels.insert(frame.channel, slot);
                 let answer = Method::ChannelOpenOk(channel::OpenOk);

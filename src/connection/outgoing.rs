@@ -16,7 +16,7 @@ mod in_flight;
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::Waker;
 
 use bytes::Bytes;
@@ -25,6 +25,7 @@ use tokio::net::tcp::OwnedWriteHalf;
 
 use crate::broker::engine::Steps;
 use crate::broker::queue::ConsumerId;
+use crate::broker::sessions::Session;
 use crate::broker::{Effects, Engine, Queue};
 pub use guard::PendingGuard;
 use in_flight::{InFlight, Written};
@@ -44,6 +45,16 @@ pub struct Outgoing {
     route: Route,
     /// Where sent bytes are counted.
     engine: Option<Arc<Engine>>,
+    /// Why the connection is to be closed, once somebody wants that.
+    forced: OnceLock<Box<str>>,
+}
+
+impl Session for Outgoing {
+    fn force_close(&self, reason: &str) {
+        // Who comes second is not heard.
+        let _ = self.forced.set(reason.into());
+        self.wake_owner();
+    }
 }
 
 /// Who writes to the client.
@@ -228,6 +239,7 @@ impl Outgoing {
             pending: Mutex::new(Pending::new(high_water_bytes)),
             route,
             engine,
+            forced: OnceLock::new(),
         })
     }
 
@@ -365,6 +377,11 @@ impl Outgoing {
         {
             pending.owner = Some(waker.clone());
         }
+    }
+
+    /// Why the connection is to be closed, if somebody wants that.
+    pub fn forced(&self) -> Option<&str> {
+        self.forced.get().map(|reason| &**reason)
     }
 
     /// Wakes the connection's task.

@@ -173,6 +173,10 @@ impl<T: Transport> Task<T> {
     }
 
     fn heed_signals(&mut self, now: Instant) {
+        if self.outgoing.forced().is_some() {
+            self.connection.heed_force(now);
+            self.follow(now);
+        }
         let signals = self.place.signals();
         if signals == self.seen {
             return;

@@ -25,7 +25,7 @@ impl Listening {
 impl Catalog for Listening {
     fn submit(&self, changes: Vec<Change>) -> Revision {
         let said = changes.into_iter().map(|change| match change {
-            Change::PutVhost(name) => format!("+vhost {name}"),
+            Change::PutVhost(vhost) => format!("+vhost {}", vhost.name()),
             Change::DeleteVhost(name) => format!("-vhost {name}"),
             Change::PutExchange(vhost, exchange) => {
                 format!("+exchange {vhost} {} {}", exchange.name(), exchange.id().0)
@@ -43,6 +43,15 @@ impl Catalog for Listening {
                 binding.id.0
             ),
             Change::DeleteBinding(id) => format!("-binding {}", id.0),
+            // Topology alone is what is looked at here.
+            Change::PutParameter(..)
+            | Change::DeleteParameter(_)
+            | Change::PutUser(_)
+            | Change::DeleteUser(_)
+            | Change::PutPermission(..)
+            | Change::DeletePermission(_)
+            | Change::PutTopicPermission(..)
+            | Change::DeleteTopicPermission(_) => "something else".to_string(),
         });
         self.heard.lock().push(said.collect::<Vec<_>>().join(", "));
         Revision(self.revision.fetch_add(1, Ordering::AcqRel) + 1)

@@ -17,13 +17,15 @@ use super::binding::Binding;
 use super::exchange::Exchange;
 use super::ids::{BindingId, ExchangeId};
 use super::queue::{Queue, QueueId};
+use super::vhost::Vhost;
 use crate::amqp::reply::{Exception, ReplyCode};
+use crate::auth::User;
 
 /// A change to durable topology. What is put is put whole; its id is new.
 #[derive(Clone)]
 pub enum Change {
-    /// A vhost was added.
-    PutVhost(Arc<str>),
+    /// A vhost was added, or what is said of it changed.
+    PutVhost(Arc<Vhost>),
     /// A vhost was removed, with all that is in it.
     DeleteVhost(Arc<str>),
     /// A durable exchange was declared in the vhost of that name.
@@ -38,6 +40,22 @@ pub enum Change {
     PutBinding(Arc<str>, Arc<Binding>),
     /// Such a binding went.
     DeleteBinding(BindingId),
+    /// A runtime parameter was set: vhost (empty for a global one), component, name, and its JSON.
+    PutParameter([Arc<str>; 3], String),
+    /// A runtime parameter was cleared.
+    DeleteParameter([Arc<str>; 3]),
+    /// A user was added or changed, permissions aside.
+    PutUser(Arc<User>),
+    /// A user was deleted.
+    DeleteUser(Arc<str>),
+    /// What a user may do in a vhost changed: vhost, user, and `configure`, `write`, `read`.
+    PutPermission([Arc<str>; 2], [String; 3]),
+    /// A user may not enter a vhost any more.
+    DeletePermission([Arc<str>; 2]),
+    /// Which keys a user may use changed: vhost, user, exchange, and `write`, `read`.
+    PutTopicPermission([Arc<str>; 3], [String; 2]),
+    /// All keys are a user's to use again.
+    DeleteTopicPermission([Arc<str>; 3]),
 }
 
 /// How many transactions a catalog has taken. Revisions are stored in their order.

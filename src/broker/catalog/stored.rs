@@ -12,11 +12,14 @@ use parking_lot::Mutex;
 
 use super::{Catalog, Change, NotStored, Revision, WhenStored};
 use crate::amqp::table::FieldTable;
+use crate::auth::User;
 use crate::broker::binding::{Binding, Destination};
 use crate::broker::exchange::Exchange;
 use crate::broker::queue::Queue;
+use crate::broker::vhost::Vhost;
 use crate::store::catalog::{
-    BindingRecord, Catalog as Store, CatalogError, ExchangeRecord, Op, QueueRecord, VhostRecord,
+    BindingRecord, Catalog as Store, CatalogError, ExchangeRecord, Op, ParameterRecord,
+    PermissionRecord, QueueRecord, TopicPermissionRecord, UserRecord, VhostRecord,
 };
 
 /// See the module.
@@ -126,7 +129,7 @@ impl Marks {
 /// A change as the store keeps it.
 fn op(change: &Change) -> Op {
     match change {
-        Change::PutVhost(name) => Op::PutVhost(name.to_string(), VhostRecord::default()),
+        Change::PutVhost(vhost) => Op::PutVhost(vhost.name().to_string(), vhost_record(vhost)),
         Change::DeleteVhost(name) => Op::DeleteVhost(name.to_string()),
         Change::PutExchange(vhost, exchange) => {
             Op::PutExchange(exchange.id().0, exchange_record(vhost, exchange))
@@ -138,6 +141,63 @@ fn op(change: &Change) -> Op {
             Op::PutBinding(binding.id.0, binding_record(vhost, binding))
         }
         Change::DeleteBinding(id) => Op::DeleteBinding(id.0),
+        Change::PutParameter(key, json) => {
+            let value = json.clone();
+            Op::PutParameter(owned(key), ParameterRecord { value })
+        }
+        Change::DeleteParameter(key) => Op::DeleteParameter(owned(key)),
+        Change::PutUser(user) => Op::PutUser(user.name().to_string(), user_record(user)),
+        Change::DeleteUser(name) => Op::DeleteUser(name.to_string()),
+        Change::PutPermission(key, [configure, write, read]) => Op::PutPermission(
+            owned(key),
+            PermissionRecord {
+                configure: configure.clone(),
+                write: write.clone(),
+                read: read.clone(),
+            },
+        ),
+        Change::DeletePermission(key) => Op::DeletePermission(owned(key)),
+        Change::PutTopicPermission(key, [write, read]) => Op::PutTopicPermission(
+            owned(key),
+            TopicPermissionRecord {
+                write: write.clone(),
+                read: read.clone(),
+            },
+        ),
+        Change::DeleteTopicPermission(key) => Op::DeleteTopicPermission(owned(key)),
+    }
+}
+
+fn owned<const N: usize>(key: &[Arc<str>; N]) -> [String; N] {
+    key.each_ref().map(|part| part.to_string())
+}
+
+fn vhost_record(vhost: &Vhost) -> VhostRecord {
+    let metadata = vhost.metadata();
+    VhostRecord {
+        description: metadata.description,
+        tags: metadata.tags,
+        default_queue_type: metadata.default_queue_type,
+        // They are a runtime parameter.
+        limits: Vec::new(),
+    }
+}
+
+/// Of a user whom configuration names, only what is not said there is kept.
+fn user_record(user: &User) -> UserRecord {
+    let account = user.account();
+    let limits = account.limits.clone().into_iter().collect();
+    if account.is_configured {
+        return UserRecord {
+            limits,
+            ..UserRecord::default()
+        };
+    }
+    UserRecord {
+        password_hash: account.password_hash(),
+        hashing_algorithm: account.hashing_algorithm().to_owned(),
+        tags: account.tags.clone(),
+        limits,
     }
 }
 
@@ -157,7 +217,7 @@ fn queue_record(vhost: &str, queue: &Queue) -> QueueRecord {
     QueueRecord {
         vhost: vhost.to_owned(),
         name: queue.name().to_string(),
-        kind: queue.wants().queue_type.name().to_owned(),
+        kind: queue.queue_type().name().to_owned(),
         durable: queue.is_durable(),
         auto_delete: queue.is_auto_delete(),
         exclusive: queue.exclusive_owner().is_some(),

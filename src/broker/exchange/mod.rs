@@ -31,7 +31,8 @@ mod topic;
 use std::fmt;
 use std::sync::Arc;
 
-use parking_lot::RwLock;
+use arc_swap::ArcSwapOption;
+use parking_lot::{Mutex, RwLock};
 
 pub(crate) use found::Found;
 pub(crate) use message_headers::MessageHeaders;
@@ -46,6 +47,7 @@ use self::topic::Topic;
 use super::binding::{Binding, Destination};
 use super::ids::ExchangeId;
 use super::names::Resource;
+use super::policy::Applied;
 use crate::amqp::reply::{Exception, ReplyCode};
 use crate::amqp::table::FieldTable;
 
@@ -127,7 +129,10 @@ pub struct ExchangeSpec {
 /// An exchange.
 pub struct Exchange {
     spec: ExchangeSpec,
-    alternate: Option<Arc<str>>,
+    /// As declared, or as policies say where it was not.
+    alternate: ArcSwapOption<Arc<str>>,
+    /// Those that apply to it, and as of which version of the vhost's.
+    policies: Mutex<(u64, Applied)>,
     varies: bool,
     table: RwLock<Table>,
 }
@@ -150,12 +155,10 @@ impl Exchange {
     /// PRECONDITION_FAILED, with RabbitMQ's text, for arguments that its type cannot have.
     pub fn new(spec: ExchangeSpec, vhost: &str) -> Result<Arc<Self>, Exception> {
         let table = Table::new(&spec, Resource::exchange(&spec.name, vhost))?;
-        let alternate = spec
-            .arguments
-            .get(ALTERNATE_EXCHANGE)
-            .and_then(|name| name.as_str());
+        let alternate = alternate_of(&spec, &Applied::default());
         Ok(Arc::new(Self {
-            alternate: alternate.map(Arc::from),
+            alternate: ArcSwapOption::from(alternate),
+            policies: Mutex::default(),
             varies: table.varies(),
             table: RwLock::new(table),
             spec,
@@ -198,8 +201,28 @@ impl Exchange {
     }
 
     /// Where a message goes for which nothing was found here.
-    pub fn alternate(&self) -> Option<&Arc<str>> {
-        self.alternate.as_ref()
+    pub fn alternate(&self) -> Option<Arc<str>> {
+        let alternate = self.alternate.load();
+        alternate.as_deref().map(Arc::clone)
+    }
+
+    /// The policies that apply to it, now.
+    pub fn policies(&self) -> Applied {
+        self.policies.lock().1.clone()
+    }
+
+    /// These policies apply to it as of that version of the vhost's. What comes late, after a newer
+    /// version, is ignored. Says whether anything changed for routes.
+    pub(super) fn apply_policies(&self, policies: Applied, version: u64) -> bool {
+        let mut applied = self.policies.lock();
+        if applied.0 >= version {
+            return false;
+        }
+        let alternate = alternate_of(&self.spec, &policies);
+        let is_other = self.alternate.load().as_ref() != alternate.as_ref();
+        self.alternate.store(alternate);
+        *applied = (version, policies);
+        is_other
     }
 
     /// Whether two messages with one routing key may go different ways from here, though nothing was
@@ -285,7 +308,16 @@ impl Exchange {
     }
 }
 
-/// The argument that names the alternate exchange.
+/// As declared, or else as policies say.
+fn alternate_of(spec: &ExchangeSpec, policies: &Applied) -> Option<Arc<Arc<str>>> {
+    let declared = spec.arguments.get(ALTERNATE_EXCHANGE);
+    let declared = declared.and_then(|name| name.as_str());
+    let settings = policies.settings();
+    let name = declared.or_else(|| settings.text(ALTERNATE_EXCHANGE))?;
+    Some(Arc::new(name.into()))
+}
+
+/// The argument, and the policies' key, that names the alternate exchange.
 pub(super) const ALTERNATE_EXCHANGE: &str = "alternate-exchange";
 
 impl Table {

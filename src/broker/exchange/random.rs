@@ -54,7 +54,7 @@ pub(super) fn check_local_binding(
             format!("Non empty binding '{routing_key}' key not permitted")
         }
         Destination::Exchange(_) => "Destination not found".into(),
-        Destination::Queue(queue) => match queue.wants().queue_type {
+        Destination::Queue(queue) => match queue.queue_type() {
             QueueType::Classic => return Ok(()),
             other => format!(
                 "Queue type {} not valid for this exchange type",

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use crate::amqp::reply::{Exception, ReplyCode};
 use crate::amqp::table::{FieldTable, FieldValue};
 use crate::amqp::terms::PrettyList;
+use crate::broker::policy::Settings;
 
 /// What happens when a queue is at its length limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,6 +33,15 @@ pub enum QueueType {
 }
 
 impl QueueType {
+    /// The type of that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        match name {
+            "classic" => Some(Self::Classic),
+            "quorum" => Some(Self::Quorum),
+            _ => None,
+        }
+    }
+
     /// What x-queue-type calls it.
     pub fn name(self) -> &'static str {
         match self {
@@ -49,7 +59,7 @@ impl QueueType {
     }
 
     /// The arguments that it takes.
-    fn arguments(self) -> &'static [&'static str] {
+    pub fn arguments(self) -> &'static [&'static str] {
         match self {
             Self::Classic => &CLASSIC_ARGUMENTS,
             Self::Quorum => &QUORUM_ARGUMENTS,
@@ -137,6 +147,25 @@ const STREAM_ARGUMENTS: [&str; 4] = [
 ];
 
 impl QueueArguments {
+    /// What holds for a queue that was declared with `declared`, which these are, under these
+    /// policies' settings. The one place where what policies say becomes what a queue does.
+    ///
+    /// # Errors
+    /// As [`QueueArguments::parse`]; none for settings that were checked.
+    pub fn under(
+        self,
+        settings: &Settings,
+        declared: &FieldTable,
+        queue: &str,
+        vhost: &str,
+    ) -> Result<Self, Exception> {
+        if settings.is_empty() {
+            return Ok(self);
+        }
+        let arguments = settings.over(declared, self.queue_type);
+        Self::parse(&arguments, queue, vhost)
+    }
+
     /// Reads and checks the arguments of a queue of that name.
     ///
     /// # Errors
@@ -326,10 +355,12 @@ impl Check<'_> {
     /// Streams are not there yet; they are refused in the words RabbitMQ has for a type that it does
     /// not know.
     fn queue_type(&self) -> Result<QueueType, Exception> {
-        match self.string("x-queue-type")?.map(Bytes::as_ref) {
-            None | Some(b"classic") => Ok(QueueType::Classic),
-            Some(b"quorum") => Ok(QueueType::Quorum),
-            Some(kind) => Err(self.unsupported("x-queue-type", "queue type", kind)),
+        match self.string("x-queue-type")? {
+            None => Ok(QueueType::Classic),
+            Some(kind) => std::str::from_utf8(kind)
+                .ok()
+                .and_then(QueueType::from_name)
+                .ok_or_else(|| self.unsupported("x-queue-type", "queue type", kind)),
         }
     }
 

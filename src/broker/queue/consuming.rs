@@ -17,7 +17,7 @@ impl Queue {
         if self.is_deleted() {
             return Err(self.not_found());
         }
-        let is_alone = state.consumers.is_empty() && !self.wants.single_active_consumer;
+        let is_alone = state.consumers.is_empty() && !state.wants.single_active_consumer;
         if state.consumers.is_exclusive() || (spec.exclusive && !is_alone) {
             return Err(Exception::new(
                 ReplyCode::AccessRefused,
@@ -51,7 +51,7 @@ impl Queue {
             }
             state.used_at_ms = self.spec.engine.clock.now_ms();
             self.set_timer(&mut state);
-        } else if self.wants.single_active_consumer {
+        } else if state.wants.single_active_consumer {
             self.run(&mut state, effects);
         }
     }

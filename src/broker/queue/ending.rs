@@ -10,8 +10,8 @@ use crate::broker::Effects;
 impl Queue {
     /// The queue was declared again, which counts as use (x-expires).
     pub fn touch(self: &Arc<Self>) {
-        if self.wants.expires_ms.is_some() {
-            let mut state = self.state.lock();
+        let mut state = self.state.lock();
+        if state.wants.expires_ms.is_some() {
             state.used_at_ms = self.spec.engine.clock.now_ms();
             self.set_timer(&mut state);
         }
@@ -22,7 +22,7 @@ impl Queue {
     /// # Errors
     /// NOT_IMPLEMENTED for a quorum queue, as in RabbitMQ.
     pub fn check_delete_flags(&self, if_unused: bool, if_empty: bool) -> Result<(), Exception> {
-        if self.wants.queue_type == QueueType::Quorum && (if_unused || if_empty) {
+        if self.queue_type == QueueType::Quorum && (if_unused || if_empty) {
             let flag = if if_unused { "if-unused" } else { "if-empty" };
             return Err(Exception::new(
                 ReplyCode::NotImplemented,

@@ -21,10 +21,10 @@ impl Queue {
         state: &mut MutexGuard<'_, State>,
         effects: &mut Effects,
     ) {
-        if self.wants.overflow != Overflow::DropHead {
+        if state.wants.overflow != Overflow::DropHead {
             return;
         }
-        let max_length = self.wants.max_length.unwrap_or(u64::MAX);
+        let max_length = state.wants.max_length.unwrap_or(u64::MAX);
         while state.ready > max_length {
             let excess = (state.ready - max_length).min(SLICE);
             if self.drop_head(state, Reason::MaxLength, effects, |taken, _| taken < excess) == 0 {
@@ -32,7 +32,7 @@ impl Queue {
                 return;
             }
         }
-        if let Some(max_bytes) = self.wants.max_length_bytes {
+        if let Some(max_bytes) = state.wants.max_length_bytes {
             let mut ready_bytes = state.ready_bytes();
             while ready_bytes > max_bytes && state.ready > 0 {
                 let dropped =
@@ -52,9 +52,12 @@ impl Queue {
 
     /// Whether messages have to go because of the length limits.
     pub(super) fn is_over_length(&self, state: &State) -> bool {
-        self.wants.overflow == Overflow::DropHead
-            && (self.wants.max_length.is_some_and(|most| state.ready > most)
-                || self
+        state.wants.overflow == Overflow::DropHead
+            && (state
+                .wants
+                .max_length
+                .is_some_and(|most| state.ready > most)
+                || state
                     .wants
                     .max_length_bytes
                     .is_some_and(|most| state.ready_bytes() > most))
@@ -91,11 +94,13 @@ impl Queue {
     /// A message that came when the queue was full, under reject-publish-dlx.
     pub(super) fn dead_letter_refused(
         self: &Arc<Self>,
+        state: &State,
         message: &Message<'_>,
         effects: &mut Effects,
     ) {
-        if self.wants.dead_letter_exchange.is_some() {
-            effects.dead_letter(DeadLetter::new(self, Reason::MaxLength, message, None));
+        if state.wants.dead_letter_exchange.is_some() {
+            let (source, reason) = (Arc::clone(self), Reason::MaxLength);
+            effects.dead_letter(DeadLetter::new(source, &state.wants, reason, message, None));
         }
     }
 
@@ -112,14 +117,14 @@ impl Queue {
             .bands
             .get(band_of(sequence))
             .map(|band| band.record(number_of(sequence)));
-        let dead_letters = self.wants.dead_letter_exchange.is_some();
+        let dead_letters = state.wants.dead_letter_exchange.is_some();
         if dead_letters && let Some(Err(NoRecord::NotLoaded(_))) = record {
             // It counts as unacked until it has come from the disk.
             state.paging.given_up.insert(sequence, reason);
             return;
         }
         if dead_letters && let Some(Ok(record)) = record {
-            self.move_on(state.is_logged, sequence, reason, &record.message, effects);
+            self.move_on(state, sequence, reason, &record.message, effects);
             state.unacked -= 1;
             if let Some(band) = state.bands.get_mut(band_of(sequence)) {
                 band.settle(number_of(sequence), number_of(sequence));
@@ -134,22 +139,23 @@ impl Queue {
     /// what it leaves here and what it becomes there are one record.
     fn move_on(
         self: &Arc<Self>,
-        is_logged: bool,
+        state: &State,
         sequence: u64,
         reason: Reason,
         message: &Message<'_>,
         effects: &mut Effects,
     ) {
-        if is_logged {
+        if state.is_logged {
             effects.pending.begin(&self.spec.engine);
         }
-        let left = is_logged.then_some(sequence);
-        effects.dead_letter(DeadLetter::new(self, reason, message, left));
+        let left = state.is_logged.then_some(sequence);
+        let source = Arc::clone(self);
+        effects.dead_letter(DeadLetter::new(source, &state.wants, reason, message, left));
     }
 
     /// Sets the timer to when the head expires or the queue does, whichever comes first.
     pub(super) fn set_timer(self: &Arc<Self>, state: &mut MutexGuard<'_, State>) {
-        if !state.may_expire && self.wants.expires_ms.is_none() {
+        if !state.may_expire && state.wants.expires_ms.is_none() {
             return;
         }
         let message_ms = if state.may_expire {
@@ -176,7 +182,7 @@ impl Queue {
 
     /// When the queue itself goes if nobody uses it.
     pub(super) fn expires_at_ms(&self, state: &State) -> Option<u64> {
-        let expires_ms = self
+        let expires_ms = state
             .wants
             .expires_ms
             .filter(|_| state.consumers.is_empty())?;
@@ -209,7 +215,7 @@ impl Queue {
         mut goes: impl FnMut(u64, &Message<'_>) -> bool,
     ) -> u64 {
         let Some(at) = state.top_band() else { return 0 };
-        let dead_letters = self.wants.dead_letter_exchange.is_some();
+        let dead_letters = state.wants.dead_letter_exchange.is_some();
         state.paging.is_dirty |= state.is_logged;
         let mut numbers = Vec::new();
         let mut body_bytes = 0;
@@ -221,7 +227,7 @@ impl Queue {
             body_bytes += record.message.body.len() as u64;
             if dead_letters {
                 let sequence = sequence_of(at, number);
-                self.move_on(state.is_logged, sequence, reason, &record.message, effects);
+                self.move_on(state, sequence, reason, &record.message, effects);
             }
             true
         });

@@ -8,7 +8,8 @@
 //! consuming.rs: consumers come and go   consumers.rs: whose turn it is
 //! pace.rs: publishers who are too fast   outbox.rs: dead letters on their way
 //! paging.rs: which chunks are in memory (slot.rs)   restored.rs: what the last run left
-//! spec.rs, arguments.rs: what it was declared with   ending.rs: how it goes
+//! spec.rs, arguments.rs: what it was declared with   policies.rs: what policies change of it
+//! ending.rs: how it goes
 //! state.rs: what the lock guards   sequence.rs: how messages are named
 //! ```
 //!
@@ -28,6 +29,7 @@ mod limits;
 mod outbox;
 mod pace;
 mod paging;
+mod policies;
 mod publish;
 mod restored;
 mod sequence;
@@ -60,6 +62,7 @@ pub use self::settle::Got;
 pub use self::spec::{ConsumerSpec, QueueId, QueueSpec};
 
 use super::log::Pending;
+use super::policy::Applied;
 use super::{ConnectionId, Effects, Engine, Vhost};
 use crate::amqp::reply::Exception;
 use crate::amqp::table::FieldTable;
@@ -88,7 +91,7 @@ pub struct Counts {
 /// See the module.
 pub struct Queue {
     spec: QueueSpec,
-    wants: QueueArguments,
+    queue_type: QueueType,
     deleted: AtomicBool,
     /// Dead letters on their way.
     pub(super) outbox: Outbox,
@@ -99,19 +102,37 @@ pub struct Queue {
 const ACCOUNT_STEP_BYTES: usize = 64 << 10;
 
 impl Queue {
-    /// Checks the x-arguments and makes the queue.
+    /// Checks the x-arguments and makes the queue, to which no policies apply.
     ///
     /// # Errors
     /// PRECONDITION_FAILED with RabbitMQ's text for an argument of a wrong type or range.
     pub fn new(spec: QueueSpec) -> Result<Arc<Self>, Exception> {
-        let wants = QueueArguments::parse(&spec.arguments, &spec.name, &spec.vhost_name)?;
-        spec.check_properties(wants.queue_type)?;
+        Self::under_policies(spec, |_| (Applied::default(), 0))
+    }
+
+    /// The same, with the policies that apply to it and their version, which `find` says for its type.
+    ///
+    /// # Errors
+    /// As [`Queue::new`].
+    pub fn under_policies(
+        spec: QueueSpec,
+        find: impl FnOnce(QueueType) -> (Applied, u64),
+    ) -> Result<Arc<Self>, Exception> {
+        let (name, vhost) = (&spec.name, &spec.vhost_name);
+        let own = QueueArguments::parse(&spec.arguments, name, vhost)?;
+        let queue_type = own.queue_type;
+        let (policies, policies_version) = find(queue_type);
+        let wants = own.under(&policies.settings(), &spec.arguments, name, vhost)?;
+        spec.check_properties(queue_type)?;
         let state = State {
-            counts_deliveries: wants.queue_type == QueueType::Quorum,
+            counts_deliveries: queue_type == QueueType::Quorum,
             bands: vec![Band::new(spec.engine.paging.chunk_bytes)],
             ready: 0,
             unacked: 0,
             consumers: Consumers::new(wants.single_active_consumer),
+            wants,
+            policies,
+            policies_version,
             turn: Vec::new(),
             busy: false,
             may_expire: false,
@@ -124,7 +145,7 @@ impl Queue {
         };
         let queue = Arc::new(Self {
             spec,
-            wants,
+            queue_type,
             deleted: AtomicBool::new(false),
             outbox: Outbox::default(),
             state: Mutex::new(state),
@@ -181,9 +202,14 @@ impl Queue {
         &self.spec.arguments
     }
 
-    /// What the arguments ask for.
-    pub fn wants(&self) -> &QueueArguments {
-        &self.wants
+    /// Its type.
+    pub fn queue_type(&self) -> QueueType {
+        self.queue_type
+    }
+
+    /// What arguments and policies ask for together, now.
+    pub fn wants(&self) -> QueueArguments {
+        self.state.lock().wants.clone()
     }
 
     /// Messages and consumers, now.

@@ -187,7 +187,7 @@ impl Queue {
         } else {
             self.window_bytes()
         };
-        let counts_bytes = self.wants.max_length_bytes.is_some();
+        let counts_bytes = state.wants.max_length_bytes.is_some();
         let mut pages = Vec::new();
         let mut left_bytes = window_bytes;
         for (at, band) in state.bands.iter_mut().enumerate().rev() {
@@ -229,7 +229,7 @@ impl Queue {
     pub(in crate::broker) fn paged(self: &Arc<Self>, placed: Vec<(usize, u64, Stored)>) {
         let mut state = self.state.lock();
         let is_idle = state.paging.is_idle;
-        let counts_bytes = self.wants.max_length_bytes.is_some();
+        let counts_bytes = state.wants.max_length_bytes.is_some();
         let near_chunks = self.spec.engine.paging.ahead_chunks;
         for (at, first, stored) in placed {
             let Some(band) = state.bands.get_mut(at) else {
@@ -312,7 +312,9 @@ impl Queue {
         for (_, sequence, reason) in here {
             let index = (number_of(sequence) - stored.entry.first) as u32;
             let message = chunk.record(index).message;
-            effects.dead_letter(DeadLetter::new(self, reason, &message, None));
+            let source = Arc::clone(self);
+            let letter = DeadLetter::new(source, &state.wants, reason, &message, None);
+            effects.dead_letter(letter);
         }
     }
 

@@ -51,12 +51,12 @@ impl Queue {
         }
         state.busy = true;
         state.paging.is_idle = false;
-        if self.wants.overflow != Overflow::DropHead {
+        if state.wants.overflow != Overflow::DropHead {
             self.publish_unless_full(&mut state, picked, effects);
         } else {
             let mut from = 0;
             // With priorities the batch must be put in order first.
-            let in_order = self.wants.max_priority == 0;
+            let in_order = state.wants.max_priority == 0;
             while in_order && from < picked.len() && state.ready == 0 && state.hands_on() {
                 from += state.hand_on(picked, from, effects);
             }
@@ -80,14 +80,14 @@ impl Queue {
         effects: &mut Effects,
     ) {
         let now_ms = self.spec.engine.clock.now_ms();
-        let max_bytes = self.wants.max_length_bytes.unwrap_or(u64::MAX);
-        let max_length = self.wants.max_length.unwrap_or(u64::MAX);
+        let max_bytes = state.wants.max_length_bytes.unwrap_or(u64::MAX);
+        let max_length = state.wants.max_length.unwrap_or(u64::MAX);
         for at in 0..picked.len() {
             let body_bytes = picked.get(at).body.len() as u64;
             if state.ready + 1 > max_length || state.ready_bytes() + body_bytes > max_bytes {
                 effects.refused.push(picked.index(at));
-                if self.wants.overflow == Overflow::RejectPublishDlx {
-                    self.dead_letter_refused(picked.get(at), effects);
+                if state.wants.overflow == Overflow::RejectPublishDlx {
+                    self.dead_letter_refused(state, picked.get(at), effects);
                 }
                 continue;
             }
@@ -110,10 +110,10 @@ impl Queue {
         let count = range.len();
         let log = self.spec.engine.log().filter(|_| self.spec.durable);
         let logged_from = log.map(|log| log.safe_index() + 1);
-        let keeps_all = self.wants.queue_type == QueueType::Quorum;
+        let keeps_all = state.wants.queue_type == QueueType::Quorum;
         for at in range {
             let message = picked.get(at);
-            let ttl_ms = self
+            let ttl_ms = state
                 .wants
                 .message_ttl_ms
                 .unwrap_or(Facts::NEVER)
@@ -124,7 +124,7 @@ impl Queue {
                 state.may_expire = true;
                 now_ms.saturating_add(ttl_ms)
             };
-            let band = usize::from(message.facts.priority.min(self.wants.max_priority));
+            let band = usize::from(message.facts.priority.min(state.wants.max_priority));
             if band >= state.bands.len() {
                 state.bands.resize_with(band + 1, || self.new_band());
             }

@@ -34,7 +34,7 @@ impl Queue {
         take: &mut dyn FnMut(&Delivery<'_>, u64),
     ) -> Got {
         let mut state = self.state.lock();
-        if self.wants.expires_ms.is_some() {
+        if state.wants.expires_ms.is_some() {
             state.used_at_ms = self.spec.engine.clock.now_ms();
         }
         if state.may_expire {
@@ -142,7 +142,7 @@ impl Queue {
         for message in returned {
             // To a quorum queue every return counts.
             let returns = message.returns + u32::from(counted || state.counts_deliveries);
-            if self
+            if state
                 .wants
                 .delivery_limit
                 .is_some_and(|limit| returns > limit)

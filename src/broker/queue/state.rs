@@ -4,10 +4,16 @@ use super::band::Band;
 use super::consumers::{ConsumerId, Consumers};
 use super::pace::Pace;
 use super::paging::Paging;
-use super::sequence_of;
+use super::{QueueArguments, sequence_of};
+use crate::broker::policy::Applied;
 
 /// See the module.
 pub(super) struct State {
+    /// What arguments and policies ask for together.
+    pub(super) wants: QueueArguments,
+    pub(super) policies: Applied,
+    /// As of which version of the vhost's policies.
+    pub(super) policies_version: u64,
     /// Whether consumers are told how often a message came back.
     pub(super) counts_deliveries: bool,
     /// One band a priority in use; the last is the highest.

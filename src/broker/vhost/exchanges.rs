@@ -96,7 +96,7 @@ impl Vhost {
             internal: declare.internal,
             arguments: declare.arguments,
         };
-        let exchange = Exchange::new(spec, self.name())?;
+        let exchange = self.make_exchange(spec)?;
         self.exchanges
             .insert(Arc::clone(exchange.name()), Arc::clone(&exchange));
         // It may be another exchange's alternate.

@@ -16,6 +16,7 @@ mod bindings;
 mod exchanges;
 mod queues;
 mod restore;
+mod settings;
 mod topology;
 
 use std::sync::Arc;
@@ -28,8 +29,11 @@ pub use exchanges::ExchangeDeclare;
 pub use queues::{Deleted, QueueDeclare};
 pub(super) use restore::RestoredQueue;
 
+pub use self::settings::Metadata;
+pub(super) use self::settings::{OPERATOR_POLICY, POLICY, VHOST_LIMITS};
 pub use super::routing::Route;
 
+use self::settings::Settings;
 use self::topology::Topology;
 use super::binding::Binding;
 use super::catalog::Catalog;
@@ -54,6 +58,7 @@ pub struct Vhost {
     exchanges: Registry<Exchange>,
     queues: Registry<Queue>,
     topology: Mutex<Topology>,
+    settings: Settings,
     epoch: AtomicU64,
     nowhere: Arc<[Arc<Queue>]>,
 }
@@ -67,6 +72,7 @@ impl Vhost {
             exchanges: Registry::default(),
             queues: Registry::default(),
             topology: Mutex::default(),
+            settings: Settings::default(),
             epoch: AtomicU64::new(0),
             nowhere: Arc::new([]),
         });
@@ -127,7 +133,8 @@ impl Vhost {
         totals
     }
 
-    fn bump_epoch(&self) {
+    /// What channels remember of routes, and of whether they may use them, holds no more.
+    pub(super) fn bump_epoch(&self) {
         self.epoch.fetch_add(1, Ordering::Release);
     }
 

@@ -104,9 +104,10 @@ impl Vhost {
     /// queue.declare: makes it, or checks that it is as declared.
     pub fn declare_queue(
         self: &Arc<Self>,
-        declare: QueueDeclare<'_>,
+        mut declare: QueueDeclare<'_>,
         connection: ConnectionId,
     ) -> Result<Arc<Queue>, Exception> {
+        self.fill_in_queue_type(&mut declare);
         let name = names::without_line_ends(declare.name);
         if declare.passive {
             let queue = self.queue(&name, connection)?;
@@ -126,9 +127,10 @@ impl Vhost {
     pub fn declare_server_named_queue(
         self: &Arc<Self>,
         name: &str,
-        declare: QueueDeclare<'_>,
+        mut declare: QueueDeclare<'_>,
         connection: ConnectionId,
     ) -> Result<Arc<Queue>, Exception> {
+        self.fill_in_queue_type(&mut declare);
         if let Some(kind @ "quorum") = declare
             .arguments
             .get("x-queue-type")
@@ -160,6 +162,7 @@ impl Vhost {
             return check(current);
         }
         let resource = Resource::queue(name, self.name());
+        self.check_queue_limit(name)?;
         check_names_exchange(resource, &declare.arguments, "x-dead-letter-exchange")?;
         let id = QueueId(self.broker.catalog.next_id()?);
         let mut topology = self.topology.lock();
@@ -175,7 +178,11 @@ impl Vhost {
             Some(closed) => self.take_out_queue(&mut topology, &closed, &mut changes),
             None => {}
         }
-        let queue = Queue::new(QueueSpec {
+        if let Err(refused) = self.check_queue_limit(name) {
+            self.submit(changes);
+            return Err(refused);
+        }
+        let queue = self.make_queue(QueueSpec {
             id,
             engine: Arc::clone(&self.broker.engine),
             vhost: Arc::downgrade(self),

@@ -34,7 +34,7 @@ impl Vhost {
         if self.has_exchange(&spec.name) {
             return Ok(false);
         }
-        let exchange = Exchange::new(spec, self.name())?;
+        let exchange = self.make_exchange(spec)?;
         self.exchanges.insert(Arc::clone(exchange.name()), exchange);
         Ok(true)
     }
@@ -49,7 +49,7 @@ impl Vhost {
         if self.has_queue(restored.name) {
             return Ok(None);
         }
-        let queue = Queue::new(QueueSpec {
+        let spec = QueueSpec {
             id: restored.id,
             engine: Arc::clone(&self.broker.engine),
             vhost: Arc::downgrade(self),
@@ -59,7 +59,8 @@ impl Vhost {
             auto_delete: restored.auto_delete,
             exclusive_owner: None,
             arguments: restored.arguments,
-        })?;
+        };
+        let queue = self.make_queue(spec)?;
         // The catalog has it.
         self.put_in_queue(&mut topology, &queue, &mut Vec::new());
         Ok(Some(queue))

@@ -52,7 +52,7 @@ impl Channel {
         self.check_permission(Permission::Read, self.queue(&consume.queue))?;
         let queue = self.shared.vhost.queue(&consume.queue, self.shared.id)?;
         let priority = check_arguments(&consume, self.shared.vhost.name())?;
-        if queue.wants().queue_type == QueueType::Quorum
+        if queue.queue_type() == QueueType::Quorum
             && self.deliveries.lock().channel_prefetch.is_limited()
         {
             let vhost = self.shared.vhost.name();

@@ -81,7 +81,8 @@ impl Channel {
     }
 
     pub(super) fn bind_exchange(&mut self, bind: exchange::Bind) -> Result<(), Exception> {
-        let (destination, source) = self.check_exchange_binding(&bind.destination, &bind.source)?;
+        let (destination, source) =
+            self.check_exchange_binding(&bind.destination, &bind.source, &bind.routing_key)?;
         let durability = self.shared.vhost.bind_exchange(
             &destination,
             &source,
@@ -94,7 +95,7 @@ impl Channel {
 
     pub(super) fn unbind_exchange(&mut self, unbind: exchange::Unbind) -> Result<(), Exception> {
         let (destination, source) =
-            self.check_exchange_binding(&unbind.destination, &unbind.source)?;
+            self.check_exchange_binding(&unbind.destination, &unbind.source, &unbind.routing_key)?;
         let durability = self.shared.vhost.unbind_exchange(
             &destination,
             &source,
@@ -109,12 +110,14 @@ impl Channel {
         &self,
         destination: &str,
         source: &str,
+        routing_key: &str,
     ) -> Result<(String, String), Exception> {
         let (destination, source) = (without_line_ends(destination), without_line_ends(source));
         self.check_permission(Permission::Write, self.exchange(&destination))?;
         check_not_default_exchange(&destination)?;
         check_not_default_exchange(&source)?;
         self.check_permission(Permission::Read, self.exchange(&source))?;
+        self.check_topic_permission(Permission::Read, &source, routing_key)?;
         Ok((destination.into_owned(), source.into_owned()))
     }
 }

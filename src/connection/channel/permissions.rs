@@ -5,6 +5,7 @@
 use super::Channel;
 use crate::amqp::reply::{Exception, ReplyCode};
 use crate::auth::Permission;
+use crate::broker::ExchangeKind;
 use crate::broker::names::Resource;
 
 /// What the default exchange is called where permissions are asked for.
@@ -36,6 +37,32 @@ impl Channel {
         }
         let user = user.name();
         let text = format!("access to {resource} refused for user '{user}'");
+        Err(Exception::new(ReplyCode::AccessRefused, text))
+    }
+
+    /// ACCESS_REFUSED unless the user may use the routing key at that exchange, if it is a topic
+    /// exchange.
+    pub(super) fn check_topic_permission(
+        &self,
+        permission: Permission,
+        exchange: &str,
+        routing_key: &str,
+    ) -> Result<(), Exception> {
+        let (user, vhost) = (&self.shared.user, &self.shared.vhost);
+        if user.may_use_key(vhost.name(), exchange, permission, routing_key) {
+            return Ok(());
+        }
+        let is_topic = vhost
+            .exchange(exchange)
+            .is_some_and(|exchange| exchange.kind() == ExchangeKind::Topic);
+        if !is_topic {
+            return Ok(());
+        }
+        let (user, vhost) = (user.name(), vhost.name());
+        let text = format!(
+            "access to topic '{routing_key}' in exchange '{exchange}' in vhost '{vhost}' refused for \
+             user '{user}'"
+        );
         Err(Exception::new(ReplyCode::AccessRefused, text))
     }
 }

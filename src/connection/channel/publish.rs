@@ -264,6 +264,7 @@ impl Channel {
         );
         self.check_permission(Permission::Write, self.exchange(&name))?;
         let found = self.shared.vhost.route(&name, &key, properties, false)?;
+        self.check_topic_permission(Permission::Write, &name, &key)?;
         let targets = self.number_queues(&found.queues, batch);
         Ok(match found.cacheable {
             true => Route::Remembered(self.routes.insert(exchange, routing_key, targets)),

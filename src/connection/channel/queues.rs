@@ -164,6 +164,7 @@ impl Channel {
         self.check_permission(Permission::Write, self.queue(&queue))?;
         check_not_default_exchange(&exchange)?;
         self.check_permission(Permission::Read, self.exchange(&exchange))?;
+        self.check_topic_permission(Permission::Read, &exchange, &routing_key)?;
         Ok(QueueBinding {
             queue,
             exchange,

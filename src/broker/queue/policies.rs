@@ -1,0 +1,54 @@
+//! What a change of policies does to a queue: its settings are other ones from now on, and what is
+//! beyond them goes at once. No message is lost otherwise.
+
+use std::sync::Arc;
+
+use super::{Queue, QueueArguments};
+use crate::broker::Effects;
+use crate::broker::policy::Applied;
+
+impl Queue {
+    /// The policies that apply to it, now.
+    pub fn policies(&self) -> Applied {
+        self.state.lock().policies.clone()
+    }
+
+    /// These policies apply to it as of that version of the vhost's. What comes late, after a newer
+    /// version, is ignored.
+    pub fn apply_policies(
+        self: &Arc<Self>,
+        policies: Applied,
+        version: u64,
+        effects: &mut Effects,
+    ) {
+        let mut state = self.state.lock();
+        if self.is_deleted() || state.policies_version >= version {
+            return;
+        }
+        state.policies_version = version;
+        if state.policies == policies {
+            return;
+        }
+        let settings = policies.settings();
+        let (queue, vhost) = (self.name(), &self.spec.vhost_name);
+        let own = QueueArguments::parse(self.arguments(), queue, vhost);
+        let wants = own.and_then(|own| own.under(&settings, self.arguments(), queue, vhost));
+        let wants = match wants {
+            Ok(wants) => wants,
+            Err(error) => {
+                tracing::error!(?queue, ?vhost, %error, "a policy makes no sense to a queue");
+                return;
+            }
+        };
+        let now_ms = self.spec.engine.clock.now_ms();
+        if wants.expires_ms != state.wants.expires_ms {
+            // It is not to go before it was unused for so long under the new policy.
+            state.used_at_ms = now_ms;
+        }
+        state.wants = wants;
+        state.policies = policies;
+        self.drop_over_length(&mut state, effects);
+        self.drop_expired(&mut state, now_ms, effects);
+        self.run(&mut state, effects);
+    }
+}
