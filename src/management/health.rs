@@ -5,6 +5,8 @@
 
 use std::fmt::Write;
 
+use hyper::StatusCode;
+
 use super::Answer;
 use crate::broker::Broker;
 
@@ -35,12 +37,12 @@ pub(super) fn page(broker: &Broker) -> Answer {
     let alarms = list(&raised);
     let (status, body) = if problems.is_empty() {
         let body = format!("{{\"status\":\"ok\",\"alarms\":{alarms}}}\n");
-        ("200 OK", body)
+        (StatusCode::OK, body)
     } else {
         let problems = list(&problems);
         let body =
             format!("{{\"status\":\"failed\",\"alarms\":{alarms},\"problems\":{problems}}}\n");
-        ("503 Service Unavailable", body)
+        (StatusCode::SERVICE_UNAVAILABLE, body)
     };
     Answer {
         status,

@@ -1,26 +1,43 @@
-//! The management pages: `/health` and `/metrics`.
+//! The management listener: `/health`, `/metrics`, and the API below `/api/`.
 //!
-//! In: HTTP/1.1 requests, each with a bound on size and time. Out: whether the broker is well, and
-//! its counters in Prometheus' text format. One request per connection.
+//! In: HTTP/1.1 requests, each with a bound on size and time. Out: whether the broker is well, its
+//! counters in Prometheus' text format, and what `api` says. One request per connection. The
+//! protocol is hyper's: bodies in chunks, `expect: 100-continue` and the like.
 
+mod api;
 mod health;
 mod metrics;
-mod request;
 mod seats;
 
+use std::convert::Infallible;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::AsyncWriteExt;
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::body::{Body, Bytes, Incoming};
+use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
 
+use self::api::Reply;
+use self::seats::{Seat, Seats};
 use crate::broker::Broker;
 use crate::net::Connections;
-use request::{Request, RequestError};
-use seats::{Seat, Seats};
 
-/// A request must be read and answered in this time.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+/// A request's head must have come in this time.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+/// A request's body must have come in this time.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+/// A request must be answered, and the answer taken, in this time.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(300);
+/// The longest head of a request, all header fields included.
+const MAX_HEAD_BYTES: usize = 8 << 10;
+/// The longest body: definitions of many thousand queues.
+const MAX_BODY_BYTES: usize = 16 << 20;
 /// So many clients may be there at a time.
 const MAX_CLIENTS: usize = 512;
 
@@ -36,10 +53,12 @@ struct Site {
 }
 
 struct Answer {
-    status: &'static str,
+    status: StatusCode,
     content_type: &'static str,
     body: String,
 }
+
+type Whole = Response<Full<Bytes>>;
 
 impl Pages {
     /// Pages on that broker.
@@ -54,50 +73,32 @@ impl Pages {
     }
 
     /// Serves a client that was just accepted. Must be called within a tokio runtime.
-    pub fn welcome(&self, socket: TcpStream) {
+    pub fn welcome(&self, socket: TcpStream, peer: SocketAddr) {
         let site = Arc::clone(&self.site);
-        self.seats.seat(|seat| async move {
+        self.seats.seat(move |seat| async move {
+            let served = serve(site, socket, peer.ip(), seat);
             // A client that is too slow or gone is nobody's concern.
-            let _ = tokio::time::timeout(REQUEST_TIMEOUT, site.serve(socket, &seat)).await;
+            let _ = tokio::time::timeout(REQUEST_TIMEOUT, served).await;
         });
     }
 }
 
-impl Site {
-    async fn serve(&self, mut socket: TcpStream, seat: &Seat) -> std::io::Result<()> {
-        let request = request::read(&mut socket).await;
+async fn serve(site: Arc<Site>, socket: TcpStream, peer: IpAddr, seat: Seat) -> hyper::Result<()> {
+    let service = service_fn(move |request| {
         seat.has_asked();
-        let (answer, with_body) = match request {
-            Ok(request) => {
-                self.look_at_damage().await;
-                (self.answer(&request), request.method != "HEAD")
-            }
-            Err(RequestError::Malformed) => {
-                (Answer::text("400 Bad Request", "bad request\n"), true)
-            }
-            Err(RequestError::TooLarge) => {
-                let status = "431 Request Header Fields Too Large";
-                (Answer::text(status, "request too large\n"), true)
-            }
-            Err(RequestError::Gone) => return Ok(()),
-        };
-        let Answer {
-            status,
-            content_type,
-            body,
-        } = answer;
-        let length = body.len();
-        let mut response = format!(
-            "HTTP/1.1 {status}\r\ncontent-type: {content_type}\r\ncontent-length: {length}\r\n\
-             connection: close\r\n\r\n"
-        );
-        if with_body {
-            response.push_str(&body);
-        }
-        socket.write_all(response.as_bytes()).await?;
-        socket.shutdown().await
-    }
+        let site = Arc::clone(&site);
+        async move { Ok::<_, Infallible>(site.answer(request, peer).await) }
+    });
+    http1::Builder::new()
+        .keep_alive(false)
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_buf_size(MAX_HEAD_BYTES)
+        .serve_connection(TokioIo::new(socket), service)
+        .await
+}
 
+impl Site {
     /// Damage whose notes were deleted is not told any more.
     async fn look_at_damage(&self) {
         if !self.broker.engine.store.is_damaged() {
@@ -111,28 +112,87 @@ impl Site {
         }
     }
 
-    fn answer(&self, request: &Request) -> Answer {
-        if !matches!(request.method.as_str(), "GET" | "HEAD") {
-            return Answer::text("405 Method Not Allowed", "only GET and HEAD\n");
+    async fn answer(&self, request: Request<Incoming>, peer: IpAddr) -> Whole {
+        if request.uri().path().starts_with("/api/") {
+            return match read(request).await {
+                Ok((parts, body)) => api::answer(&self.broker, parts, body, peer).await.into(),
+                Err(refused) => refused.into(),
+            };
         }
-        match request.path() {
+        if !matches!(*request.method(), Method::GET | Method::HEAD) {
+            let status = StatusCode::METHOD_NOT_ALLOWED;
+            return Answer::text(status, "only GET and HEAD\n").into();
+        }
+        self.look_at_damage().await;
+        let answer = match request.uri().path() {
             "/health" => health::page(&self.broker),
             "/metrics" => Answer {
-                status: "200 OK",
+                status: StatusCode::OK,
                 content_type: metrics::CONTENT_TYPE,
                 body: metrics::page(&self.broker, &self.connections),
             },
-            _ => Answer::text("404 Not Found", "there is /health and /metrics\n"),
+            _ => Answer::text(
+                StatusCode::NOT_FOUND,
+                "there is /health, /metrics and /api/\n",
+            ),
+        };
+        answer.into()
+    }
+}
+
+/// The whole request.
+async fn read(request: Request<Incoming>) -> Result<(hyper::http::request::Parts, Bytes), Reply> {
+    let (parts, body) = request.into_parts();
+    if body.size_hint().lower() > MAX_BODY_BYTES as u64 {
+        return Err(Reply::empty(StatusCode::PAYLOAD_TOO_LARGE));
+    }
+    let body = Limited::new(body, MAX_BODY_BYTES).collect();
+    match tokio::time::timeout(BODY_TIMEOUT, body).await {
+        Ok(Ok(body)) => Ok((parts, body.to_bytes())),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+            Err(Reply::empty(StatusCode::PAYLOAD_TOO_LARGE))
         }
+        Ok(Err(_)) => Err(Reply::empty(StatusCode::BAD_REQUEST)),
+        Err(_) => Err(Reply::empty(StatusCode::REQUEST_TIMEOUT)),
     }
 }
 
 impl Answer {
-    fn text(status: &'static str, text: &str) -> Self {
+    fn text(status: StatusCode, text: &str) -> Self {
         Self {
             status,
             content_type: "text/plain; charset=utf-8",
             body: text.to_string(),
         }
+    }
+}
+
+impl From<Answer> for Whole {
+    fn from(answer: Answer) -> Self {
+        let mut response = Response::new(Full::from(answer.body));
+        *response.status_mut() = answer.status;
+        let content_type = HeaderValue::from_static(answer.content_type);
+        response.headers_mut().insert(CONTENT_TYPE, content_type);
+        response
+    }
+}
+
+impl From<Reply> for Whole {
+    fn from(reply: Reply) -> Self {
+        let body = reply.body.map(|body| body.to_string());
+        let is_json = body.is_some();
+        let mut response = Response::new(Full::from(body.unwrap_or_default()));
+        *response.status_mut() = reply.status;
+        let headers = response.headers_mut();
+        if is_json {
+            let content_type = HeaderValue::from_static("application/json");
+            headers.insert(CONTENT_TYPE, content_type);
+        }
+        for (name, value) in reply.headers {
+            if let Ok(value) = HeaderValue::from_str(&value) {
+                headers.insert(HeaderName::from_static(name), value);
+            }
+        }
+        response
     }
 }

@@ -161,8 +161,8 @@ impl Server {
                         Arc::clone(&reception.broker),
                         Arc::clone(&reception.connections),
                     );
-                    self.spawn(listener::accept(listener, move |socket, _| {
-                        pages.welcome(socket);
+                    self.spawn(listener::accept(listener, move |socket, peer| {
+                        pages.welcome(socket, peer);
                     }));
                 }
             }

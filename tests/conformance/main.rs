@@ -18,6 +18,7 @@ mod heartbeats;
 mod limits;
 mod no_wait;
 mod permissions;
+mod policies;
 mod prefetch;
 mod priorities;
 mod publishing;

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, LazyLock, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
-use super::{Client, Login};
+use super::{Client, Http, Login};
 
 /// How long anything may take that does happen in the end.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -267,6 +267,20 @@ impl Broker {
     /// Where `amqp`, `amqps` or `http` is spoken.
     pub fn listening(&self, protocol: &str) -> SocketAddr {
         self.process().listening(protocol)
+    }
+
+    /// The management API. Another broker's is where `WARREN_TEST_MANAGEMENT=HOST:PORT` says; without
+    /// that it is None, said aloud.
+    pub fn management(&self) -> Option<Http> {
+        if self.is_warren() {
+            return Some(Http::new(self.listening("http")));
+        }
+        let address = std::env::var("WARREN_TEST_MANAGEMENT").ok();
+        let address = address.and_then(|address| address.parse().ok());
+        if address.is_none() {
+            skip("needs the management API: WARREN_TEST_MANAGEMENT=IP:PORT");
+        }
+        address.map(Http::new)
     }
 
     /// A client with an open connection and channel 1 open.

@@ -13,6 +13,7 @@
 pub mod broker;
 pub mod client;
 pub mod frame;
+pub mod http;
 pub mod login;
 pub mod methods;
 pub mod random;
@@ -22,6 +23,7 @@ pub mod value;
 pub use broker::{Broker, Setup, skip, unique};
 pub use client::Client;
 pub use frame::{Frame, Message};
+pub use http::{Answer, Http};
 pub use login::Login;
 pub use methods::{Arg, Method, Properties};
 pub use random::Random;

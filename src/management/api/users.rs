@@ -1,0 +1,64 @@
+//! `/api/users` and `/api/whoami`.
+
+use hyper::Method;
+use serde_json::{Value, json};
+
+use super::{Call, Reply, listing};
+use crate::auth::User;
+
+fn json_of(user: &User) -> Value {
+    let account = user.account();
+    json!({
+        "name": user.name(),
+        "password_hash": account.password_hash(),
+        "hashing_algorithm": account.hashing_algorithm(),
+        "tags": account.tags,
+        "limits": account.limits,
+    })
+}
+
+pub(super) fn who_am_i(call: &Call) -> Reply {
+    let user = &call.user;
+    Reply::json(json!({"name": user.name(), "tags": user.account().tags}))
+}
+
+pub(super) fn list(call: &Call, is_meant: impl Fn(&User) -> bool) -> Result<Reply, Reply> {
+    let users = call.broker.users.all();
+    let list = users.iter().filter(|user| is_meant(user));
+    listing::reply(call, list.map(|user| json_of(user)).collect(), &["name"])
+}
+
+pub(super) fn one(call: &Call, name: &str) -> Result<Reply, Reply> {
+    let there = call.broker.users.get(name);
+    match call.method {
+        Method::GET => match there {
+            Some(user) => Ok(Reply::json(json_of(&user))),
+            None => Err(Reply::no_object()),
+        },
+        Method::DELETE => {
+            there.ok_or_else(Reply::no_object)?;
+            let deleted = call.broker.delete_user(name);
+            deleted.map_err(|error| Reply::bad_request(error.reason()))?;
+            Ok(Reply::done())
+        }
+        _ => {
+            let put = call.broker.put_user(name, &call.document(&[])?);
+            let put = put.map_err(|error| Reply::bad_request(error.reason()))?;
+            Ok(Reply::put(put))
+        }
+    }
+}
+
+pub(super) fn bulk_delete(call: &Call) -> Result<Reply, Reply> {
+    let body = call.document(&["users"])?;
+    let names = body["users"].as_array();
+    let names = names.ok_or_else(|| Reply::bad_request("users is not a list"))?;
+    for name in names {
+        let Some(name) = name.as_str() else {
+            return Err(Reply::bad_request("users has what is no name"));
+        };
+        let deleted = call.broker.delete_user(name);
+        deleted.map_err(|error| Reply::bad_request(error.reason()))?;
+    }
+    Ok(Reply::done())
+}
