@@ -67,6 +67,7 @@ fn append(journal: &Journal, sequence: u64, body: &[u8], count: u64) -> u64 {
         has_bcc: false,
         placements: &placements,
         settles: &[],
+        seen: &[],
         exchange: b"",
         routing_key: b"queue",
         properties: &[0, 0],

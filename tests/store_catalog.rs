@@ -8,8 +8,8 @@ use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use warren::store::catalog::{
     BindingRecord, Catalog, CatalogError, Contents, DamageRecord, ExchangeRecord, Op,
-    ParameterRecord, PermissionRecord, QueueRecord, SegmentRecord, TopicPermissionRecord,
-    UserRecord, VhostRecord,
+    ParameterRecord, PermissionRecord, QueueRecord, SeenRecord, SegmentRecord,
+    TopicPermissionRecord, UserRecord, VhostRecord,
 };
 use warren::store::disk::sim::{Faults, Keep};
 use warren::store::disk::{Disk, RealDisk, SimDisk};
@@ -71,6 +71,13 @@ fn everything_comes_back() {
             },
         )],
         damage: vec![((5, 9), DamageRecord::default())],
+        seen: vec![(
+            (1, 3),
+            SeenRecord {
+                first: 2,
+                ids: vec![(4, u128::MAX, 5)],
+            },
+        )],
     };
     let mut change = Vec::new();
     for (name, record) in &expected.vhosts {
@@ -94,6 +101,11 @@ fn everything_comes_back() {
     change.push(Op::PutParameter(three(), ParameterRecord::default()));
     change.push(Op::PutSegment(2, 0, expected.segments[0].1.clone()));
     change.push(Op::PutDamage(5, 9, DamageRecord::default()));
+    change.push(Op::PutSeen(1, 3, expected.seen[0].1.clone()));
+    // Nothing would ever take this away.
+    change.push(Op::PutSeen(77, 1, SeenRecord::default()));
+    change.push(Op::PutSeen(1, 4, SeenRecord::default()));
+    change.push(Op::DeleteSeen(1, 4));
     change.push(Op::PutJournalEnd(7));
     assert_eq!(catalog.submit(change).wait(), Ok(1));
     assert_eq!(catalog.submit(vec![]).wait(), Ok(2));
@@ -104,13 +116,19 @@ fn everything_comes_back() {
     let (folder, catalog, contents) = open(&disk);
     assert!(!folder.is_new());
     assert_eq!(contents, expected);
-    // A queue takes with it what is kept for it.
-    let deletes = vec![Op::DeleteQueue(2), Op::DeleteDamage(5, 9)];
+    // A queue takes with it what is kept for it, and so does an exchange.
+    let deletes = vec![
+        Op::DeleteQueue(2),
+        Op::DeleteExchange(1),
+        Op::DeleteDamage(5, 9),
+    ];
     assert_eq!(catalog.submit(deletes).wait(), Ok(4));
     drop((catalog, folder));
     expected.revision = 4;
     expected.queues.clear();
     expected.segments.clear();
+    expected.exchanges.clear();
+    expected.seen.clear();
     expected.damage.clear();
     assert_eq!(open(&disk).2, expected);
 }

@@ -11,7 +11,7 @@ use warren::store::disk::sim::{Faults, Keep};
 use warren::store::disk::{Disk, SimDisk};
 use warren::store::journal::{
     Batch, Drive, Fsync, Journal, Limits, NewMessage, OnDamage, Options, Place, Placement, Record,
-    Report,
+    Report, SeenId, SeenViews,
 };
 
 const FILE_BYTES: u64 = 32 << 10;
@@ -198,7 +198,13 @@ impl World {
 }
 
 fn append_one(batch: &mut Batch<'_>, dice: &mut SmallRng, unique: u64) -> Said {
-    match dice.random_range(0..6) {
+    let seen_id = |exchange: u64| SeenId {
+        exchange,
+        sequence: unique,
+        id: u128::MAX - u128::from(unique),
+        expires_at_ms: unique + exchange,
+    };
+    match dice.random_range(0..7) {
         0 => {
             batch.settle(unique, &[(1, 2), (5, 9)]);
             (2, unique, 2)
@@ -214,6 +220,10 @@ fn append_one(batch: &mut Batch<'_>, dice: &mut SmallRng, unique: u64) -> Said {
             };
             batch.returned(place, 4);
             (4, unique, 4)
+        }
+        3 => {
+            batch.seen(&[seen_id(1), seen_id(2)]);
+            (6, unique, 2)
         }
         _ => {
             let bytes = match dice.random_range(0..40) {
@@ -233,6 +243,7 @@ fn append_one(batch: &mut Batch<'_>, dice: &mut SmallRng, unique: u64) -> Said {
                     Placement::NEVER
                 },
             }];
+            let seen = [seen_id(1), seen_id(2)];
             let message = NewMessage {
                 persistent: true,
                 priority: 3,
@@ -242,6 +253,7 @@ fn append_one(batch: &mut Batch<'_>, dice: &mut SmallRng, unique: u64) -> Said {
                     queue: 8,
                     sequence: unique,
                 }],
+                seen: &seen[..(unique % 3) as usize],
                 exchange: b"exchange",
                 routing_key: b"key",
                 properties: &[0, 0],
@@ -251,6 +263,18 @@ fn append_one(batch: &mut Batch<'_>, dice: &mut SmallRng, unique: u64) -> Said {
             (1, unique, bytes)
         }
     }
+}
+
+/// Checks ids, and says what `unique` they were made with.
+fn unique_of(seen: SeenViews<'_>) -> Option<u64> {
+    let mut unique = None;
+    for (id, exchange) in seen.zip(1..) {
+        assert_eq!(id.exchange, exchange);
+        assert_eq!(id.id, u128::MAX - u128::from(id.sequence));
+        assert_eq!(id.expires_at_ms, id.sequence + exchange);
+        unique = Some(id.sequence);
+    }
+    unique
 }
 
 fn said_by(record: &Record<'_>) -> Said {
@@ -264,12 +288,15 @@ fn said_by(record: &Record<'_>) -> Said {
             assert!(message.body.iter().all(|byte| *byte == unique as u8));
             let settles: Vec<_> = message.settles.map(|place| place.sequence).collect();
             assert_eq!(settles, [unique]);
+            assert_eq!(message.seen.count() as u64, unique % 3);
+            assert!(unique_of(message.seen).is_none_or(|seen| seen == unique));
             assert!(message.persistent && message.priority == 3);
             (1, unique, message.body.len())
         }
         Record::Settle { queue, ranges } => (2, queue, ranges.count()),
         Record::Cursor { queue, .. } => (3, queue, 0),
         Record::Returned { place, returns } => (4, place.queue, returns as usize),
+        Record::Seen(seen) => (6, unique_of(seen).expect("it has ids"), seen.count()),
     }
 }
 

@@ -65,6 +65,7 @@ fn append(journal: &Journal, queue: u64, body: &[u8]) -> Result<u64, AppendError
         has_bcc: false,
         placements: &placements,
         settles: &[],
+        seen: &[],
         exchange: b"",
         routing_key: b"q",
         properties: &[0, 0],

@@ -10,8 +10,9 @@ use bytes::Bytes;
 
 use super::log::{Flight, Place};
 use super::message::{Body, Facts, Message};
+use super::passage::Passing;
 use super::queue::QueueArguments;
-use super::{Effects, Queue, Vhost, blind_copies};
+use super::{Effects, Queue, Route, Vhost, blind_copies};
 use crate::amqp::properties::Properties;
 use crate::amqp::table::{FieldTable, FieldValue, SHORT_STR_MAX_BYTES};
 
@@ -143,7 +144,14 @@ impl DeadLetter {
             keys.extend(carbon_copies.iter().map(Bytes::as_ref));
             keys.extend(blind_copies::routing_keys(bcc.as_ref()).map(Bytes::as_ref));
         }
-        let queues = route(&vhost, exchange, &keys, &encoded);
+        let keys: Vec<_> = keys
+            .iter()
+            .map(|key| String::from_utf8_lossy(key).into_owned())
+            .collect();
+        let keys: Vec<&str> = keys.iter().map(AsRef::as_ref).collect();
+        let Some(route) = route(&vhost, exchange, &keys, &encoded) else {
+            return false;
+        };
         let has_bcc = bcc.is_some();
         if let (Some(headers), Some(bcc)) = (&mut properties.headers, bcc) {
             blind_copies::put(headers, bcc);
@@ -166,17 +174,33 @@ impl DeadLetter {
                 ..self.facts
             },
         };
-        for queue in queues.iter() {
-            if self.reason != Reason::Rejected && is_cycle(queue.name(), deaths.as_ref()) {
-                tracing::warn!(queue = ?queue.name(), "message dropped: dead-letter queues form a cycle");
-                continue;
-            }
-            queue.publish(std::slice::from_ref(&message), None, effects);
-        }
         let left = self.left.map(|sequence| Place {
             queue: self.source.id().0,
             sequence,
         });
+        let is_barred = |queue: &Queue| {
+            let is_barred =
+                self.reason != Reason::Rejected && is_cycle(queue.name(), deaths.as_ref());
+            if is_barred {
+                tracing::warn!(queue = ?queue.name(), "message dropped: dead-letter queues form a cycle");
+            }
+            is_barred
+        };
+        if route.has_memory {
+            let passing = Passing {
+                message: &message,
+                routing_keys: &keys,
+                left,
+                is_barred: &is_barred,
+            };
+            let passed = vhost.pass_internally(&passing, effects);
+            return passed.is_ok_and(|passed| passed.is_logged);
+        }
+        for queue in route.queues.iter() {
+            if !is_barred(queue) {
+                queue.publish(std::slice::from_ref(&message), None, effects);
+            }
+        }
         let log = self.source.engine().log();
         let Some(log) = log.filter(|_| effects.pending.has_placements()) else {
             return false;
@@ -253,21 +277,11 @@ impl DeadLetter {
     }
 }
 
-/// The queues that the keys lead to, each once. No exchange has a name that is no text; a key that is
-/// none can only match where it does not matter.
-fn route(vhost: &Vhost, exchange: &[u8], keys: &[&[u8]], properties: &[u8]) -> Arc<[Arc<Queue>]> {
-    let Ok(exchange) = std::str::from_utf8(exchange) else {
-        return Arc::default();
-    };
-    let keys: Vec<_> = keys
-        .iter()
-        .map(|key| String::from_utf8_lossy(key))
-        .collect();
-    let keys: Vec<&str> = keys.iter().map(AsRef::as_ref).collect();
-    match vhost.route_by(exchange, &keys, properties, true) {
-        Ok(route) => route.queues,
-        Err(_) => Arc::default(),
-    }
+/// Where the keys lead. No exchange has a name that is no text; a key that is none can only match
+/// where it does not matter.
+fn route(vhost: &Vhost, exchange: &[u8], keys: &[&str], properties: &[u8]) -> Option<Route> {
+    let exchange = std::str::from_utf8(exchange).ok()?;
+    vhost.route_by(exchange, keys, properties, true).ok()
 }
 
 /// Whether the message was in that queue before and nobody has rejected it since.

@@ -7,9 +7,10 @@
 use std::sync::Arc;
 
 use super::dead_letter::DeadLetter;
-use super::log::{AppendError, Pending};
+use super::log::{AppendError, Pending, Place};
 use super::queue::Then;
 use super::{Engine, Message, Queue, SinkRef};
+use crate::store::journal::SeenId;
 
 /// See the module.
 #[derive(Default)]
@@ -118,6 +119,30 @@ impl Effects {
             return Ok(None);
         };
         self.pending.append_messages(log, batch, &[]).map(Some)
+    }
+
+    /// Whether a durable queue got a message that the log is still to have.
+    pub(super) fn has_placements(&self) -> bool {
+        self.pending.has_placements()
+    }
+
+    /// The log is to have one message that was given to queues, as it may be from the place `left`, and
+    /// what exchanges remember of it. Says the index by which that is safe; None if there is nothing.
+    ///
+    /// # Errors
+    /// See [`AppendError`].
+    pub(super) fn log_passed(
+        &mut self,
+        engine: &Engine,
+        message: &Message<'_>,
+        left: Option<Place>,
+        seen: &[SeenId],
+    ) -> Result<Option<u64>, AppendError> {
+        let Some(log) = engine.log() else {
+            return Ok(None);
+        };
+        self.pending
+            .append_passed(log, message, left.as_slice(), seen)
     }
 
     /// The index by which everything is safe that durable queues were told since the last time, after

@@ -42,6 +42,7 @@ pub struct Metrics {
     pub messages_got: Counter,
     pub messages_dead_lettered: Counter,
     pub messages_lost: Counter,
+    pub messages_deduplicated: Counter,
     pub auth_failures: Counter,
     pub bytes_received: Counter,
     pub bytes_sent: Counter,

@@ -5,6 +5,7 @@
 //!              │                                │
 //!              └─▶ catalog                      └─▶ effects: what is left to do after the lock
 //!
+//! passage, deduplication                  exchanges that remember what went through them
 //! names, ids, declared, term, json_term   how topology is named, numbered, checked and printed
 //! parameters ─▶ policy ─▶ vhost, queue    accounts    sessions    what is changed at run time
 //! ```
@@ -17,6 +18,7 @@ pub mod blind_copies;
 pub mod catalog;
 pub mod dead_letter;
 mod declared;
+pub mod deduplication;
 pub mod effects;
 pub mod engine;
 pub mod exchange;
@@ -29,6 +31,7 @@ mod missing;
 pub mod names;
 pub mod pager;
 pub mod parameters;
+mod passage;
 pub mod policy;
 pub mod queue;
 pub mod recovery;
@@ -55,6 +58,7 @@ pub use engine::{Alarms, Engine};
 pub use exchange::{Exchange, ExchangeKind};
 pub use message::{Body, Facts, Message};
 pub use metrics::Metrics;
+pub use passage::Passed;
 pub use queue::{Queue, QueueId};
 pub use sink::{Delivery, Sink, SinkRef, Taken};
 pub use vhost::{Route, Totals, Vhost};
@@ -141,6 +145,17 @@ impl Broker {
         let mut durable: Vec<_> = queues.filter(|queue| queue.is_durable()).collect();
         durable.sort_unstable_by_key(|queue| queue.id());
         durable
+    }
+
+    /// All exchanges whose ids must outlive a restart, each with its vhost.
+    pub(crate) fn exchanges_with_ids(&self) -> Vec<(Arc<Vhost>, Arc<Exchange>)> {
+        let mut found = Vec::new();
+        for vhost in self.all_vhosts() {
+            let exchanges = vhost.exchanges().into_iter();
+            let keepers = exchanges.filter(|exchange| exchange.keeps_ids());
+            found.extend(keepers.map(|exchange| (Arc::clone(&vhost), exchange)));
+        }
+        found
     }
 
     /// The queue of that id, if it is there still.

@@ -147,11 +147,15 @@ impl Broker {
             drive: options.drive,
         };
         let pager = Pager::new(surroundings, next_segment.unwrap_or(1));
+        let exchanges = self.exchanges_with_ids().into_iter();
+        let exchanges = exchanges.map(|(_, exchange)| exchange);
+        let now_ms = self.engine.clock.now_ms();
         let reader = Arc::clone(&pager);
         let sets_aside = on_damage == OnDamage::SetAside;
         let mut replay = Replay::new(queues, move |stored| {
             reader.read_at_start(stored, sets_aside)
-        });
+        })
+        .with_exchanges(exchanges, now_ms);
         for ((queue, number), record) in &segments {
             for stored in pager.listed(*queue, *number, &record.chunks) {
                 replay.stored(*queue, stored, &record.settled);

@@ -6,6 +6,7 @@
 //! catalog. Runs before anybody can connect. What can't be understood is an error: a broker
 //! that left it out would lose it with the next thing that is bound to it.
 
+use std::collections::HashMap;
 use std::fmt;
 
 use super::binding::Destination;
@@ -80,6 +81,7 @@ pub fn topology(broker: &Broker, contents: &Contents) -> Result<Restored, Restor
     for (id, record) in &contents.exchanges {
         exchange(broker, *id, record)?;
     }
+    seen(broker, contents);
     for (id, record) in &contents.queues {
         queue(broker, *id, record)?;
     }
@@ -115,6 +117,20 @@ fn exchange(broker: &Broker, id: u64, record: &ExchangeRecord) -> Result<(), Res
         Ok(true) => Ok(()),
         Ok(false) => Err(wrong(&TWICE)),
         Err(error) => Err(wrong(&error)),
+    }
+}
+
+/// Exchanges remember again what they did when the log's files were freed last; the log has the rest.
+fn seen(broker: &Broker, contents: &Contents) {
+    let now_ms = broker.engine.clock.now_ms();
+    let exchanges = broker.exchanges_with_ids().into_iter();
+    let exchanges: HashMap<u64, _> = exchanges
+        .map(|(_, exchange)| (exchange.id().0, exchange))
+        .collect();
+    for ((exchange, block), record) in &contents.seen {
+        if let Some(exchange) = exchanges.get(exchange) {
+            exchange.restore_ids(|seen| seen.restore_block(*block, record, now_ms));
+        }
     }
 }
 

@@ -11,6 +11,7 @@ use smallvec::SmallVec;
 
 use super::exchange::{Exchange, Found, MessageHeaders};
 use super::names::Resource;
+use super::passage::Passage;
 use super::queue::Queue;
 use super::vhost::Vhost;
 use crate::amqp::reply::{Exception, ReplyCode};
@@ -23,6 +24,9 @@ pub struct Route {
     /// Whether the same exchange and routing key lead to the same queues, whatever else the message
     /// has and whenever it comes, until the [`Vhost::epoch`] changes. Read the epoch before routing.
     pub cacheable: bool,
+    /// It leads through an exchange with a memory: there are no queues here, and the message is to be
+    /// published by [`Vhost::pass`].
+    pub has_memory: bool,
 }
 
 impl Vhost {
@@ -67,29 +71,40 @@ impl Vhost {
             return Ok(Route {
                 queues: self.share(&queues),
                 cacheable: false,
+                has_memory: false,
             });
         }
-        let resource = Resource::exchange(exchange, self.name());
-        let first = self
-            .exchange(exchange)
-            .ok_or_else(|| resource.not_found())?;
-        if first.is_internal() && !publisher_may_use_internal {
+        let first = self.exchange_to_publish_to(exchange, publisher_may_use_internal)?;
+        let headers = MessageHeaders::new(properties);
+        let mut found = Found::default();
+        self.follow(first, routing_keys, &headers, &mut found, None)?;
+        if found.has_memory {
+            return Ok(Route {
+                queues: Arc::clone(self.nowhere()),
+                cacheable: false,
+                has_memory: true,
+            });
+        }
+        Ok(Route {
+            queues: self.share(&found.live_queues()),
+            cacheable: !headers.were_read() && !found.varies,
+            has_memory: false,
+        })
+    }
+
+    /// An exchange that somebody publishes to, by its name.
+    pub(super) fn exchange_to_publish_to(
+        &self,
+        name: &str,
+        publisher_may_use_internal: bool,
+    ) -> Result<Arc<Exchange>, Exception> {
+        let resource = Resource::exchange(name, self.name());
+        let exchange = self.exchange(name).ok_or_else(|| resource.not_found())?;
+        if exchange.is_internal() && !publisher_may_use_internal {
             let text = format!("cannot publish to internal {resource}");
             return Err(Exception::new(ReplyCode::AccessRefused, text));
         }
-        let headers = MessageHeaders::new(properties);
-        let mut found = Found::default();
-        self.follow(first, routing_keys, &headers, &mut found);
-        let mut queues = found.queues;
-        if found.sets > 1 {
-            queues.sort_unstable_by_key(|queue| queue.id());
-            queues.dedup_by_key(|queue| queue.id());
-        }
-        queues.retain(|queue| !queue.is_deleted());
-        Ok(Route {
-            queues: self.share(&queues),
-            cacheable: !headers.were_read() && !found.varies,
-        })
+        Ok(exchange)
     }
 
     /// The default exchange leads to the queue of the key's name.
@@ -98,11 +113,13 @@ impl Vhost {
             Some(queue) => Route {
                 queues: self.share(&[queue]),
                 cacheable: true,
+                has_memory: false,
             },
             // A queue that is declared changes nothing that was found before but this.
             None => Route {
                 queues: self.share(&[]),
                 cacheable: false,
+                has_memory: false,
             },
         }
     }
@@ -115,21 +132,30 @@ impl Vhost {
         }
     }
 
-    /// Asks `first`, and every exchange that it leads to, once.
-    fn follow(
+    /// Asks `first`, and every exchange that it leads to, once. Without a passage it stops at the first
+    /// exchange with a memory.
+    pub(super) fn follow(
         &self,
         first: Arc<Exchange>,
         routing_keys: &[&str],
         headers: &MessageHeaders<'_>,
         found: &mut Found,
-    ) {
+        mut passage: Option<&mut Passage<'_>>,
+    ) -> Result<(), Exception> {
         let mut asked = Asked::default();
         asked.is_new(&first);
         found.exchanges.push(first);
         while let Some(exchange) = found.exchanges.pop() {
             let before = found.len();
-            exchange.find(routing_keys, headers, found);
-            found.varies |= exchange.varies();
+            if !exchange.has_memory() {
+                exchange.find(routing_keys, headers, found);
+                found.varies |= exchange.varies();
+            } else if let Some(passage) = &mut passage {
+                exchange.pass(routing_keys, headers, passage, found)?;
+            } else {
+                found.has_memory = true;
+                return Ok(());
+            }
             if found.len() == before
                 && let Some(alternate) = exchange.alternate()
             {
@@ -147,6 +173,7 @@ impl Vhost {
                 found.exchanges.pop();
             }
         }
+        Ok(())
     }
 }
 

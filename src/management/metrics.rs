@@ -116,6 +116,11 @@ pub(super) fn page(broker: &Broker, connections: &Connections) -> String {
             "Messages dead-lettered.",
             &metrics.messages_dead_lettered,
         ),
+        (
+            "messages_deduplicated",
+            "Messages that an exchange or a queue did not take because it had them already.",
+            &metrics.messages_deduplicated,
+        ),
         ("auth_failures", "Logins refused.", &metrics.auth_failures),
         (
             "received_bytes",

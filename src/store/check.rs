@@ -211,6 +211,7 @@ fn check_journal(
                     Record::Settle { .. } => "settlements",
                     Record::Cursor { .. } => "cursors",
                     Record::Returned { .. } => "returns",
+                    Record::Seen(_) => "ids",
                 };
                 *report.records.entry(name).or_default() += 1;
             }

@@ -5,11 +5,14 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
-use warren::store::catalog::{BindingRecord, Catalog, ExchangeRecord, Op, QueueRecord};
+use warren::store::catalog::{BindingRecord, Catalog, ExchangeRecord, FORMAT, Op, QueueRecord};
 use warren::store::disk::RealDisk;
 use warren::store::folder::Folder;
 
 use super::*;
+
+/// A format of the catalog that nobody knows yet.
+const NEWER: u64 = FORMAT + 1;
 
 /// Starts a broker that is to refuse: gives what it said.
 #[track_caller]
@@ -140,13 +143,13 @@ fn a_newer_format() {
     transaction
         .open_table(meta)
         .expect("it is there")
-        .insert("format", 3)
+        .insert("format", NEWER)
         .expect("written");
     transaction.commit().expect("stored");
     drop(database);
     let said = refusal(data.path());
-    let why = "the catalog has format 3, which is newer than this program knows";
-    assert!(said.contains(why), "{said}");
+    let why = format!("the catalog has format {NEWER}, which is newer than this program knows");
+    assert!(said.contains(&why), "{said}");
 }
 
 /// What can be read but makes no sense is not left out: it would be lost for good with what is

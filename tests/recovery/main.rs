@@ -5,6 +5,7 @@
 mod content;
 mod copies;
 mod counted;
+mod deduplication;
 mod disk;
 mod history;
 mod model;

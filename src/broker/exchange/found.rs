@@ -22,6 +22,8 @@ pub(crate) struct Found {
     pub sets: usize,
     /// Another message with the same routing key may go elsewhere.
     pub varies: bool,
+    /// There is an exchange on the way that has a memory. The rest was not looked for.
+    pub has_memory: bool,
 }
 
 impl Found {
@@ -34,6 +36,17 @@ impl Found {
                 Destination::Exchange(exchange) => self.exchanges.push(Arc::clone(exchange)),
             }
         }
+    }
+
+    /// The queues that are not deleted, each once.
+    pub fn live_queues(&mut self) -> SmallVec<[Arc<Queue>; USUAL]> {
+        let mut queues = std::mem::take(&mut self.queues);
+        if self.sets > 1 {
+            queues.sort_unstable_by_key(|queue| queue.id());
+            queues.dedup_by_key(|queue| queue.id());
+        }
+        queues.retain(|queue| !queue.is_deleted());
+        queues
     }
 
     /// How much there is.

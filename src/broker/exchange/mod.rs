@@ -7,7 +7,9 @@
 //!                    ├─ headers           by the headers ── message_headers
 //!                    ├─ consistent_hash   who has the key ── rendezvous
 //!                    ├─ random            one, by chance ─────┬─ bound
-//!                    └─ modulus_hash      one, by the key ────┘
+//!                    ├─ modulus_hash      one, by the key ────┘
+//!                    ├─ recent_history    all, and what is bound later
+//!                    └─ deduplication     all, each message once
 //!                          │
 //!                          └─▶ destinations ─▶ found
 //! ```
@@ -17,6 +19,7 @@
 
 mod bound;
 mod consistent_hash;
+mod deduplication;
 mod destinations;
 mod direct;
 mod fanout;
@@ -25,6 +28,7 @@ mod headers;
 mod message_headers;
 mod modulus_hash;
 mod random;
+mod recent_history;
 mod rendezvous;
 mod topic;
 
@@ -36,20 +40,27 @@ use parking_lot::{Mutex, RwLock};
 
 pub(crate) use found::Found;
 pub(crate) use message_headers::MessageHeaders;
+pub(super) use recent_history::KeptMessage;
 
 use self::consistent_hash::ConsistentHash;
+use self::deduplication::{Came, Deduplication};
 use self::direct::Direct;
 use self::fanout::Fanout;
 use self::headers::Headers;
 use self::modulus_hash::ModulusHash;
 use self::random::Random;
+use self::recent_history::RecentHistory;
 use self::topic::Topic;
 use super::binding::{Binding, Destination};
+use super::deduplication::{Seen, Storing};
+use super::engine::{Engine, Held};
 use super::ids::ExchangeId;
 use super::names::Resource;
+use super::passage::Passage;
 use super::policy::Applied;
 use crate::amqp::reply::{Exception, ReplyCode};
 use crate::amqp::table::FieldTable;
+use crate::store::journal::SeenId;
 
 /// The types of exchanges.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -63,10 +74,12 @@ pub enum ExchangeKind {
     Random,
     LocalRandom,
     ModulusHash,
+    RecentHistory,
+    MessageDeduplication,
 }
 
 /// All types and their names.
-const KINDS: [(ExchangeKind, &str); 8] = [
+const KINDS: [(ExchangeKind, &str); 10] = [
     (ExchangeKind::Direct, "direct"),
     (ExchangeKind::Fanout, "fanout"),
     (ExchangeKind::Topic, "topic"),
@@ -75,6 +88,11 @@ const KINDS: [(ExchangeKind, &str); 8] = [
     (ExchangeKind::Random, "x-random"),
     (ExchangeKind::LocalRandom, "x-local-random"),
     (ExchangeKind::ModulusHash, "x-modulus-hash"),
+    (ExchangeKind::RecentHistory, "x-recent-history"),
+    (
+        ExchangeKind::MessageDeduplication,
+        "x-message-deduplication",
+    ),
 ];
 
 impl ExchangeKind {
@@ -134,6 +152,8 @@ pub struct Exchange {
     /// Those that apply to it, and as of which version of the vhost's.
     policies: Mutex<(u64, Applied)>,
     varies: bool,
+    has_memory: bool,
+    keeps_ids: bool,
     table: RwLock<Table>,
 }
 
@@ -146,6 +166,8 @@ enum Table {
     ConsistentHash(ConsistentHash),
     Random(Random),
     ModulusHash(ModulusHash),
+    RecentHistory(RecentHistory),
+    Deduplication(Box<Deduplication>),
 }
 
 impl Exchange {
@@ -153,13 +175,19 @@ impl Exchange {
     ///
     /// # Errors
     /// PRECONDITION_FAILED, with RabbitMQ's text, for arguments that its type cannot have.
-    pub fn new(spec: ExchangeSpec, vhost: &str) -> Result<Arc<Self>, Exception> {
-        let table = Table::new(&spec, Resource::exchange(&spec.name, vhost))?;
+    pub fn new(
+        spec: ExchangeSpec,
+        vhost: &str,
+        engine: &Arc<Engine>,
+    ) -> Result<Arc<Self>, Exception> {
+        let table = Table::new(&spec, Resource::exchange(&spec.name, vhost), engine)?;
         let alternate = alternate_of(&spec, &Applied::default());
         Ok(Arc::new(Self {
             alternate: ArcSwapOption::from(alternate),
             policies: Mutex::default(),
             varies: table.varies(),
+            has_memory: matches!(table, Table::RecentHistory(_) | Table::Deduplication(_)),
+            keeps_ids: matches!(&table, Table::Deduplication(table) if table.is_kept()),
             table: RwLock::new(table),
             spec,
         }))
@@ -231,6 +259,17 @@ impl Exchange {
         self.varies
     }
 
+    /// Whether what went through it makes a difference: messages are to pass it one by one, by
+    /// [`Exchange::pass`].
+    pub(super) fn has_memory(&self) -> bool {
+        self.has_memory
+    }
+
+    /// Whether it remembers ids that a restart must not make it forget.
+    pub(super) fn keeps_ids(&self) -> bool {
+        self.keeps_ids
+    }
+
     /// Refuses a binding that an exchange of this type cannot have.
     pub(super) fn check_binding(
         &self,
@@ -246,12 +285,15 @@ impl Exchange {
             | ExchangeKind::Fanout
             | ExchangeKind::Topic
             | ExchangeKind::Random
-            | ExchangeKind::ModulusHash => Ok(()),
+            | ExchangeKind::ModulusHash
+            | ExchangeKind::RecentHistory
+            | ExchangeKind::MessageDeduplication => Ok(()),
         }
     }
 
-    /// A binding was made. Each is added once.
-    pub(super) fn add(&self, binding: &Binding) {
+    /// A binding was made. Each is added once. Gives the messages that went through before, the oldest
+    /// first, where those are kept for what is bound.
+    pub(super) fn add(&self, binding: &Binding) -> Vec<Arc<KeptMessage>> {
         match &mut *self.table.write() {
             Table::Direct(table) => table.add(binding),
             Table::Fanout(table) => table.add(binding),
@@ -260,7 +302,13 @@ impl Exchange {
             Table::ConsistentHash(table) => table.add(binding),
             Table::Random(table) => table.add(binding),
             Table::ModulusHash(table) => table.add(binding),
+            Table::RecentHistory(table) => {
+                table.add(binding);
+                return table.messages();
+            }
+            Table::Deduplication(table) => table.add(binding),
         }
+        Vec::new()
     }
 
     /// A binding was removed.
@@ -273,6 +321,8 @@ impl Exchange {
             Table::ConsistentHash(table) => table.remove(binding),
             Table::Random(table) => table.remove(binding),
             Table::ModulusHash(table) => table.remove(binding),
+            Table::RecentHistory(table) => table.remove(binding),
+            Table::Deduplication(table) => table.remove(binding),
         }
     }
 
@@ -304,6 +354,88 @@ impl Exchange {
             Table::ConsistentHash(table) => table.find(routing_keys, headers, found),
             Table::Random(table) => table.find(found),
             Table::ModulusHash(table) => table.find(routing_keys, found),
+            Table::RecentHistory(table) => table.find(found),
+            Table::Deduplication(table) => table.find(found),
+        }
+    }
+
+    /// Where a message goes from here that is published now, and is remembered.
+    ///
+    /// # Errors
+    /// PRECONDITION_FAILED for headers that the exchange cannot use.
+    pub(super) fn pass(
+        self: &Arc<Self>,
+        routing_keys: &[&str],
+        headers: &MessageHeaders<'_>,
+        passage: &mut Passage<'_>,
+        found: &mut Found,
+    ) -> Result<(), Exception> {
+        match &mut *self.table.write() {
+            Table::RecentHistory(table) => {
+                table.keep(passage.message, routing_keys, headers);
+                table.find(found);
+            }
+            Table::Deduplication(table) => {
+                match table.take(headers, passage.now_ms, passage.log_end)? {
+                    Came::Anonymous => {}
+                    Came::New(sequence, id, expires_at_ms) => {
+                        let logged = table.is_kept().then_some(SeenId {
+                            exchange: self.spec.id.0,
+                            sequence,
+                            id: id.0,
+                            expires_at_ms,
+                        });
+                        passage.note(self, sequence, logged);
+                    }
+                    Came::Again(safe_at) => {
+                        passage.knew(safe_at);
+                        return Ok(());
+                    }
+                }
+                table.find(found);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Nobody has the message that has that place among those that are remembered.
+    pub(super) fn withdraw(&self, sequence: u64) {
+        self.with_seen(|seen| seen.withdraw(sequence));
+    }
+
+    /// The message with that place is safe once the log is that far.
+    pub(super) fn logged(&self, sequence: u64, index: u64) {
+        self.with_seen(|seen| seen.logged(sequence, index));
+    }
+
+    /// What the catalog must have before the log may forget what lies below `before`. Nothing may pass
+    /// meanwhile.
+    pub(super) fn ids_to_store(&self, before: u64) -> Storing {
+        self.with_seen(|seen| seen.to_store(before))
+            .unwrap_or_default()
+    }
+
+    /// The catalog has it.
+    pub(super) fn ids_stored(&self, storing: Storing) {
+        self.with_seen(|seen| seen.stored(storing));
+    }
+
+    /// At start: ids that it remembered.
+    pub(super) fn restore_ids(&self, restore: impl FnOnce(&mut Seen)) {
+        if self.keeps_ids {
+            self.with_seen(restore);
+        }
+    }
+
+    fn with_seen<T>(&self, change: impl FnOnce(&mut Seen) -> T) -> Option<T> {
+        match &mut *self.table.write() {
+            Table::Deduplication(table) => {
+                let changed = change(&mut table.seen);
+                table.account();
+                Some(changed)
+            }
+            _ => None,
         }
     }
 }
@@ -321,7 +453,11 @@ fn alternate_of(spec: &ExchangeSpec, policies: &Applied) -> Option<Arc<Arc<str>>
 pub(super) const ALTERNATE_EXCHANGE: &str = "alternate-exchange";
 
 impl Table {
-    fn new(spec: &ExchangeSpec, resource: Resource<'_>) -> Result<Self, Exception> {
+    fn new(
+        spec: &ExchangeSpec,
+        resource: Resource<'_>,
+        engine: &Arc<Engine>,
+    ) -> Result<Self, Exception> {
         Ok(match spec.kind {
             ExchangeKind::Direct => Self::Direct(Direct::default()),
             ExchangeKind::Fanout => Self::Fanout(Fanout::default()),
@@ -332,6 +468,15 @@ impl Table {
             }
             ExchangeKind::Random | ExchangeKind::LocalRandom => Self::Random(Random::default()),
             ExchangeKind::ModulusHash => Self::ModulusHash(ModulusHash::default()),
+            ExchangeKind::RecentHistory => {
+                let history = RecentHistory::new(&spec.arguments, Held::new(engine))?;
+                Self::RecentHistory(history)
+            }
+            ExchangeKind::MessageDeduplication => {
+                let (arguments, is_durable) = (&spec.arguments, spec.durable);
+                let table = Deduplication::new(arguments, is_durable, Held::new(engine))?;
+                Self::Deduplication(Box::new(table))
+            }
         })
     }
 
@@ -352,6 +497,8 @@ impl Table {
             Self::ConsistentHash(table) => table.clear(),
             Self::Random(table) => *table = Random::default(),
             Self::ModulusHash(table) => *table = ModulusHash::default(),
+            Self::RecentHistory(table) => table.clear(),
+            Self::Deduplication(table) => table.clear(),
         }
     }
 }

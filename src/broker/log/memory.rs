@@ -8,7 +8,9 @@ use parking_lot::Mutex;
 use super::{
     AppendError, Entry, Log, NewMessage, Place, Placement, ReadError, Records, SafeListener, Safety,
 };
-use crate::store::journal::{MessageView, PlaceViews, PlacementViews, RangeViews, Record};
+use crate::store::journal::{
+    MessageView, PlaceViews, PlacementViews, RangeViews, Record, SeenId, SeenViews,
+};
 
 /// A record, owned.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +22,7 @@ pub enum OwnedRecord {
         has_bcc: bool,
         placements: Vec<Placement>,
         settles: Vec<Place>,
+        seen: Vec<SeenId>,
         exchange: Vec<u8>,
         routing_key: Vec<u8>,
         properties: Vec<u8>,
@@ -37,6 +40,7 @@ pub enum OwnedRecord {
         place: Place,
         returns: u32,
     },
+    Seen(Vec<SeenId>),
 }
 
 /// See the module.
@@ -136,6 +140,7 @@ impl Records for State {
             has_bcc: message.has_bcc,
             placements: message.placements.to_vec(),
             settles: message.settles.to_vec(),
+            seen: message.seen.to_vec(),
             exchange: message.exchange.to_vec(),
             routing_key: message.routing_key.to_vec(),
             properties: message.properties.to_vec(),
@@ -158,6 +163,10 @@ impl Records for State {
     fn returned(&mut self, place: Place, returns: u32) {
         self.records
             .push_back(OwnedRecord::Returned { place, returns });
+    }
+
+    fn seen(&mut self, seen: &[SeenId]) {
+        self.records.push_back(OwnedRecord::Seen(seen.to_vec()));
     }
 }
 
@@ -254,7 +263,7 @@ impl Log for MemoryLog {
 impl OwnedRecord {
     /// Shows it as a journal would.
     fn show(&self, index: u64, each: &mut dyn FnMut(&Entry<'_>) -> bool) -> bool {
-        let (mut placed, mut settled) = (Vec::new(), Vec::new());
+        let (mut placed, mut settled, mut known) = (Vec::new(), Vec::new(), Vec::new());
         let record = match self {
             Self::Message {
                 persistent,
@@ -262,6 +271,7 @@ impl OwnedRecord {
                 has_bcc,
                 placements,
                 settles,
+                seen,
                 exchange,
                 routing_key,
                 properties,
@@ -272,6 +282,7 @@ impl OwnedRecord {
                 has_bcc: *has_bcc,
                 placements: PlacementViews::of(placements, &mut placed),
                 settles: PlaceViews::of(settles, &mut settled),
+                seen: SeenViews::of(seen, &mut known),
                 exchange,
                 routing_key,
                 properties,
@@ -289,6 +300,7 @@ impl OwnedRecord {
                 place: *place,
                 returns: *returns,
             },
+            Self::Seen(seen) => Record::Seen(SeenViews::of(seen, &mut known)),
         };
         each(&Entry {
             index,

@@ -24,7 +24,7 @@ pub(super) use self::replay::{BandReplay, DamagedChunk, Replay};
 pub use crate::store::journal::{
     AppendError, Entry, NewMessage, Place, Placement, ReadError, SafeListener, Safety,
 };
-use crate::store::journal::{Batch, Journal};
+use crate::store::journal::{Batch, Journal, SeenId};
 
 /// Takes the records of one batch, in order.
 pub trait Records {
@@ -42,6 +42,9 @@ pub trait Records {
 
     /// A message was given back, `returns` times by now in a way that counts.
     fn returned(&mut self, place: Place, returns: u32);
+
+    /// Exchanges remember messages that no record of a message names.
+    fn seen(&mut self, seen: &[SeenId]);
 }
 
 /// See the module. Indices of records grow without gaps.
@@ -107,6 +110,10 @@ impl Records for Batch<'_> {
 
     fn returned(&mut self, place: Place, returns: u32) {
         Batch::returned(self, place, returns);
+    }
+
+    fn seen(&mut self, seen: &[SeenId]) {
+        Batch::seen(self, seen);
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::{AppendError, Flight, Log, NewMessage, Place, Placement, Records};
 use crate::broker::Engine;
 use crate::broker::message::Message;
+use crate::store::journal::SeenId;
 
 /// See the module.
 #[derive(Default)]
@@ -85,6 +86,42 @@ impl Pending {
         batch: &[Message<'_>],
         settles: &[Place],
     ) -> Result<u64, AppendError> {
+        self.append_messages_with(log, batch, settles, &[])
+    }
+
+    /// Appends one message, if it got places, and what exchanges remember of it, as one record. Says the
+    /// index by which that is safe; None if there is nothing.
+    ///
+    /// # Errors
+    /// See [`AppendError`].
+    pub fn append_passed(
+        &mut self,
+        log: &Arc<dyn Log>,
+        message: &Message<'_>,
+        settles: &[Place],
+        seen: &[SeenId],
+    ) -> Result<Option<u64>, AppendError> {
+        if self.has_placements() {
+            let batch = std::slice::from_ref(message);
+            return self
+                .append_messages_with(log, batch, settles, seen)
+                .map(Some);
+        }
+        if seen.is_empty() {
+            return Ok(None);
+        }
+        let appended = log.append(&mut |records| records.seen(seen));
+        self.note(appended);
+        appended.map(Some)
+    }
+
+    fn append_messages_with(
+        &mut self,
+        log: &Arc<dyn Log>,
+        batch: &[Message<'_>],
+        settles: &[Place],
+        seen: &[SeenId],
+    ) -> Result<u64, AppendError> {
         // Each queue's are in order already.
         if !self.placements.is_sorted_by_key(|(index, _)| *index) {
             self.placements.sort_by_key(|(index, _)| *index);
@@ -107,6 +144,7 @@ impl Pending {
                     has_bcc: message.facts.has_bcc,
                     placements: places,
                     settles,
+                    seen,
                     exchange: message.exchange,
                     routing_key: message.routing_key,
                     properties: message.properties,
@@ -149,10 +187,16 @@ impl Pending {
     }
 
     fn note(&mut self, appended: Result<u64, AppendError>) {
-        let failed_before = matches!(self.logged, Some(Err(_)));
-        if !failed_before {
-            self.logged = Some(appended);
-        }
+        self.logged = Some(match (self.logged, appended) {
+            (Some(Err(error)), _) => Err(error),
+            (Some(Ok(before)), Ok(index)) => Ok(before.max(index)),
+            (_, appended) => appended,
+        });
+    }
+
+    /// What was said of safety holds once the log is at that index as well.
+    pub fn waits_for(&mut self, index: u64) {
+        self.note(Ok(index));
     }
 
     /// Everything is appended.

@@ -11,10 +11,11 @@ use std::sync::Arc;
 
 use super::Place;
 use super::ranges::Ranges;
+use crate::broker::exchange::Exchange;
 use crate::broker::message::{Body, Facts, Message};
 use crate::broker::pager::{Stored, is_shortage};
 use crate::broker::queue::{Queue, RestoredBand, band_of, number_of};
-use crate::store::journal::{Entry, MessageView, Record};
+use crate::store::journal::{Entry, MessageView, Record, SeenViews};
 use crate::store::segment::{ChunkError, StoredChunk};
 
 /// Reads a chunk of a segment.
@@ -25,6 +26,9 @@ pub(in crate::broker) struct Replay {
     queues: HashMap<u64, QueueReplay>,
     read: Read,
     damaged: Vec<DamagedChunk>,
+    /// Exchanges that remember messages, and the time as of which they do.
+    exchanges: HashMap<u64, Arc<Exchange>>,
+    now_ms: u64,
 }
 
 /// A chunk that cannot be read.
@@ -97,7 +101,23 @@ impl Replay {
             queues: queues.into_iter().map(replay).collect(),
             read: Box::new(read),
             damaged: Vec::new(),
+            exchanges: HashMap::new(),
+            now_ms: 0,
         }
+    }
+
+    /// For these exchanges as well, which remember messages.
+    pub(in crate::broker) fn with_exchanges(
+        mut self,
+        exchanges: impl IntoIterator<Item = Arc<Exchange>>,
+        now_ms: u64,
+    ) -> Self {
+        let exchanges = exchanges.into_iter();
+        self.exchanges = exchanges
+            .map(|exchange| (exchange.id().0, exchange))
+            .collect();
+        self.now_ms = now_ms;
+        self
     }
 
     /// A chunk in a segment, and which of the segment's records do not outlive a run.
@@ -136,6 +156,7 @@ impl Replay {
                     *known = returns.max(*known);
                 }
             }
+            Record::Seen(seen) => self.seen(entry.index, seen),
         }
     }
 
@@ -186,7 +207,16 @@ impl Replay {
         }
     }
 
+    fn seen(&self, index: u64, seen: SeenViews<'_>) {
+        for id in seen {
+            if let Some(exchange) = self.exchanges.get(&id.exchange) {
+                exchange.restore_ids(|seen| seen.restore_logged(index, &id, self.now_ms));
+            }
+        }
+    }
+
     fn message(&mut self, index: u64, message: &MessageView<'_>) {
+        self.seen(index, message.seen);
         for Place { queue, sequence } in message.settles {
             if let Some(band) = self.band(queue, band_of(sequence)) {
                 band.settle(number_of(sequence), number_of(sequence));

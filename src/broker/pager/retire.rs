@@ -62,6 +62,7 @@ pub(super) fn retire(
             checkpoints.push((queue.id().0, checkpoint));
         }
     }
+    store_ids(shared, log, broker, before, barrier.pause)?;
     // What a checkpoint calls settled may be a dead letter that the log does not have yet.
     broker.engine.flights.wait(barrier.pause);
     let appended = append_all(log, &checkpoints, barrier.pause);
@@ -75,6 +76,46 @@ pub(super) fn retire(
     appended
 }
 
+/// Ids that exchanges must not forget, and that only old records have, go to the catalog: once the
+/// messages are synced that they belong to.
+fn store_ids(
+    shared: &Shared,
+    log: &dyn Log,
+    broker: &Broker,
+    before: u64,
+    pause: &mut dyn FnMut(),
+) -> io::Result<()> {
+    let Some(catalog) = &shared.catalog else {
+        return Ok(());
+    };
+    for (vhost, exchange) in broker.exchanges_with_ids() {
+        let storing = {
+            let _turn = vhost.passing().lock();
+            exchange.ids_to_store(before)
+        };
+        if storing.is_empty() {
+            continue;
+        }
+        await_synced(log, storing.synced_at, pause)?;
+        let stored = catalog.submit(storing.ops(exchange.id().0));
+        stored.wait().map_err(io::Error::other)?;
+        exchange.ids_stored(storing);
+    }
+    Ok(())
+}
+
+/// Waits until the log is synced so far.
+fn await_synced(log: &dyn Log, index: u64, pause: &mut dyn FnMut()) -> io::Result<()> {
+    log.sync_soon();
+    while log.synced_index() < index {
+        if let Some(reason) = log.failure() {
+            return Err(io::Error::other(reason));
+        }
+        pause();
+    }
+    Ok(())
+}
+
 /// Appends the checkpoints and waits until they are synced.
 fn append_all(
     log: &dyn Log,
@@ -85,14 +126,7 @@ fn append_all(
     for (queue, checkpoint) in checkpoints {
         last_index = append(log, *queue, checkpoint)?.max(last_index);
     }
-    log.sync_soon();
-    while log.synced_index() < last_index {
-        if let Some(reason) = log.failure() {
-            return Err(io::Error::other(reason));
-        }
-        pause();
-    }
-    Ok(())
+    await_synced(log, last_index, pause)
 }
 
 /// Large leftovers go to the queue's segment, which is then listed.
@@ -157,6 +191,7 @@ fn append(log: &dyn Log, queue: u64, checkpoint: &Checkpoint) -> io::Result<u64>
                         has_bcc: message.facts.has_bcc,
                         placements: &[kept.placement],
                         settles: &[],
+                        seen: &[],
                         exchange: message.exchange,
                         routing_key: message.routing_key,
                         properties: message.properties,

@@ -102,11 +102,16 @@ impl Vhost {
         }
         let binding = request.into_binding(BindingId(self.broker.catalog.next_id()?));
         topology.bindings.insert(&binding);
-        binding.source.add(&binding);
+        let history = binding.source.add(&binding);
         self.bump_epoch();
         let durability = Durability::of(binding.is_durable());
         if durability == Durability::Durable {
+            let binding = Arc::clone(&binding);
             self.submit(vec![Change::PutBinding(Arc::clone(self.name()), binding)]);
+        }
+        drop(topology);
+        if !history.is_empty() {
+            self.send_history(&binding.destination, &history);
         }
         Ok(durability)
     }

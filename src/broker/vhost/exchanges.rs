@@ -141,7 +141,7 @@ impl Vhost {
                 arguments: FieldTable::new(),
             };
             // They have no arguments that could be wrong.
-            if let Ok(exchange) = Exchange::new(spec, self.name()) {
+            if let Ok(exchange) = Exchange::new(spec, self.name(), self.engine()) {
                 self.exchanges.insert(Arc::clone(exchange.name()), exchange);
             }
         }

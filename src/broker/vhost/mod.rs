@@ -59,6 +59,8 @@ pub struct Vhost {
     queues: Registry<Queue>,
     topology: Mutex<Topology>,
     settings: Settings,
+    /// Held by whoever publishes through exchanges with a memory.
+    passing: Mutex<()>,
     epoch: AtomicU64,
     nowhere: Arc<[Arc<Queue>]>,
 }
@@ -73,6 +75,7 @@ impl Vhost {
             queues: Registry::default(),
             topology: Mutex::default(),
             settings: Settings::default(),
+            passing: Mutex::default(),
             epoch: AtomicU64::new(0),
             nowhere: Arc::new([]),
         });
@@ -136,6 +139,15 @@ impl Vhost {
     /// What channels remember of routes, and of whether they may use them, holds no more.
     pub(super) fn bump_epoch(&self) {
         self.epoch.fetch_add(1, Ordering::Release);
+    }
+
+    pub(super) fn engine(&self) -> &Arc<Engine> {
+        &self.broker.engine
+    }
+
+    /// The turn of whoever publishes through exchanges with a memory.
+    pub(super) fn passing(&self) -> &Mutex<()> {
+        &self.passing
     }
 
     pub(super) fn nowhere(&self) -> &Arc<[Arc<Queue>]> {

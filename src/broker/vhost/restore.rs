@@ -83,7 +83,8 @@ impl Vhost {
         }
         let binding = request.into_binding(id);
         topology.bindings.insert(&binding);
-        binding.source.add(&binding);
+        // Nothing went through it yet.
+        let _ = binding.source.add(&binding);
         Ok(true)
     }
 }

@@ -228,7 +228,7 @@ impl Vhost {
 
     /// A new exchange, with the policies that apply to it. Called with the topology locked.
     pub(super) fn make_exchange(&self, spec: ExchangeSpec) -> Result<Arc<Exchange>, Exception> {
-        let exchange = Exchange::new(spec, self.name())?;
+        let exchange = Exchange::new(spec, self.name(), self.engine())?;
         let (policies, version) = self.policies_of(Kind::Exchange, exchange.name());
         exchange.apply_policies(policies, version);
         Ok(exchange)

@@ -4,7 +4,7 @@
 //! publishes ──▶ publish.rs ──▶ read_batch.rs ──▶ queues        (content.rs: those in pieces;
 //!                   │              │                            message_checks.rs, sender_selected.rs,
 //!               route_cache.rs     └─▶ confirmer.rs ──▶ client  tx.rs: special ones)
-//!                                    (confirms.rs)
+//!                                    (confirms.rs)   passage.rs: past exchanges with a memory
 //!
 //! consume.rs ──▶ slots.rs ◀── delivery.rs ◀── queues (and get.rs, reply_to.rs)
 //!                                 │
@@ -28,6 +28,7 @@ mod delivery;
 mod exchanges;
 mod get;
 mod message_checks;
+mod passage;
 mod permissions;
 mod publish;
 mod queues;

@@ -38,6 +38,8 @@ enum Route {
     Remembered(usize),
     /// There this time; it must not be remembered.
     Once(Targets),
+    /// Through exchanges with a memory.
+    Passage,
 }
 
 /// A publish that was checked.
@@ -50,6 +52,10 @@ struct Accepted {
 struct Rewritten {
     properties: Bytes,
     has_bcc: bool,
+    /// What it was published with beside its own routing key.
+    routing_keys: Vec<Bytes>,
+    /// Whether those lead through exchanges with a memory; None if there are none.
+    is_passage: Option<bool>,
 }
 
 impl Channel {
@@ -160,11 +166,16 @@ impl Channel {
             body: body_slice,
             facts: checked.facts,
         };
-        if checked.is_plain() && body.len() < SHARED_BODY_BYTES && self.transaction.is_none() {
-            let targets = match &route {
-                Route::Remembered(route) => self.routes.targets(*route),
-                Route::Once(targets) => targets,
-            };
+        let targets = match &route {
+            Route::Remembered(route) => Some(self.routes.targets(*route)),
+            Route::Once(targets) => Some(&targets[..]),
+            Route::Passage => None,
+        };
+        if checked.is_plain()
+            && body.len() < SHARED_BODY_BYTES
+            && self.transaction.is_none()
+            && let Some(targets) = targets
+        {
             let is_routed = !targets.is_empty();
             if is_routed {
                 batch.push(message, targets);
@@ -265,6 +276,9 @@ impl Channel {
         self.check_permission(Permission::Write, self.exchange(&name))?;
         let found = self.shared.vhost.route(&name, &key, properties, false)?;
         self.check_topic_permission(Permission::Write, &name, &key)?;
+        if found.has_memory {
+            return Ok(Route::Passage);
+        }
         let targets = self.number_queues(&found.queues, batch);
         Ok(match found.cacheable {
             true => Route::Remembered(self.routes.insert(exchange, routing_key, targets)),
@@ -299,15 +313,23 @@ impl Channel {
         let targets: Targets = match route {
             Route::Remembered(route) => self.routes.targets(*route).into(),
             Route::Once(targets) => targets.clone(),
+            Route::Passage => Targets::new(),
         };
+        let mut is_passage = matches!(route, Route::Passage);
+        let mut routing_keys = Vec::new();
         let mut queues = self.queues_of(&targets);
         if !checked.is_plain() {
             let rewritten = self.rewrite(&message, &kept, checked, &mut queues, batch)?;
             kept.properties = Some(rewritten.properties);
             message.facts.has_bcc = rewritten.has_bcc;
+            is_passage = rewritten.is_passage.unwrap_or(is_passage);
+            routing_keys = rewritten.routing_keys;
         }
         let mut whole = message;
         kept.complete(&mut whole);
+        if is_passage {
+            return self.publish_through(&whole, routing_keys, mandatory, batch);
+        }
         if queues.is_empty() && whole.exchange.is_empty() {
             reply_to::deliver(
                 &self.shared.broker,
@@ -361,6 +383,7 @@ impl Channel {
                 .map(ReplyConsumer::address);
             properties.reply_to = address;
         }
+        let mut is_passage = None;
         let mut selected = SenderSelected::default();
         if let Some(headers) = properties
             .headers
@@ -393,6 +416,7 @@ impl Channel {
                 .route_by(&exchange, &keys, &visible, false)?;
             queues.clear();
             queues.extend(found.queues.iter().cloned());
+            is_passage = Some(found.has_memory);
         }
         // Answers to more than one address.
         if whole.exchange.is_empty() {
@@ -417,6 +441,8 @@ impl Channel {
         Ok(Rewritten {
             properties,
             has_bcc,
+            routing_keys: selected.routing_keys,
+            is_passage,
         })
     }
 
@@ -438,7 +464,7 @@ impl Channel {
     /// A message that reaches no queue is returned if it is mandatory, or dropped. On a channel with
     /// confirms it counts as confirmed; one that is returned is confirmed at once, whatever was
     /// published before it and is not safe yet.
-    fn publish_unroutable(
+    pub(super) fn publish_unroutable(
         &mut self,
         mandatory: bool,
         message: &Message<'_>,
@@ -461,7 +487,7 @@ impl Channel {
     }
 
     /// Returns a message that reaches no queue if it is mandatory, or drops it.
-    pub(super) fn unroutable(&mut self, mandatory: bool, message: &Message<'_>) {
+    pub(super) fn unroutable(&self, mandatory: bool, message: &Message<'_>) {
         let metrics = self.shared.broker.metrics();
         if !mandatory {
             metrics.messages_unroutable_dropped.add(1);
@@ -473,7 +499,7 @@ impl Channel {
     }
 
     #[inline]
-    fn take_publish_tag(&mut self) -> u64 {
+    pub(super) fn take_publish_tag(&mut self) -> u64 {
         let tag = self.next_publish_tag;
         self.next_publish_tag += 1;
         tag

@@ -45,6 +45,9 @@ pub(super) struct Publish {
     pub facts: Facts,
     pub queues: SmallVec<[Arc<Queue>; 2]>,
     pub mandatory: bool,
+    /// It leads through exchanges with a memory, which hear of it at the commit: what it is published
+    /// with beside its own routing key.
+    pub passage: Option<Vec<Bytes>>,
 }
 
 impl Publish {
@@ -58,6 +61,15 @@ impl Publish {
             facts: message.facts,
             queues,
             mandatory,
+            passage: None,
+        }
+    }
+
+    /// The same of one that leads through exchanges with a memory.
+    pub fn through(message: &Message<'_>, routing_keys: Vec<Bytes>, mandatory: bool) -> Self {
+        Self {
+            passage: Some(routing_keys),
+            ..Self::of(message, SmallVec::new(), mandatory)
         }
     }
 
@@ -183,7 +195,37 @@ impl Channel {
 
     /// Delivers a transaction's publishes and returns those that reach no queue (any more). Says
     /// how many were refused.
-    fn deliver_all(&mut self, publishes: &[Publish], effects: &mut Effects) -> usize {
+    fn deliver_all(&self, publishes: &[Publish], effects: &mut Effects) -> usize {
+        let mut refused = 0;
+        let is_gathered =
+            |one: &Publish, next: &Publish| one.passage.is_none() && next.passage.is_none();
+        for run in publishes.chunk_by(is_gathered) {
+            refused += match run {
+                [publish] if publish.passage.is_some() => self.deliver_through(publish, effects),
+                run => self.deliver_gathered(run, effects),
+            };
+        }
+        refused
+    }
+
+    /// Delivers one that leads through exchanges with a memory. Whether it is safe is asked in the end.
+    fn deliver_through(&self, publish: &Publish, effects: &mut Effects) -> usize {
+        let message = publish.message();
+        let keys = publish.passage.as_deref().unwrap_or_default();
+        match self.pass(&message, keys, effects) {
+            Ok(passed) => {
+                self.tell_unroutable(&passed, publish.mandatory, &message);
+                usize::from(passed.is_refused)
+            }
+            // The exchange went meanwhile, or cannot use the message.
+            Err(_) => {
+                self.unroutable(publish.mandatory, &message);
+                0
+            }
+        }
+    }
+
+    fn deliver_gathered(&self, publishes: &[Publish], effects: &mut Effects) -> usize {
         let mut refused = 0;
         for slice in publishes.chunks(COMMIT_SLICE) {
             let messages: Vec<Message<'_>> = slice.iter().map(Publish::message).collect();

@@ -29,7 +29,7 @@ pub use self::commit::{Answer, Catalog, Stored};
 pub use self::open::FORMAT;
 pub use self::records::{
     BindingRecord, DamageRecord, ExchangeRecord, ParameterRecord, PermissionRecord, QueueRecord,
-    SegmentRecord, TopicPermissionRecord, UserRecord, VhostRecord,
+    SeenRecord, SegmentRecord, TopicPermissionRecord, UserRecord, VhostRecord,
 };
 pub use self::tables::{Contents, Op};
 

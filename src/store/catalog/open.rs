@@ -16,8 +16,8 @@ const FILE: &str = "catalog.redb";
 /// Its name until it is complete.
 const NEW: &str = "catalog.new";
 /// The format that is written, and the newest that can be read. Older ones become this one when they are
-/// opened: 1 had no table of known damage.
-pub const FORMAT: u64 = 2;
+/// opened: 1 had no table of known damage, 2 none of what exchanges remember.
+pub const FORMAT: u64 = 3;
 /// What redb may keep in memory; everything is read once and kept by the broker.
 const CACHE_BYTES: usize = 8 << 20;
 

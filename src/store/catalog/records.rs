@@ -142,6 +142,16 @@ pub struct DamageRecord {
     pub place: String,
 }
 
+/// Ids of messages that an exchange remembers; the exchange and a number are the key.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SeenRecord {
+    /// When this was written, the exchange had forgotten everything before this place.
+    pub first: u64,
+    /// Its place among those that the exchange remembers, what the message is told by, and when the
+    /// exchange forgets it, in milliseconds since 1970.
+    pub ids: Vec<(u64, u128, u64)>,
+}
+
 pub(super) fn encode<T: Serialize>(record: &T) -> Result<Vec<u8>, postcard::Error> {
     postcard::to_extend(record, vec![VERSION])
 }

@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use super::CatalogError;
 use super::records::{
     BindingRecord, DamageRecord, ExchangeRecord, ParameterRecord, PermissionRecord, QueueRecord,
-    SegmentRecord, TopicPermissionRecord, UserRecord, VhostRecord, decode, encode,
+    SeenRecord, SegmentRecord, TopicPermissionRecord, UserRecord, VhostRecord, decode, encode,
 };
 
 type Bytes = &'static [u8];
@@ -29,6 +29,7 @@ const PARAMETERS: TableDefinition<'_, (Name, Name, Name), Bytes> =
     TableDefinition::new("parameters");
 const SEGMENTS: TableDefinition<'_, (u64, u64), Bytes> = TableDefinition::new("segments");
 const DAMAGE: TableDefinition<'_, (u64, u64), Bytes> = TableDefinition::new("damage");
+const SEEN: TableDefinition<'_, (u64, u64), Bytes> = TableDefinition::new("seen");
 /// Format 1 had it and used it for nothing.
 const CHECKPOINTS: TableDefinition<'_, (u64, u64), Bytes> = TableDefinition::new("checkpoints");
 
@@ -41,6 +42,7 @@ pub enum Op {
     /// The vhost alone: what is in it goes by changes of its own, in the same transaction.
     DeleteVhost(String),
     PutExchange(u64, ExchangeRecord),
+    /// The exchange, and what it remembers.
     DeleteExchange(u64),
     PutQueue(u64, QueueRecord),
     /// The queue and its list of segments.
@@ -68,6 +70,10 @@ pub enum Op {
     /// First and last index of records that are missing from the journal, which is known.
     PutDamage(u64, u64, DamageRecord),
     DeleteDamage(u64, u64),
+    /// Exchange, number.
+    /// Of an exchange that is not there: nothing.
+    PutSeen(u64, u64, SeenRecord),
+    DeleteSeen(u64, u64),
     /// The journal has every record below that index, and has files.
     PutJournalEnd(u64),
 }
@@ -100,6 +106,8 @@ pub struct Contents {
     pub segments: Vec<((u64, u64), SegmentRecord)>,
     /// By first and last index.
     pub damage: Vec<((u64, u64), DamageRecord)>,
+    /// By exchange and number.
+    pub seen: Vec<((u64, u64), SeenRecord)>,
 }
 
 /// Makes all tables, so that none is ever missing.
@@ -115,10 +123,11 @@ pub(super) fn create_all(transaction: &WriteTransaction) -> Result<(), CatalogEr
     transaction.open_table(PARAMETERS)?;
     transaction.open_table(SEGMENTS)?;
     transaction.open_table(DAMAGE)?;
+    transaction.open_table(SEEN)?;
     Ok(())
 }
 
-/// Makes the tables of format 1 those of this format.
+/// Makes the tables of older formats those of this one.
 pub(super) fn upgrade(transaction: &WriteTransaction) -> Result<(), CatalogError> {
     transaction.delete_table(CHECKPOINTS)?;
     create_all(transaction)
@@ -143,6 +152,7 @@ pub(super) fn read_all(transaction: &ReadTransaction) -> Result<Contents, Catalo
         parameters: read_table(transaction, PARAMETERS, three)?,
         segments: read_table(transaction, SEGMENTS, |key| key)?,
         damage: read_table(transaction, DAMAGE, |key| key)?,
+        seen: read_table(transaction, SEEN, |key| key)?,
     })
 }
 
@@ -172,7 +182,12 @@ pub(super) fn apply(transaction: &WriteTransaction, op: &Op) -> Result<(), Catal
         Op::PutVhost(name, record) => put(transaction, VHOSTS, name.as_str(), record),
         Op::DeleteVhost(name) => delete(transaction, VHOSTS, name.as_str()),
         Op::PutExchange(id, record) => put(transaction, EXCHANGES, *id, record),
-        Op::DeleteExchange(id) => delete(transaction, EXCHANGES, *id),
+        Op::DeleteExchange(id) => {
+            delete(transaction, EXCHANGES, *id)?;
+            let mut seen = transaction.open_table(SEEN)?;
+            seen.retain_in((*id, 0)..=(*id, u64::MAX), |_, _| false)?;
+            Ok(())
+        }
         Op::PutQueue(id, record) => put(transaction, QUEUES, *id, record),
         Op::DeleteQueue(id) => {
             delete(transaction, QUEUES, *id)?;
@@ -215,6 +230,13 @@ pub(super) fn apply(transaction: &WriteTransaction, op: &Op) -> Result<(), Catal
                 .retain(|chunk| (chunk.band, chunk.first) != (*band, *first));
             put(transaction, SEGMENTS, key, &record)
         }
+        Op::PutSeen(exchange, number, record) => {
+            if transaction.open_table(EXCHANGES)?.get(*exchange)?.is_none() {
+                return Ok(());
+            }
+            put(transaction, SEEN, (*exchange, *number), record)
+        }
+        Op::DeleteSeen(exchange, number) => delete(transaction, SEEN, (*exchange, *number)),
         Op::PutJournalEnd(index) => {
             let mut meta = transaction.open_table(META)?;
             meta.insert("journal_end", *index)?;

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::watch;
 
 use super::layout::{BATCH_HEAD_BYTES, RECORD_HEADER_BYTES, RecordHeader};
-use super::record::{NewMessage, Place, encode_place, kind};
+use super::record::{NewMessage, Place, SeenId, encode_place, encode_seen, kind, seen_bytes};
 use super::{AppendError, Limits};
 use crate::store::disk::{AlignedBuffer, BLOCK_BYTES};
 
@@ -217,6 +217,7 @@ impl Batch<'_> {
             let part = NewMessage {
                 placements: now,
                 settles: &[],
+                seen: &[],
                 ..rest
             };
             if !part.fits() || rest.settles.len() > MOST {
@@ -264,6 +265,14 @@ impl Batch<'_> {
         let index = self.begin(kind::RETURNED, 20);
         encode_place(self.0.bytes.end(), place);
         self.0.bytes.end().extend_from_slice(&returns.to_le_bytes());
+        index
+    }
+
+    /// Exchanges remember messages. Their publishers wait for it.
+    pub fn seen(&mut self, seen: &[SeenId]) -> u64 {
+        self.0.is_urgent = true;
+        let index = self.begin(kind::SEEN, seen_bytes(seen));
+        encode_seen(self.0.bytes.end(), seen);
         index
     }
 

@@ -50,7 +50,7 @@ pub use self::layout::FORMAT;
 pub use self::reader::ReadError;
 pub use self::record::{
     MessageView, NewMessage, Place, PlaceViews, Placement, PlacementViews, RangeViews, Record,
-    UnknownRecord,
+    SeenId, SeenViews, UnknownRecord,
 };
 pub use self::recovery::{Entry, OnDamage, Recovery, RecoveryError};
 pub use self::report::{Cut, Damage, Report};

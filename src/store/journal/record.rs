@@ -28,6 +28,75 @@ impl Placement {
     pub const NEVER: u64 = u64::MAX;
 }
 
+/// That an exchange remembers a message, by its id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SeenId {
+    /// The exchange's id.
+    pub exchange: u64,
+    /// Its place among those that the exchange remembers.
+    pub sequence: u64,
+    /// What the message is told by.
+    pub id: u128,
+    /// When the exchange forgets it, in milliseconds since 1970, or [`Placement::NEVER`].
+    pub expires_at_ms: u64,
+}
+
+const SEEN_BYTES: usize = 40;
+
+impl SeenId {
+    fn encode(&self, to: &mut Vec<u8>) {
+        to.extend_from_slice(&self.exchange.to_le_bytes());
+        to.extend_from_slice(&self.sequence.to_le_bytes());
+        to.extend_from_slice(&self.id.to_le_bytes());
+        to.extend_from_slice(&self.expires_at_ms.to_le_bytes());
+    }
+}
+
+/// Bytes of the payload that [`encode_seen`] appends.
+pub(super) fn seen_bytes(seen: &[SeenId]) -> usize {
+    4 + seen.len() * SEEN_BYTES
+}
+
+/// Appends what exchanges remember.
+pub(super) fn encode_seen(to: &mut Vec<u8>, seen: &[SeenId]) {
+    to.extend_from_slice(&(seen.len() as u32).to_le_bytes());
+    seen.iter().for_each(|id| id.encode(to));
+}
+
+/// What exchanges remember, still encoded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SeenViews<'a>(&'a [u8]);
+
+impl<'a> SeenViews<'a> {
+    /// Views of ids, which are encoded into `buffer`.
+    pub fn of(seen: &[SeenId], buffer: &'a mut Vec<u8>) -> Self {
+        buffer.clear();
+        seen.iter().for_each(|id| id.encode(buffer));
+        Self(buffer)
+    }
+
+    fn decode(fields: &mut Fields<'a>) -> Option<Self> {
+        let count = fields.u32()? as usize;
+        Some(Self(fields.bytes(count.checked_mul(SEEN_BYTES)?)?))
+    }
+}
+
+impl Iterator for SeenViews<'_> {
+    type Item = SeenId;
+
+    fn next(&mut self) -> Option<SeenId> {
+        let mut fields = Fields(self.0);
+        let seen = SeenId {
+            exchange: fields.u64()?,
+            sequence: fields.u64()?,
+            id: u128::from(fields.u64()?) | u128::from(fields.u64()?) << 64,
+            expires_at_ms: fields.u64()?,
+        };
+        self.0 = fields.0;
+        Some(seen)
+    }
+}
+
 /// A message to be written. One record even if it went to several queues; if it comes from
 /// another queue, it settles itself there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +111,8 @@ pub struct NewMessage<'a> {
     pub placements: &'a [Placement],
     /// What this record settles.
     pub settles: &'a [Place],
+    /// What exchanges remember of it.
+    pub seen: &'a [SeenId],
     /// The exchange it was published to, at most 255 bytes.
     pub exchange: &'a [u8],
     /// The routing key it was published with, at most 255 bytes.
@@ -55,6 +126,7 @@ pub struct NewMessage<'a> {
 const PERSISTENT: u8 = 1;
 const EXPIRES: u8 = 2;
 const HAS_BCC: u8 = 4;
+const SEEN: u8 = 8;
 
 /// Kinds of records; 0 is none, so that zeros are never one.
 pub(super) mod kind {
@@ -64,6 +136,7 @@ pub(super) mod kind {
     pub const RETURNED: u8 = 4;
     /// A queue was deleted. It is not written any more, since the catalog says so, and read over.
     pub const DROP: u8 = 5;
+    pub const SEEN: u8 = 6;
 }
 
 /// A record that was read.
@@ -92,6 +165,8 @@ pub enum Record<'a> {
         /// How often it was given back in a way that counts.
         returns: u32,
     },
+    /// Exchanges remember messages that went to no queue that outlives a run.
+    Seen(SeenViews<'a>),
 }
 
 /// A message that was read.
@@ -107,6 +182,8 @@ pub struct MessageView<'a> {
     pub placements: PlacementViews<'a>,
     /// What it settled.
     pub settles: PlaceViews<'a>,
+    /// What exchanges remember of it.
+    pub seen: SeenViews<'a>,
     /// The exchange it was published to.
     pub exchange: &'a [u8],
     /// The routing key it was published with.
@@ -253,6 +330,11 @@ impl NewMessage<'_> {
         MESSAGE_FIXED_BYTES
             + self.placements.len() * if self.expires() { 24 } else { 16 }
             + self.settles.len() * 16
+            + if self.seen.is_empty() {
+                0
+            } else {
+                seen_bytes(self.seen)
+            }
             + self.exchange.len()
             + self.routing_key.len()
             + self.properties.len()
@@ -266,7 +348,8 @@ impl NewMessage<'_> {
         let flag = |is_set: bool, flag: u8| if is_set { flag } else { 0 };
         fixed[0] = flag(self.persistent, PERSISTENT)
             | flag(expires, EXPIRES)
-            | flag(self.has_bcc, HAS_BCC);
+            | flag(self.has_bcc, HAS_BCC)
+            | flag(!self.seen.is_empty(), SEEN);
         fixed[1] = self.priority;
         fixed[2] = self.exchange.len() as u8;
         fixed[3] = self.routing_key.len() as u8;
@@ -283,6 +366,9 @@ impl NewMessage<'_> {
         }
         for place in self.settles {
             encode_place(to, *place);
+        }
+        if !self.seen.is_empty() {
+            encode_seen(to, self.seen);
         }
         to.extend_from_slice(self.exchange);
         to.extend_from_slice(self.routing_key);
@@ -330,6 +416,7 @@ impl<'a> Record<'a> {
                 },
                 returns: fields.u32()?,
             },
+            kind::SEEN => Record::Seen(SeenViews::decode(&mut fields)?),
             _ => return None,
         };
         fields.0.is_empty().then_some(record)
@@ -356,6 +443,10 @@ impl<'a> MessageView<'a> {
                 expires,
             },
             settles: PlaceViews(fields.bytes(settles * 16)?),
+            seen: match flags & SEEN {
+                0 => SeenViews::default(),
+                _ => SeenViews::decode(fields)?,
+            },
             exchange: fields.bytes(exchange_bytes)?,
             routing_key: fields.bytes(key_bytes)?,
             properties: fields.bytes(properties_bytes)?,

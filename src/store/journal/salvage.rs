@@ -38,6 +38,7 @@ impl Concerned {
             }
             Record::Settle { queue, .. } | Record::Cursor { queue, .. } => self.add_queue(*queue),
             Record::Returned { place, .. } => self.add_queue(place.queue),
+            Record::Seen(_) => {}
         }
     }
 
