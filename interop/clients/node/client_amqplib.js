@@ -119,7 +119,7 @@ export class Channel {
   }
 
   reject(delivery, requeue) {
-    return this.channel.nack(delivery.message, false, requeue)
+    return this.channel.reject(delivery.message, requeue)
   }
 
   close() {

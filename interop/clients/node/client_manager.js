@@ -7,6 +7,8 @@ import { Channel, confirmed, take, topology } from './client_amqplib.js'
 
 export { headers, isTime, tellsWhyNotOpened } from './client_amqplib.js'
 
+export const hasNoReject = true
+
 export const hidesCancels = 'consumes again by itself and tells nobody'
 
 export async function connect(url, { heartbeat = 60, tls } = {}) {
@@ -44,6 +46,10 @@ class ManagedChannel extends Channel {
       () => 'ack',
       () => 'nack',
     )
+  }
+
+  reject(delivery, requeue) {
+    return this.nack(delivery, requeue)
   }
 
   async consume(queue, prefetch) {

@@ -206,6 +206,7 @@ export const scenarios = {
     await channel.reject(last, false)
     await channel.close()
     assert.equal(await (await connection.channel()).ready(queue), 0)
+    return place.client.hasNoReject && 'by nack alone, has no reject'
   },
 
   async prefetch(place) {

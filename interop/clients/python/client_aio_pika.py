@@ -31,6 +31,8 @@ class Client:
     cannot_write = ("double",)
     plain_names = True
     tells_why_not_opened = False
+    takes_uris = True
+    nacks = True
 
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()

@@ -21,6 +21,8 @@ class Client:
     cannot_write: tuple[str, ...] = ()
     plain_names = False
     tells_why_not_opened = True
+    takes_uris = True
+    nacks = False
 
     def connect(
         self, url: str, heartbeat: int = 60, ca: str | None = None, certificate: tuple[str, str] | None = None

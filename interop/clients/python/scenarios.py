@@ -39,7 +39,7 @@ def connect(place: Place) -> str:
         not_connected(place, no_such)
         return "does not say why it could not open a vhost"
     refused(530, "NOT_ALLOWED - vhost no such not found", place.connect, no_such)
-    return ""
+    return "" if place.client.takes_uris else "takes the parts of a URI"
 
 
 def tls(place: Place) -> None:
@@ -141,7 +141,7 @@ def consume(place: Place) -> None:
     assert place.opened[0].channel().declare_queue(queue, passive=True)[1] == 0
 
 
-def requeue(place: Place) -> None:
+def requeue(place: Place) -> str:
     channel = place.connect().channel()
     queue = place.name("queue")
     channel.declare_queue(queue, exclusive=True)
@@ -158,6 +158,7 @@ def requeue(place: Place) -> None:
     channel.reject(last, requeue=False)
     channel.close()
     assert place.opened[0].channel().declare_queue(queue, passive=True)[1] == 0
+    return "" if place.client.nacks else "by reject alone, has no nack"
 
 
 def prefetch(place: Place) -> None:
