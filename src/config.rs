@@ -329,6 +329,7 @@ impl Config {
             max_connections: limits.max_connections,
             high_water_bytes: limits.outgoing_high_water_bytes,
             write_timeout: Duration::from_millis(limits.write_timeout_ms),
+            lookouts: self.storage().lookouts(),
             shutdown_timeout: Duration::from_millis(limits.shutdown_timeout_ms),
         }
     }

@@ -164,6 +164,9 @@ fn the_store_is_told_how_safe_to_be() {
     assert_eq!(options.fsync, Fsync::Always);
     assert_eq!(options.on_damage, OnDamage::SetAside);
     assert_eq!((options.file_bytes, options.spare_files), (64 << 20, 3));
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    assert_eq!(options.busy_wait, processors > 1);
+    assert_eq!(config.net().lookouts, processors / 2);
 
     let file = r#"
         [storage]
@@ -173,12 +176,15 @@ fn the_store_is_told_how_safe_to_be() {
         journal_file_bytes = 8388608
         journal_spare_files = 1
         journal_buffer_bytes = 1048576
+        busy_wait = false
     "#;
     let config = load(Some(file), &[], Flags::default()).expect("it is right");
     let options = config.storage().journal_options();
     assert_eq!(options.fsync, Fsync::Interval(Duration::from_millis(70)));
     assert_eq!(options.on_damage, OnDamage::Refuse);
     assert_eq!((options.file_bytes, options.spare_files), (8 << 20, 1));
+    assert!(!options.busy_wait);
+    assert_eq!(config.net().lookouts, 0);
     assert_eq!(options.limits.pressure_bytes, 1 << 20);
     assert!(options.limits.full_bytes > options.limits.pressure_bytes);
 

@@ -74,6 +74,7 @@ fn net() -> NetSettings {
         max_connections: 100,
         high_water_bytes: 1 << 20,
         write_timeout: Duration::from_secs(600),
+        lookouts: 1,
         shutdown_timeout: PATIENCE,
     }
 }

@@ -44,6 +44,7 @@ impl Site {
             max_connections: 10,
             high_water_bytes: 1 << 20,
             write_timeout: PATIENCE,
+            lookouts: 1,
             shutdown_timeout: PATIENCE,
         };
         let settings = Settings::new(Limits::default(), "test");

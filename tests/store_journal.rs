@@ -31,6 +31,7 @@ fn options(fsync: Fsync, seed: u64) -> Options {
         reserve_bytes: 0,
         spare_files: 2,
         fsync,
+        busy_wait: false,
         limits: Limits {
             pressure_bytes: 64 << 10,
             full_bytes: 1 << 20,

@@ -44,6 +44,8 @@ pub struct StorageSection {
     pub journal_spare_files: usize,
     /// Publishers wait while so much is not written yet.
     pub journal_buffer_bytes: usize,
+    /// Whether threads stay awake for a moment for a publisher that waits for each confirm.
+    pub busy_wait: bool,
 }
 
 /// When the journal syncs.
@@ -80,6 +82,8 @@ pub struct StorageSettings {
     pub journal_spare_files: usize,
     /// Publishers wait while so much is not written yet.
     pub journal_buffer_bytes: usize,
+    /// Whether the storage thread stays awake for a moment after a message that came alone.
+    pub busy_wait: bool,
 }
 
 impl Default for StorageSection {
@@ -94,6 +98,7 @@ impl Default for StorageSection {
             journal_file_bytes: journal.file_bytes,
             journal_spare_files: journal.spare_files,
             journal_buffer_bytes: journal.limits.pressure_bytes,
+            busy_wait: true,
         }
     }
 }
@@ -149,8 +154,14 @@ impl StorageSection {
             journal_file_bytes: self.journal_file_bytes,
             journal_spare_files: self.journal_spare_files,
             journal_buffer_bytes: self.journal_buffer_bytes,
+            busy_wait: self.busy_wait && processors() > 1,
         }
     }
+}
+
+/// How many threads can run at a time.
+fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 fn within<T: PartialOrd + fmt::Display>(
@@ -175,6 +186,14 @@ impl StorageSettings {
         (self.disk_free_limit_bytes / 2).min(MOST_RESERVE_BYTES)
     }
 
+    /// How many connections may keep a worker awake: on every second processor one.
+    pub(super) fn lookouts(&self) -> usize {
+        match self.busy_wait {
+            true => processors() / 2,
+            false => 0,
+        }
+    }
+
     /// What the journal is opened with.
     pub fn journal_options(&self) -> Options {
         Options {
@@ -182,6 +201,7 @@ impl StorageSettings {
             spare_files: self.journal_spare_files,
             reserve_bytes: self.reserve_bytes(),
             fsync: self.fsync,
+            busy_wait: self.busy_wait,
             limits: Limits {
                 pressure_bytes: self.journal_buffer_bytes,
                 full_bytes: self.journal_buffer_bytes * FULL_TO_PRESSURE,

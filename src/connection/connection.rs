@@ -49,6 +49,8 @@ pub struct Received {
     pub consumed: usize,
     /// What is to be done with the socket.
     pub state: State,
+    /// Its one publish waits for the log before it is confirmed, and probably the client for that.
+    pub is_lone_publish: bool,
 }
 
 /// What is to be done with the socket.
@@ -153,7 +155,15 @@ impl Connection {
         metrics.bytes_received.add(consumed as u64);
         self.link.outgoing.flush();
         let state = if held { State::Held } else { self.state() };
-        Received { consumed, state }
+        let is_lone_publish = match &self.stage {
+            Stage::Open(open) => open.is_lone_publish,
+            _ => false,
+        };
+        Received {
+            consumed,
+            state,
+            is_lone_publish,
+        }
     }
 
     fn after_handshake(&mut self, outcome: handshake::Outcome, now: Instant) {

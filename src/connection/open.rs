@@ -38,6 +38,8 @@ pub(super) struct Open {
     /// As negotiated: 0 is no limit.
     pub frame_max: u32,
     pub name: Option<String>,
+    /// Of the input of last time: one publish, which waits for the log before it is confirmed.
+    pub is_lone_publish: bool,
     channel_max: u16,
     channels: HashMap<u16, Slot, foldhash::fast::FixedState>,
     next_timeout_check: Option<Instant>,
@@ -141,6 +143,7 @@ impl Open {
             heartbeat_s: tuned.heartbeat_s,
             frame_max: tuned.frame_max,
             name: client.name,
+            is_lone_publish: false,
             channel_max: tuned.channel_max,
             channels: HashMap::default(),
             next_timeout_check: None,
@@ -188,6 +191,7 @@ impl Open {
             (Err(fault), Outcome::More | Outcome::Held | Outcome::Closed) => Outcome::Failed(fault),
             (_, outcome) => outcome,
         };
+        self.is_lone_publish = batch.is_lone_publish();
         let outcome = match outcome {
             Outcome::More if self.shared.pauses.any() => Outcome::Held,
             outcome => outcome,

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use dashmap::DashMap;
 use tokio::sync::Notify;
 
+use super::lookout::{Lookout, Lookouts};
 use crate::broker::{Alarms, ConnectionId};
 use crate::connection::Outgoing;
 
@@ -17,12 +18,12 @@ const DISK: u8 = 2;
 const SHUTDOWN: u8 = 4;
 
 /// See the module.
-#[derive(Default)]
 pub struct Connections {
     open: DashMap<ConnectionId, Arc<Outgoing>>,
     count: AtomicUsize,
     signals: AtomicU8,
     all_gone: Notify,
+    lookouts: Arc<Lookouts>,
 }
 
 /// What concerns everybody.
@@ -49,6 +50,17 @@ pub(super) struct Place {
 }
 
 impl Connections {
+    /// Nobody yet. So many may look out at a time.
+    pub(super) fn new(lookouts: usize) -> Arc<Self> {
+        Arc::new(Self {
+            open: DashMap::new(),
+            count: AtomicUsize::new(0),
+            signals: AtomicU8::new(0),
+            all_gone: Notify::new(),
+            lookouts: Lookouts::new(lookouts),
+        })
+    }
+
     /// How many there are.
     pub fn count(&self) -> usize {
         self.count.load(Ordering::Relaxed)
@@ -104,6 +116,11 @@ impl Connections {
 }
 
 impl Place {
+    /// Does not look out yet.
+    pub fn lookout(&self) -> Lookout {
+        Lookout::new(&self.connections.lookouts)
+    }
+
     /// The connection has a task to be woken from now on.
     pub fn take(&mut self, id: ConnectionId, outgoing: &Arc<Outgoing>) {
         self.connections.open.insert(id, Arc::clone(outgoing));

@@ -4,11 +4,13 @@
 //! listener ─▶ (tls) ─▶ task ─▶ transport ─▶ socket
 //!                       │ └──▶ read_buffer (one per thread)
 //!                       └────▶ connection::Connection (no socket, no clock)
+//!                            lookout: stays awake for a publisher that waits for each confirm
 //! connections: who is there; carries alarms and shutdown to every task
 //! ```
 
 mod connections;
 mod listener;
+mod lookout;
 mod read_buffer;
 mod server;
 mod task;

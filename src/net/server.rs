@@ -38,6 +38,9 @@ pub struct NetSettings {
     pub high_water_bytes: usize,
     /// A client that takes nothing for so long is cut off.
     pub write_timeout: Duration,
+    /// So many connections at a time may keep a worker awake for a publisher that waits for each
+    /// confirm.
+    pub lookouts: usize,
     /// Clients have so long to answer when the broker shuts down.
     pub shutdown_timeout: Duration,
 }
@@ -97,7 +100,7 @@ impl Server {
             None if net.listen_tls.is_empty() => None,
             None => return Err(StartError::NoCertificate),
         };
-        let connections = Arc::new(Connections::default());
+        let connections = Connections::new(net.lookouts);
         // Whoever connects first is to know of alarms that there are already.
         connections.set_alarms(*broker.alarms().borrow());
         let reception = Arc::new(Reception {

@@ -6,7 +6,7 @@
 //! only while a frame is half read; a client that takes nothing is cut off after a time.
 
 use std::future::poll_fn;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use tokio::time::Sleep;
 
 use super::connections::{Place, Signals};
+use super::lookout::Lookout;
 use super::read_buffer::{self, READ_BYTES};
 use super::transport::Transport;
 use crate::broker::Engine;
@@ -52,6 +53,7 @@ pub(super) struct Task<T> {
     stalled: Option<(Instant, u64)>,
     /// When the timer goes off.
     armed: Option<Instant>,
+    lookout: Lookout,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,6 +107,7 @@ impl<T: Transport> Task<T> {
         engine: &Arc<Engine>,
     ) -> Self {
         place.take(connection.id(), &outgoing);
+        let lookout = place.lookout();
         Self {
             connection,
             transport,
@@ -117,6 +120,7 @@ impl<T: Transport> Task<T> {
             write_timeout,
             stalled: None,
             armed: None,
+            lookout,
         }
     }
 
@@ -160,6 +164,10 @@ impl<T: Transport> Task<T> {
         }
         self.count_rest();
         self.arm(cx, timer.as_mut());
+        if self.lookout.goes_on(now) {
+            // The worker looks at its sockets and its other tasks, then calls again.
+            let _ = pin!(tokio::task::yield_now()).poll(cx);
+        }
         Poll::Pending
     }
 
@@ -259,6 +267,7 @@ impl<T: Transport> Task<T> {
             connection,
             transport,
             rest,
+            lookout,
             ..
         } = self;
         let read = if rest.len() >= LARGE_REST_BYTES {
@@ -277,6 +286,9 @@ impl<T: Transport> Task<T> {
                     return (read, None);
                 };
                 let received = connection.receive(buffer, now);
+                if received.is_lone_publish {
+                    lookout.published(now);
+                }
                 let unused = buffer.get(received.consumed..).unwrap_or_default();
                 (read, Some((unused.to_vec(), received.state)))
             });

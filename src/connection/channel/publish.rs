@@ -529,6 +529,9 @@ impl Channel {
             batch.is_unsafe = true;
         }
         if let (Some(confirmer), Some((first, last))) = (&self.confirmer, batch.confirms.take()) {
+            if let Ok(Some(_)) = logged {
+                batch.awaiting_log += last - first + 1;
+            }
             match logged {
                 Ok(log_index) => confirmer.handed_over(first, last, refused, log_index),
                 // The log has failed: nothing can be promised any more.

@@ -55,6 +55,8 @@ pub(super) struct Gathering<'a> {
     pub has_published: bool,
     /// Something that had to be logged could not be, and nobody has told the publisher.
     pub is_unsafe: bool,
+    /// How many publishes are confirmed once the log is safe.
+    pub awaiting_log: u64,
     /// The publish tags that they used, first and last.
     pub confirms: Option<(u64, u64)>,
     pub settling: Settling,
@@ -105,6 +107,11 @@ impl ReadBatch<'_> {
                 .unwrap_or_default(),
         )
     }
+
+    /// Whether one publish and no other is confirmed once the log is safe.
+    pub fn is_lone_publish(&self) -> bool {
+        self.0.awaiting_log == 1
+    }
 }
 
 impl Default for ReadBatch<'_> {
@@ -144,6 +151,7 @@ impl<'a> Gathering<'a> {
             published: 0,
             has_published: false,
             is_unsafe: false,
+            awaiting_log: 0,
             confirms: None,
             settling: Settling::default(),
             effects: self.effects,

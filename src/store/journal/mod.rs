@@ -100,6 +100,8 @@ pub struct Options {
     pub reserve_bytes: u64,
     /// When it syncs.
     pub fsync: Fsync,
+    /// Whether the storage thread looks out for the next message for a moment before it sleeps.
+    pub busy_wait: bool,
     /// How much may gather.
     pub limits: Limits,
     /// What is done with damage.
@@ -122,6 +124,7 @@ impl Default for Options {
             spare_files: 3,
             reserve_bytes: 0,
             fsync: Fsync::Always,
+            busy_wait: false,
             limits: Limits {
                 pressure_bytes: 8 << 20,
                 full_bytes: 256 << 20,

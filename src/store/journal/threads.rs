@@ -144,7 +144,8 @@ fn wait(
             lazy_due.get_or_insert_with(|| Instant::now() + LAZY);
         }
         if has_work && (!is_lazy || lazy_due.is_some_and(|due| due <= Instant::now())) {
-            watch.is_worth_it = gather.is_urgent && began.elapsed() < WATCH;
+            watch.is_worth_it =
+                shared.options.busy_wait && gather.is_urgent && began.elapsed() < WATCH;
             return Work::Write(gather.take(buffer));
         }
         if std::mem::take(&mut watch.is_worth_it) && !gather.is_closing && !gather.wants_sync {
