@@ -166,6 +166,7 @@ impl Sizes {
             reserve_bytes: 0,
             spare_files: 2,
             fsync: Fsync::Always,
+            busy_wait: false,
             limits: Limits {
                 pressure_bytes: 64 << 20,
                 full_bytes: 128 << 20,
