@@ -156,3 +156,92 @@ fn ids_outlive_the_log() {
     let broker = again(broker.kill());
     assert_eq!(came(&broker, 0..101), ["again 100"]);
 }
+
+fn publish_to(client: &mut Client, queue: &str, id: i32, body: &str) {
+    let headers = Table(vec![("x-deduplication-header".into(), id.into())]);
+    let properties = properties!(headers: headers, delivery_mode: 2);
+    client.publish_with("", queue, &properties, body);
+    client.expect_name("basic.ack");
+}
+
+/// Also with messages that are not in memory when it starts again.
+#[test]
+fn a_queue_knows_after_a_kill_what_it_has() {
+    let Some(broker) = Setup::default()
+        .env("WARREN_STORAGE_JOURNAL_FILE_BYTES", 1 << 20)
+        .start()
+    else {
+        return;
+    };
+    let mut client = broker.client();
+    client.call(method!("confirm.select"));
+    for kind in ["classic", "quorum"] {
+        let arguments = table! { "x-message-deduplication" => true, "x-queue-type" => kind };
+        client.call(method!("queue.declare", queue: kind, durable: true, arguments: arguments));
+    }
+    const MESSAGES: i32 = 150;
+    let large = "x".repeat(100_000);
+    for id in 0..MESSAGES {
+        publish_to(&mut client, "classic", id, &large);
+    }
+    publish_to(&mut client, "classic", 0, "a duplicate");
+    publish_to(&mut client, "quorum", 1, "1");
+    for _ in 0..10 {
+        client.take("classic").expect("a message");
+    }
+    drop(client);
+    let broker = again(broker.kill());
+    let mut client = broker.client();
+    client.call(method!("confirm.select"));
+    publish_to(&mut client, "quorum", 1, "2");
+    assert_eq!(client.take_all("quorum"), ["1"]);
+    // An ack of the last moment may be lost, and its message there again.
+    let (ready, _) = client.counts("classic");
+    assert!((140..=150).contains(&ready), "{ready}");
+    for id in 10..MESSAGES {
+        publish_to(&mut client, "classic", id, "a duplicate");
+    }
+    assert_eq!(client.counts("classic").0, ready);
+    assert!(client.take_all("classic").iter().all(|body| *body == large));
+    publish_to(&mut client, "classic", MESSAGES - 1, "once more");
+    assert_eq!(client.take_all("classic"), ["once more"]);
+}
+
+/// Two publishers have the same messages: none is lost, and none is there twice, whoever was told of it.
+#[test]
+fn what_two_publishers_sent_is_there_once() {
+    let Some(broker) = Setup::default().start() else {
+        return;
+    };
+    let mut client = broker.client();
+    let arguments = table! { "x-message-deduplication" => true };
+    client.call(method!("queue.declare", queue: "q", durable: true, arguments: arguments));
+    let confirmed: Vec<i32> = std::thread::scope(|scope| {
+        let publishers: Vec<_> = (0..2)
+            .map(|_| {
+                scope.spawn(|| {
+                    let mut client = broker.client();
+                    client.call(method!("confirm.select"));
+                    (0..200)
+                        .inspect(|id| publish_to(&mut client, "q", *id, &id.to_string()))
+                        .last()
+                        .expect("there are some")
+                })
+            })
+            .collect();
+        publishers
+            .into_iter()
+            .map(|publisher| publisher.join().expect("it publishes"))
+            .collect()
+    });
+    assert_eq!(confirmed, [199, 199]);
+    let broker = again(broker.kill());
+    let mut ids: Vec<i32> = broker
+        .client()
+        .take_all("q")
+        .iter()
+        .map(|text| text.parse().expect("a number"))
+        .collect();
+    ids.sort_unstable();
+    assert_eq!(ids, (0..200).collect::<Vec<_>>());
+}

@@ -25,7 +25,7 @@ mod publishing;
 mod queue_arguments;
 mod queues;
 mod quorum;
-mod remembering_exchanges;
+mod remembering;
 mod reply_to;
 mod timeouts;
 mod transactions;

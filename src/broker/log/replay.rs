@@ -199,6 +199,11 @@ impl Replay {
                     .iter_mut()
                     .for_each(|(_, band)| band.count_stored(|stored| read(stored).ok()));
             }
+            if replay.queue.takes_once() {
+                bands
+                    .iter_mut()
+                    .for_each(|(_, band)| band.know_ids(|stored| read(stored).ok()));
+            }
             messages += replay.queue.restore(bands);
         }
         Replayed {

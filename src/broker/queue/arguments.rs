@@ -90,6 +90,8 @@ pub struct QueueArguments {
     pub max_priority: u8,
     /// x-single-active-consumer.
     pub single_active_consumer: bool,
+    /// x-message-deduplication: a message is not taken while one with its id is there.
+    pub takes_once: bool,
     /// x-delivery-limit: how often a message may be given back before it is dead-lettered as
     /// `delivery_limit`.
     pub delivery_limit: Option<u32>,
@@ -201,12 +203,13 @@ impl QueueArguments {
             check.queue_mode()?;
             check.queue_version()?;
         }
-        arguments.single_active_consumer = check.single_active_consumer()?;
+        arguments.single_active_consumer = check.boolean("x-single-active-consumer")?;
         if queue_type == QueueType::Quorum {
             check.quorum(&mut arguments)?;
         }
         check.leader_locator()?;
         check.foreign(queue_type)?;
+        arguments.takes_once = check.boolean("x-message-deduplication")?;
         Ok(arguments)
     }
 }
@@ -344,11 +347,11 @@ impl Check<'_> {
         }
     }
 
-    fn single_active_consumer(&self) -> Result<bool, Exception> {
-        match self.table.get("x-single-active-consumer") {
+    fn boolean(&self, argument: &str) -> Result<bool, Exception> {
+        match self.table.get(argument) {
             None => Ok(false),
             Some(FieldValue::Bool(wanted)) => Ok(*wanted),
-            Some(other) => Err(self.unacceptable("x-single-active-consumer", other)),
+            Some(other) => Err(self.unacceptable(argument, other)),
         }
     }
 

@@ -22,6 +22,7 @@ mod band;
 mod chunk;
 mod consumers;
 mod consuming;
+mod deduplicate;
 mod deliver;
 mod delivery_count;
 mod ending;
@@ -92,6 +93,7 @@ pub struct Counts {
 pub struct Queue {
     spec: QueueSpec,
     queue_type: QueueType,
+    takes_once: bool,
     deleted: AtomicBool,
     /// Dead letters on their way.
     pub(super) outbox: Outbox,
@@ -100,6 +102,14 @@ pub struct Queue {
 
 /// Memory is accounted for in steps of this many bytes.
 const ACCOUNT_STEP_BYTES: usize = 64 << 10;
+
+fn new_band(spec: &QueueSpec, takes_once: bool) -> Band {
+    let mut band = Band::new(spec.engine.paging.chunk_bytes);
+    if takes_once {
+        band.know_ids(|_| None);
+    }
+    band
+}
 
 impl Queue {
     /// Checks the x-arguments and makes the queue, to which no policies apply.
@@ -120,13 +130,13 @@ impl Queue {
     ) -> Result<Arc<Self>, Exception> {
         let (name, vhost) = (&spec.name, &spec.vhost_name);
         let own = QueueArguments::parse(&spec.arguments, name, vhost)?;
-        let queue_type = own.queue_type;
+        let (queue_type, takes_once) = (own.queue_type, own.takes_once);
         let (policies, policies_version) = find(queue_type);
         let wants = own.under(&policies.settings(), &spec.arguments, name, vhost)?;
         spec.check_properties(queue_type)?;
         let state = State {
             counts_deliveries: queue_type == QueueType::Quorum,
-            bands: vec![Band::new(spec.engine.paging.chunk_bytes)],
+            bands: vec![new_band(&spec, takes_once)],
             ready: 0,
             unacked: 0,
             consumers: Consumers::new(wants.single_active_consumer),
@@ -142,10 +152,12 @@ impl Queue {
             accounted_bytes: 0,
             paging: Paging::default(),
             pace: Pace::default(),
+            arriving: None,
         };
         let queue = Arc::new(Self {
             spec,
             queue_type,
+            takes_once,
             deleted: AtomicBool::new(false),
             outbox: Outbox::default(),
             state: Mutex::new(state),
@@ -252,7 +264,12 @@ impl Queue {
     }
 
     fn new_band(&self) -> Band {
-        Band::new(self.spec.engine.paging.chunk_bytes)
+        new_band(&self.spec, self.takes_once)
+    }
+
+    /// Whether it takes no message while one with its id is there.
+    pub fn takes_once(&self) -> bool {
+        self.takes_once
     }
 
     /// Where to note what becomes of messages here; None if no message here was logged.
@@ -293,7 +310,10 @@ impl Queue {
 
     /// Tells the engine's memory gauge how much is kept here, in coarse steps.
     fn account(&self, state: &mut MutexGuard<'_, State>) {
-        let bytes: usize = state.bands.iter().map(Band::memory_bytes).sum();
+        let mut bytes: usize = state.bands.iter().map(Band::memory_bytes).sum();
+        if self.takes_once {
+            bytes += state.bands.iter().map(Band::ids_bytes).sum::<usize>();
+        }
         if bytes.abs_diff(state.accounted_bytes) >= ACCOUNT_STEP_BYTES
             || (bytes == 0 && state.accounted_bytes > 0)
         {

@@ -15,22 +15,30 @@ use crate::broker::{Delivery, Effects};
 
 /// Some messages of a batch: all, or those at some indices.
 #[derive(Clone, Copy)]
-struct Picked<'a> {
+pub(super) struct Picked<'a> {
     batch: &'a [Message<'a>],
     picks: Option<&'a [u32]>,
 }
 
 impl<'a> Picked<'a> {
-    fn len(&self) -> usize {
+    pub fn len(&self) -> usize {
         self.picks.map_or(self.batch.len(), <[u32]>::len)
     }
 
-    fn index(&self, at: usize) -> u32 {
+    pub fn index(&self, at: usize) -> u32 {
         self.picks.map_or(at as u32, |picks| picks[at])
     }
 
-    fn get(&self, at: usize) -> &'a Message<'a> {
+    pub fn get(&self, at: usize) -> &'a Message<'a> {
         &self.batch[self.index(at) as usize]
+    }
+
+    /// Of the same batch, the one message at an index.
+    pub fn only<'b>(&'b self, index: &'b u32) -> Picked<'b> {
+        Picked {
+            batch: self.batch,
+            picks: Some(std::slice::from_ref(index)),
+        }
     }
 }
 
@@ -51,25 +59,38 @@ impl Queue {
         }
         state.busy = true;
         state.paging.is_idle = false;
-        if state.wants.overflow != Overflow::DropHead {
-            self.publish_unless_full(&mut state, picked, effects);
+        if self.takes_once {
+            self.take_in_once(&mut state, picked, effects);
         } else {
-            let mut from = 0;
-            // With priorities the batch must be put in order first.
-            let in_order = state.wants.max_priority == 0;
-            while in_order && from < picked.len() && state.ready == 0 && state.hands_on() {
-                from += state.hand_on(picked, from, effects);
-            }
-            if from < picked.len() {
-                let now_ms = self.spec.engine.clock.now_ms();
-                self.append(&mut state, picked, from..picked.len(), now_ms, effects);
-                self.deliver_as_of(&mut state, now_ms, effects);
-            }
-            self.drop_over_length(&mut state, effects);
+            self.take_in(&mut state, picked, effects);
         }
         self.drop_unservable(&mut state, effects);
         self.note_pace(&state, picked.len(), effects);
         self.after(&mut state);
+    }
+
+    #[inline]
+    pub(super) fn take_in(
+        self: &Arc<Self>,
+        state: &mut MutexGuard<'_, State>,
+        picked: Picked<'_>,
+        effects: &mut Effects,
+    ) {
+        if state.wants.overflow != Overflow::DropHead {
+            return self.publish_unless_full(state, picked, effects);
+        }
+        let mut from = 0;
+        // With priorities the batch must be put in order first.
+        let in_order = state.wants.max_priority == 0;
+        while in_order && from < picked.len() && state.ready == 0 && state.hands_on() {
+            from += state.hand_on(picked, from, effects);
+        }
+        if from < picked.len() {
+            let now_ms = self.spec.engine.clock.now_ms();
+            self.append(state, picked, from..picked.len(), now_ms, effects);
+            self.deliver_as_of(state, now_ms, effects);
+        }
+        self.drop_over_length(state, effects);
     }
 
     /// As many as the length limits leave room for; deliveries in between make room again.
@@ -136,6 +157,11 @@ impl Queue {
             }
             let logged_from = logged_from.filter(|_| message.facts.persistent);
             let number = state.bands[band].append(message, expires_at_ms, logged_from);
+            if self.takes_once
+                && let Some(id) = state.arriving.take()
+            {
+                state.bands[band].note_id(number, id, expires_at_ms);
+            }
             if logged_from.is_some() {
                 state.is_logged = true;
                 state.paging.is_dirty = true;

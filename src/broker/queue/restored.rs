@@ -59,6 +59,12 @@ impl RestoredBand {
         Self { band, may_expire }
     }
 
+    /// From now on it knows the ids of its messages.
+    pub(in crate::broker) fn know_ids(&mut self, read: impl Fn(&Stored) -> Option<StoredChunk>) {
+        self.band
+            .know_ids(|stored| read(stored).map(Chunk::from_stored));
+    }
+
     /// Reads how many bytes the bodies have that are not in memory. What can't be read counts as
     /// nothing: it will be found to be damaged when its turn comes.
     pub(in crate::broker) fn count_stored(

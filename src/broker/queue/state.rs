@@ -5,6 +5,7 @@ use super::consumers::{ConsumerId, Consumers};
 use super::pace::Pace;
 use super::paging::Paging;
 use super::{QueueArguments, sequence_of};
+use crate::broker::deduplication::MessageId;
 use crate::broker::policy::Applied;
 
 /// See the module.
@@ -37,6 +38,8 @@ pub(super) struct State {
     pub(super) accounted_bytes: usize,
     pub(super) paging: Paging,
     pub(super) pace: Pace,
+    /// The id of the message that is being taken in, where the queue takes none twice.
+    pub(super) arriving: Option<MessageId>,
 }
 
 impl State {

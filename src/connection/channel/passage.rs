@@ -26,6 +26,8 @@ impl Channel {
             return transaction.publish(publish);
         }
         self.hand_over(batch);
+        // They may lead to a queue that takes no message twice.
+        self.settle_gathered(batch);
         let passed = self.pass(message, &routing_keys, &mut batch.effects)?;
         if !passed.is_routed && !passed.is_duplicate && passed.safe_at == Ok(None) {
             self.publish_unroutable(mandatory, message, batch);

@@ -279,11 +279,24 @@ impl Channel {
         if found.has_memory {
             return Ok(Route::Passage);
         }
+        let takes_once = self.settle_before(&found.queues, batch);
         let targets = self.number_queues(&found.queues, batch);
-        Ok(match found.cacheable {
+        Ok(match found.cacheable && !takes_once {
             true => Route::Remembered(self.routes.insert(exchange, routing_key, targets)),
             false => Route::Once(targets),
         })
+    }
+
+    /// A queue that takes no message twice takes one whose other was acked before, in the same read or
+    /// not: so what was gathered is to be done first. Says whether there is such a queue; routes to one
+    /// are not remembered.
+    fn settle_before(&mut self, queues: &[Arc<Queue>], batch: &mut Gathering<'_>) -> bool {
+        let takes_once = queues.iter().any(|queue| queue.takes_once());
+        if takes_once {
+            self.hand_over(batch);
+            self.settle_gathered(batch);
+        }
+        takes_once
     }
 
     /// Numbers for queues; those of queues that the batch has messages for stay valid, or the
@@ -416,6 +429,7 @@ impl Channel {
                 .route_by(&exchange, &keys, &visible, false)?;
             queues.clear();
             queues.extend(found.queues.iter().cloned());
+            self.settle_before(queues, batch);
             is_passage = Some(found.has_memory);
         }
         // Answers to more than one address.

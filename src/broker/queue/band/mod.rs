@@ -8,8 +8,10 @@
 //! ```text
 //! append ─▶ the tail's chunk ─▶ slots, oldest first ─▶ read from the cursor on, take, settle
 //!           window.rs: which of the chunks are in memory   restored.rs: as the last run left it
+//!           ids.rs: which messages are there, where none is to be there twice
 //! ```
 
+mod ids;
 mod restored;
 #[cfg(test)]
 mod tests;
@@ -17,6 +19,7 @@ mod window;
 
 use std::collections::{BTreeMap, VecDeque};
 
+use self::ids::Ids;
 use super::chunk::{Chunk, Record};
 use super::slot::{NoRecord, Resident, Slot};
 use crate::broker::message::Message;
@@ -52,6 +55,8 @@ pub struct Band {
     absent: usize,
     /// What is kept of the bodies in these, in bytes.
     bodies_bytes: usize,
+    /// Only where the queue takes no message twice.
+    ids: Option<Box<Ids>>,
 }
 
 /// An emptied chunk keeps at most this many bytes of buffer when its queue has gone quiet.
@@ -73,6 +78,7 @@ impl Band {
             closed_bytes: 0,
             absent: 0,
             bodies_bytes: 0,
+            ids: None,
         }
     }
 
@@ -297,6 +303,9 @@ impl Band {
     /// Settles taken messages from `first` to `last` for good; their chunks are recycled when
     /// nothing else lives in them.
     pub fn settle(&mut self, first: u64, last: u64) {
+        if let Some(ids) = &mut self.ids {
+            ids.settle(first, last);
+        }
         if !self.returns.is_empty() {
             let settled: Vec<u64> = self
                 .returns

@@ -1,5 +1,6 @@
-//! Exchanges that remember messages: x-recent-history (RabbitMQ needs its plugin
-//! rabbitmq_recent_history_exchange) and x-message-deduplication (which is a plugin of somebody else).
+//! What remembers messages: exchanges of type x-recent-history (RabbitMQ needs its plugin
+//! rabbitmq_recent_history_exchange) and x-message-deduplication, and queues that take no message twice
+//! (a plugin of somebody else).
 
 use crate::support::broker::eventually;
 use crate::support::*;
@@ -440,4 +441,156 @@ fn racing_publishers_are_heard_once() {
         .collect();
     ids.sort_unstable();
     assert_eq!(ids, (0..500).collect::<Vec<u32>>());
+}
+
+/// A queue that takes no message twice.
+fn unique_queue(arguments: Table) -> Option<(Client, String)> {
+    if !Broker::shared().is_warren() {
+        skip("x-message-deduplication is a plugin that this broker does not have");
+        return None;
+    }
+    let mut client = Broker::shared().client();
+    let mut arguments = arguments;
+    arguments
+        .0
+        .push(("x-message-deduplication".into(), true.into()));
+    let queue = client.queue_with(arguments);
+    Some((client, queue))
+}
+
+fn publish_to(client: &mut Client, queue: &str, id: &str, body: &str) {
+    let headers = table! { "x-deduplication-header" => id };
+    client.publish_with("", queue, &with_headers(headers), body);
+}
+
+#[test]
+fn a_queue_is_told_by_a_boolean() {
+    if !Broker::shared().is_warren() {
+        return skip("x-message-deduplication is a plugin that this broker does not have");
+    }
+    let mut client = Broker::shared().client();
+    let queue = unique("queue");
+    let arguments = table! { "x-message-deduplication" => "true" };
+    let declare = method!("queue.declare", queue: &queue, exclusive: true, arguments: arguments);
+    let text = format!(
+        "PRECONDITION_FAILED - invalid arg 'x-message-deduplication' for queue '{queue}' in vhost '/': {{unacceptable_type,longstr}}"
+    );
+    client.refused(declare, 406, &text);
+    let queue = client.queue_with(table! { "x-message-deduplication" => false });
+    publish_to(&mut client, &queue, "a", "1");
+    publish_to(&mut client, &queue, "a", "2");
+    client.await_ready(&queue, 2);
+}
+
+#[test]
+fn a_queue_takes_no_message_that_it_has() {
+    let Some((mut client, queue)) = unique_queue(table! {}) else {
+        return;
+    };
+    for (id, body) in [("a", "1"), ("b", "2"), ("a", "3")] {
+        publish_to(&mut client, &queue, id, body);
+    }
+    client.publish("", &queue, "4");
+    client.publish("", &queue, "5");
+    client.await_ready(&queue, 4);
+    // It is there until it is acked.
+    let message = client.get(&queue, false).expect("a message");
+    assert_eq!(message.text(), "1");
+    publish_to(&mut client, &queue, "a", "6");
+    client.ack(message.method.number("delivery-tag"));
+    publish_to(&mut client, &queue, "a", "7");
+    client.await_ready(&queue, 4);
+    assert_eq!(client.take_all(&queue), ["2", "4", "5", "7"]);
+}
+
+#[test]
+fn a_queue_forgets_what_leaves_it() {
+    let Some((mut client, queue)) = unique_queue(table! { "x-max-length" => 2 }) else {
+        return;
+    };
+    // Too many; taken without an ack; purged; rejected.
+    for (id, body) in [("a", "1"), ("b", "2"), ("c", "3"), ("a", "4"), ("c", "5")] {
+        publish_to(&mut client, &queue, id, body);
+    }
+    client.await_ready(&queue, 2);
+    assert_eq!(client.take_all(&queue), ["3", "4"]);
+    publish_to(&mut client, &queue, "a", "6");
+    client.await_ready(&queue, 1);
+    client.call(method!("queue.purge", queue: &queue));
+    publish_to(&mut client, &queue, "a", "7");
+    client.await_ready(&queue, 1);
+    let message = client.get(&queue, false).expect("a message");
+    client.nack(message.method.number("delivery-tag"), false, true);
+    // It came back, and is there still.
+    publish_to(&mut client, &queue, "a", "8");
+    client.publish("", &queue, "9");
+    client.await_ready(&queue, 2);
+    let message = client.get(&queue, false).expect("a message");
+    assert_eq!(message.text(), "7");
+    client.nack(message.method.number("delivery-tag"), false, false);
+    publish_to(&mut client, &queue, "a", "10");
+    client.await_ready(&queue, 2);
+    assert_eq!(client.take_all(&queue), ["9", "10"]);
+}
+
+#[test]
+fn a_queue_forgets_what_expires() {
+    let Some((mut client, queue)) = unique_queue(table! { "x-max-priority" => 3 }) else {
+        return;
+    };
+    let properties = |priority: i32, expiration: &str| {
+        with_headers(table! { "x-deduplication-header" => "a" })
+            .with("priority", priority)
+            .with("expiration", expiration)
+    };
+    // Whatever the priority, it is one queue.
+    client.publish_with("", &queue, &properties(1, "3600000"), "1");
+    client.publish_with("", &queue, &properties(2, "3600000"), "2");
+    client.await_ready(&queue, 1);
+    assert_eq!(client.take_all(&queue), ["1"]);
+    client.publish_with("", &queue, &properties(1, "20"), "3");
+    client.await_ready(&queue, 0);
+    client.publish_with("", &queue, &properties(1, "3600000"), "4");
+    client.await_ready(&queue, 1);
+    assert_eq!(client.take_all(&queue), ["4"]);
+}
+
+#[test]
+fn a_queue_confirms_duplicates_also_when_it_is_full() {
+    let arguments = table! { "x-max-length" => 1, "x-overflow" => "reject-publish" };
+    let Some((mut client, queue)) = unique_queue(arguments) else {
+        return;
+    };
+    client.call(method!("confirm.select"));
+    publish_to(&mut client, &queue, "a", "1");
+    client.expect_name("basic.ack");
+    publish_to(&mut client, &queue, "a", "2");
+    client.expect_name("basic.ack");
+    publish_to(&mut client, &queue, "b", "3");
+    client.expect_nack(3);
+    assert_eq!(client.take(&queue).as_deref(), Some("1"));
+    publish_to(&mut client, &queue, "b", "4");
+    client.expect_name("basic.ack");
+    assert_eq!(client.take_all(&queue), ["4"]);
+}
+
+/// Messages that are handed straight on to a consumer are never in the queue.
+#[test]
+fn a_queue_with_consumers_takes_what_they_have_acked() {
+    let Some((mut client, queue)) = unique_queue(table! {}) else {
+        return;
+    };
+    client.consume(&queue, "c");
+    publish_to(&mut client, &queue, "a", "1");
+    let message = client.delivery();
+    publish_to(&mut client, &queue, "a", "2");
+    client.ack(message.method.number("delivery-tag"));
+    publish_to(&mut client, &queue, "a", "3");
+    client.expect_bodies(&["3"]);
+    client.call(method!("basic.cancel", consumer_tag: "c"));
+    let other = client.queue_with(table! { "x-message-deduplication" => true });
+    client.call(method!("basic.consume", queue: &other, consumer_tag: "d", no_ack: true));
+    publish_to(&mut client, &other, "a", "4");
+    publish_to(&mut client, &other, "a", "5");
+    client.expect_bodies(&["4", "5"]);
 }
