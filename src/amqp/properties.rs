@@ -9,9 +9,9 @@
 use std::fmt;
 
 use super::reply::{Exception, ReplyCode};
-use super::table::{FieldTable, ShortStr, TableError};
+use super::table::{FieldTable, FieldValue, ShortStr, TableError};
 use super::wire::{
-    Reader, WireError, put_longlong, put_octet, put_short, put_short_str, put_table,
+    Reader, WireError, put_long, put_longlong, put_octet, put_short, put_short_str, put_table,
 };
 
 const CONTENT_TYPE: u16 = 1 << 15;
@@ -250,6 +250,64 @@ pub fn scan(raw: &[u8]) -> Result<Scan<'_>, PropertyError> {
     } else {
         scan_values(raw)
     }
+}
+
+/// The headers' contents, without their length, in properties that were checked before; None if there
+/// are none.
+pub fn headers(raw: &[u8]) -> Option<&[u8]> {
+    let mut input = Reader::new(raw);
+    let flags = input.short().ok()?;
+    if flags & HEADERS == 0 {
+        return None;
+    }
+    for flag in [CONTENT_TYPE, CONTENT_ENCODING] {
+        if flags & flag != 0 {
+            input.short_bytes().ok()?;
+        }
+    }
+    input.long_bytes().ok()
+}
+
+/// Appends the properties `raw`, which were checked before, to `out`, with one more header: an
+/// integer of 64 bits (`l`). One of that name that is there already is replaced.
+pub fn put_with_header(raw: &[u8], name: &str, value: i64, out: &mut Vec<u8>) {
+    let mentioned = headers(raw).is_some_and(|headers| FieldTable::mentions(headers, name));
+    if mentioned && let Ok(mut properties) = Properties::decode(raw) {
+        let headers = properties.headers.get_or_insert_default();
+        headers.insert(name, FieldValue::I64(value));
+        return properties.encode(out);
+    }
+    if append_header(raw, name, value, out).is_err() {
+        // It was checked when it came in; what cannot be read stays as it is.
+        out.extend_from_slice(raw);
+    }
+}
+
+/// Nothing is appended if an error is returned.
+fn append_header(raw: &[u8], name: &str, value: i64, out: &mut Vec<u8>) -> Result<(), WireError> {
+    let mut input = Reader::new(raw);
+    let flags = input.short()?;
+    for flag in [CONTENT_TYPE, CONTENT_ENCODING] {
+        if flags & flag != 0 {
+            input.short_bytes()?;
+        }
+    }
+    let before = raw.len() - input.rest().len();
+    let headers = match flags & HEADERS {
+        0 => &[],
+        _ => input.long_bytes()?,
+    };
+    let entry_bytes = 1 + name.len() + 1 + 8;
+    put_short(out, flags | HEADERS);
+    out.extend_from_slice(raw.get(2..before).unwrap_or_default());
+    put_long(out, (headers.len() + entry_bytes) as u32);
+    out.extend_from_slice(headers);
+    put_octet(out, name.len() as u8);
+    out.extend_from_slice(name.as_bytes());
+    put_octet(out, b'l');
+    put_longlong(out, value.cast_unsigned());
+    out.extend_from_slice(input.rest());
+    Ok(())
 }
 
 fn scan_values(raw: &[u8]) -> Result<Scan<'_>, PropertyError> {

@@ -227,6 +227,20 @@ impl FieldTable {
         table_codec::validate_table(contents)
     }
 
+    /// The first long string (`S`) of that name in a table's contents, without building a table. In
+    /// contents that are not valid it finds what lies before the mistake.
+    pub fn find_long_str<'a>(contents: &'a [u8], name: &str) -> Option<&'a [u8]> {
+        match table_codec::find_entry(contents, name.as_bytes()) {
+            Some((b'S', text)) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// Whether a table's contents have an entry of that name, without building a table.
+    pub fn mentions(contents: &[u8], name: &str) -> bool {
+        table_codec::find_entry(contents, name.as_bytes()).is_some()
+    }
+
     /// Writes the table's contents (what follows its length).
     pub fn encode(&self, out: &mut Vec<u8>) {
         table_codec::encode_table(self, out);

@@ -93,26 +93,43 @@ fn validate_at(contents: &[u8], depth: usize, named: bool) -> Result<(), TableEr
         if named {
             input.short_bytes()?;
         }
-        let length = match input.octet()? {
-            b't' | b'b' | b'B' => 1,
-            b's' | b'u' => 2,
-            b'I' | b'i' | b'f' => 4,
-            b'D' => 5,
-            b'l' | b'L' | b'd' | b'T' => 8,
-            b'V' => 0,
-            b'S' | b'x' => {
-                input.long_bytes()?;
-                0
-            }
-            tag @ (b'A' | b'F') => {
-                validate_at(input.long_bytes()?, depth + 1, tag == b'F')?;
-                0
-            }
-            tag => return Err(TableError::UnknownType(tag)),
-        };
-        input.bytes(length)?;
+        let tag = input.octet()?;
+        let value = value_bytes(tag, &mut input)?;
+        if let b'A' | b'F' = tag {
+            validate_at(value, depth + 1, tag == b'F')?;
+        }
     }
     Ok(())
+}
+
+/// The bytes of the value of that type that comes next; those of strings, tables and arrays without
+/// their length.
+fn value_bytes<'a>(tag: u8, input: &mut Reader<'a>) -> Result<&'a [u8], TableError> {
+    let length = match tag {
+        b't' | b'b' | b'B' => 1,
+        b's' | b'u' => 2,
+        b'I' | b'i' | b'f' => 4,
+        b'D' => 5,
+        b'l' | b'L' | b'd' | b'T' => 8,
+        b'V' => 0,
+        b'S' | b'x' | b'A' | b'F' => return Ok(input.long_bytes()?),
+        tag => return Err(TableError::UnknownType(tag)),
+    };
+    Ok(input.bytes(length)?)
+}
+
+/// The first entry of that name in a table's contents: its type's tag and its value's bytes.
+pub(super) fn find_entry<'a>(contents: &'a [u8], wanted: &[u8]) -> Option<(u8, &'a [u8])> {
+    let mut input = Reader::new(contents);
+    while !input.is_empty() {
+        let name = input.short_bytes().ok()?;
+        let tag = input.octet().ok()?;
+        let value = value_bytes(tag, &mut input).ok()?;
+        if name == wanted {
+            return Some((tag, value));
+        }
+    }
+    None
 }
 
 pub(super) fn encode_table(table: &FieldTable, out: &mut Vec<u8>) {

@@ -40,6 +40,11 @@ impl<'a> Reader<'a> {
         self.rest.is_empty()
     }
 
+    /// What was not read yet.
+    pub fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+
     /// All must have been read.
     pub fn end(self) -> Result<(), WireError> {
         if self.rest.is_empty() {

@@ -1,8 +1,10 @@
 //! Property sets.
 
 use proptest::prelude::*;
-use warren::amqp::properties::{NO_PROPERTIES, Properties, PropertyError, Scan, scan};
-use warren::amqp::table::{FieldTable, ShortStr, TableError};
+use warren::amqp::properties::{
+    NO_PROPERTIES, Properties, PropertyError, Scan, headers, put_with_header, scan,
+};
+use warren::amqp::table::{FieldTable, FieldValue, ShortStr, TableError};
 
 use crate::specimens::{Dialect, SPEC, damaged, encoded_properties, properties};
 
@@ -53,6 +55,37 @@ fn same(left: &Properties, right: &Properties) -> bool {
 }
 
 proptest! {
+    /// Without decoding them, headers are found as they are when they are decoded, and one more is put
+    /// in.
+    #[test]
+    fn headers_are_found_and_put_in_as_if_they_were_decoded(
+        properties in properties(Dialect::RabbitMq),
+        name in prop_oneof!["[a-z]{0,3}", Just("x-stream-offset".to_owned())],
+        at in any::<prop::sample::Index>(),
+        takes_one_that_is_there in any::<bool>(),
+        value in any::<i64>(),
+    ) {
+        let raw = encoded(&properties);
+        let table = properties.headers.clone().unwrap_or_default();
+        let there = table.0.get(at.index(table.len().max(1)));
+        let there = there.and_then(|(name, _)| std::str::from_utf8(name.as_bytes()).ok());
+        let name = there.filter(|_| takes_one_that_is_there).map_or(name, str::to_owned);
+        let found = headers(&raw).and_then(|headers| FieldTable::find_long_str(headers, &name));
+        let wanted = match table.get(&name) {
+            Some(FieldValue::LongStr(text)) => Some(&text[..]),
+            _ => None,
+        };
+        prop_assert_eq!(found, wanted);
+        let mentioned = headers(&raw).is_some_and(|headers| FieldTable::mentions(headers, &name));
+        prop_assert_eq!(mentioned, table.contains(&name));
+
+        let mut with = vec![7];
+        put_with_header(&raw, &name, value, &mut with);
+        let mut expected = properties;
+        expected.headers.get_or_insert_default().insert(name.as_str(), FieldValue::I64(value));
+        prop_assert!(with[0] == 7 && with[1..] == encoded(&expected));
+    }
+
     #[test]
     fn what_is_written_is_read_back(properties in properties(Dialect::RabbitMq)) {
         let raw = encoded(&properties);
