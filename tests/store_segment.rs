@@ -173,6 +173,7 @@ fn fill(disk: Arc<dyn Disk>) {
         sealed: true,
         chunks,
         settled: vec![(0, 7)],
+        marks: Vec::new(),
     };
     let change = vec![Op::PutQueue(5, queue), Op::PutSegment(5, 0, record)];
     catalog.submit(change).wait().expect("it is stored");

@@ -206,7 +206,7 @@ impl DeadLetter {
             return false;
         };
         let batch = std::slice::from_ref(&message);
-        let appended = effects.pending.append_messages(log, batch, left.as_slice());
+        let appended = effects.append_messages(log, batch, left.as_slice());
         // What can't be logged has not left its queue, as far as the next start is concerned.
         if let Err(error) = appended {
             tracing::error!(%error, queue = ?self.source.name(), "a dead letter is not logged");

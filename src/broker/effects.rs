@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use super::dead_letter::DeadLetter;
-use super::log::{AppendError, Pending, Place};
+use super::log::{AppendError, Log, Pending, Place};
 use super::queue::Then;
 use super::{Engine, Message, Queue, SinkRef};
 use crate::store::journal::SeenId;
@@ -21,6 +21,8 @@ pub struct Effects {
     abandoned: Vec<Arc<Queue>>,
     /// Who waited for what has happened.
     resumed: Vec<Then>,
+    /// Streams that took messages which the log does not have yet, and up to before which number.
+    streams: Vec<(Arc<Queue>, u64)>,
     /// A queue whose consumers are behind, and how much it was given: the publisher is to wait.
     pub behind: Option<(Arc<Queue>, u64)>,
     /// What the log is to hear.
@@ -64,6 +66,27 @@ impl Effects {
             Some((behind, before)) if Arc::ptr_eq(behind, queue) => *before += published,
             _ => self.behind = Some((Arc::clone(queue), published)),
         }
+    }
+
+    /// A stream took messages up to before `end`, which the log is to have.
+    pub(super) fn stream_took(&mut self, stream: &Arc<Queue>, end: u64) {
+        self.streams.push((Arc::clone(stream), end));
+    }
+
+    /// Appends the messages of `batch` that got places, each once, with what they settle; says the index
+    /// by which they are safe.
+    ///
+    /// # Errors
+    /// See [`AppendError`].
+    pub(super) fn append_messages(
+        &mut self,
+        log: &Arc<dyn Log>,
+        batch: &[Message<'_>],
+        settles: &[Place],
+    ) -> Result<u64, AppendError> {
+        let appended = self.pending.append_messages(log, batch, settles);
+        self.streams_logged(appended.as_ref().ok().copied());
+        appended
     }
 
     /// Somebody waited for this.
@@ -118,7 +141,7 @@ impl Effects {
         let Some(log) = engine.log() else {
             return Ok(None);
         };
-        self.pending.append_messages(log, batch, &[]).map(Some)
+        self.append_messages(log, batch, &[]).map(Some)
     }
 
     /// Whether a durable queue got a message that the log is still to have.
@@ -141,8 +164,18 @@ impl Effects {
         let Some(log) = engine.log() else {
             return Ok(None);
         };
-        self.pending
-            .append_passed(log, message, left.as_slice(), seen)
+        let appended = self
+            .pending
+            .append_passed(log, message, left.as_slice(), seen);
+        self.streams_logged(appended.as_ref().ok().copied().flatten());
+        appended
+    }
+
+    /// The log has what streams took since the last time, up to that index; or never will.
+    fn streams_logged(&mut self, index: Option<u64>) {
+        for (stream, end) in std::mem::take(&mut self.streams) {
+            stream.logged(end, index, self);
+        }
     }
 
     /// The index by which everything is safe that durable queues were told since the last time, after

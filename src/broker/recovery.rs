@@ -157,8 +157,9 @@ impl Broker {
         })
         .with_exchanges(exchanges, now_ms);
         for ((queue, number), record) in &segments {
+            let mut marks = record.marks.iter().cloned();
             for stored in pager.listed(*queue, *number, &record.chunks) {
-                replay.stored(*queue, stored, &record.settled);
+                replay.stored(*queue, stored, marks.next(), &record.settled);
             }
         }
         drop(segments);

@@ -10,6 +10,7 @@ mod disk;
 mod history;
 mod model;
 mod sparse;
+mod streams;
 mod world;
 
 use std::time::Duration;

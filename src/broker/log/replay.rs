@@ -15,6 +15,7 @@ use crate::broker::exchange::Exchange;
 use crate::broker::message::{Body, Facts, Message};
 use crate::broker::pager::{Stored, is_shortage};
 use crate::broker::queue::{Queue, RestoredBand, band_of, number_of};
+use crate::store::catalog::ChunkMark;
 use crate::store::journal::{Entry, MessageView, Record, SeenViews};
 use crate::store::segment::{ChunkError, StoredChunk};
 
@@ -72,6 +73,8 @@ pub(in crate::broker) struct BandReplay {
     pub next: u64,
     /// Chunks that were read and are what was written.
     verified: HashSet<u64>,
+    /// What a stream knows of its stored chunks, by the number of their first record.
+    pub marks: BTreeMap<u64, ChunkMark>,
 }
 
 /// A message from the log.
@@ -120,8 +123,15 @@ impl Replay {
         self
     }
 
-    /// A chunk in a segment, and which of the segment's records do not outlive a run.
-    pub fn stored(&mut self, queue: u64, stored: Stored, empty: &[(u64, u64)]) {
+    /// A chunk in a segment, what a stream knows of it, and which of the segment's records do not outlive
+    /// a run.
+    pub fn stored(
+        &mut self,
+        queue: u64,
+        stored: Stored,
+        mark: Option<ChunkMark>,
+        empty: &[(u64, u64)],
+    ) {
         let at = stored.entry.band as usize;
         let Some(band) = self.band(queue, at) else {
             return;
@@ -131,6 +141,8 @@ impl Replay {
         }
         let end = stored.entry.first + u64::from(stored.entry.records);
         band.next = band.next.max(end);
+        band.marks
+            .extend(mark.map(|mark| (stored.entry.first, mark)));
         band.stored.insert(stored.entry.first, stored);
     }
 
@@ -189,10 +201,9 @@ impl Replay {
         let mut queues: Vec<_> = self.queues.into_values().collect();
         queues.sort_unstable_by_key(|replay| replay.queue.id());
         for replay in queues {
-            let chunk_bytes = replay.queue.engine().paging.chunk_bytes;
             let bands = replay.bands.into_iter();
             let mut bands: Vec<_> = bands
-                .map(|(at, band)| (at, RestoredBand::of(band, chunk_bytes)))
+                .map(|(at, band)| (at, RestoredBand::of(band, &replay.queue)))
                 .collect();
             if replay.queue.wants().max_length_bytes.is_some() {
                 bands

@@ -31,7 +31,7 @@ use parking_lot::Mutex;
 pub use self::options::PagingOptions;
 pub(super) use self::reading::is_shortage;
 
-use self::reading::Load;
+use self::reading::{Call, Load};
 use self::writing::{Task, Writing};
 use super::engine::Waits;
 use super::log::Log;
@@ -163,7 +163,7 @@ pub struct Surroundings {
 /// What is done in one turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Turn {
-    /// A chunk is read.
+    /// A chunk is read, or a stream's readers are served.
     Load,
     /// A queue's chunks are written, or a segment is noted as one that nobody needs.
     Write,
@@ -179,7 +179,7 @@ struct Shared {
     catalog: Option<Arc<Catalog>>,
     options: PagingOptions,
     tasks: Mutex<Sender<Task>>,
-    loads: Mutex<Sender<Load>>,
+    loads: Mutex<Sender<Call>>,
     next_segment: AtomicU64,
     /// How many segments the catalog names of each queue, those among them that nobody needs.
     listed: Mutex<HashMap<u64, usize>>,
@@ -237,7 +237,7 @@ impl Shared {
 pub struct Pager {
     shared: Arc<Shared>,
     drive: Drive,
-    inboxes: Mutex<Option<(Receiver<Task>, Receiver<Load>)>>,
+    inboxes: Mutex<Option<(Receiver<Task>, Receiver<Call>)>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     /// What the threads do, if there are none.
     manual: Mutex<Option<Manual>>,
@@ -246,7 +246,7 @@ pub struct Pager {
 struct Manual {
     writing: Writing,
     tasks: Receiver<Task>,
-    loads: Receiver<Load>,
+    loads: Receiver<Call>,
 }
 
 impl Pager {
@@ -342,7 +342,7 @@ impl Pager {
         };
         match turn {
             Turn::Load => match manual.loads.try_recv() {
-                Ok(load) => reading::serve(&self.shared, load, &mut Effects::new()),
+                Ok(call) => reading::answer(&self.shared, call, &mut Effects::new()),
                 Err(_) => return false,
             },
             Turn::Write => match manual.tasks.try_recv() {
@@ -363,11 +363,17 @@ impl Pager {
     /// The queue needs a chunk.
     pub(super) fn load(&self, queue: &Arc<Queue>, stored: Stored) {
         let queue = Arc::downgrade(queue);
-        let _ = self.shared.loads.lock().send(Load {
+        let _ = self.shared.loads.lock().send(Call::Read(Load {
             queue,
             stored,
             tries: 0,
-        });
+        }));
+    }
+
+    /// The stream's readers may be given more; they are, in a thread of the pager.
+    pub(super) fn serve(&self, stream: &Arc<Queue>) {
+        let stream = Arc::downgrade(stream);
+        let _ = self.shared.loads.lock().send(Call::Serve(stream));
     }
 
     /// Queues hold so much more, or less, beyond their windows.

@@ -1,4 +1,4 @@
-//! The thread that reads chunks back. Whoever waits for one is served from here.
+//! The thread that reads chunks back, and serves those who read streams. Whoever waits for one is served from here.
 
 use std::io;
 use std::sync::Arc;
@@ -16,6 +16,14 @@ use crate::store::segment::{ChunkEntry, ChunkError, Segment, StoredChunk};
 /// A chunk that cannot be read is tried so often before it counts as lost.
 const MOST_TRIES: u32 = 10;
 
+/// What is to be done for a queue.
+pub(super) enum Call {
+    /// A chunk is to be read.
+    Read(Load),
+    /// Readers of a stream may be given more.
+    Serve(QueueRef),
+}
+
 /// A chunk that a queue needs.
 pub(super) struct Load {
     pub queue: QueueRef,
@@ -25,15 +33,28 @@ pub(super) struct Load {
 }
 
 /// Reads until nobody can ask any more.
-pub(super) fn run(shared: &Shared, loads: &Receiver<Load>) {
+pub(super) fn run(shared: &Shared, calls: &Receiver<Call>) {
     let mut effects = Effects::new();
-    for load in loads {
-        serve(shared, load, &mut effects);
+    for call in calls {
+        answer(shared, call, &mut effects);
+    }
+}
+
+/// Does one thing.
+pub(super) fn answer(shared: &Shared, call: Call, effects: &mut Effects) {
+    match call {
+        Call::Read(load) => serve(shared, load, effects),
+        Call::Serve(queue) => {
+            if let Some(queue) = queue.upgrade() {
+                queue.committed(effects);
+                effects.complete();
+            }
+        }
     }
 }
 
 /// Reads one chunk.
-pub(super) fn serve(shared: &Shared, load: Load, effects: &mut Effects) {
+fn serve(shared: &Shared, load: Load, effects: &mut Effects) {
     let Some(queue) = load.queue.upgrade() else {
         return;
     };
@@ -45,7 +66,7 @@ pub(super) fn serve(shared: &Shared, load: Load, effects: &mut Effects) {
         std::thread::sleep(shared.options.read_retry);
         let tries = load.tries + 1;
         // After the end nobody waits for it.
-        let _ = shared.loads.lock().send(Load { tries, ..load });
+        let _ = shared.loads.lock().send(Call::Read(Load { tries, ..load }));
         return;
     }
     let stored = load.stored;

@@ -76,6 +76,7 @@ fn squeeze(
             sealed: true,
             chunks: chunks.clone(),
             settled,
+            marks: queue.marks_of(&chunks),
         };
         replace_in_catalog(shared, old, &new, record, barrier)?;
     }

@@ -87,10 +87,13 @@ impl OpenSegments {
         queue: u64,
         barrier: &mut Barrier<'_>,
     ) -> io::Result<()> {
+        let is_full = |open: &OpenSegment| {
+            let most = shared.options.segment_bytes;
+            let queue = open.queue.upgrade();
+            open.writer.bytes() >= queue.map_or(most, |queue| queue.most_segment_bytes(most))
+        };
         match self.0.get(&queue) {
-            Some(open) if open.writer.bytes() >= shared.options.segment_bytes => {
-                self.close(shared, queue, barrier)
-            }
+            Some(open) if is_full(open) => self.close(shared, queue, barrier),
             _ => Ok(()),
         }
     }
@@ -152,6 +155,10 @@ impl OpenSegment {
             sealed: true,
             chunks: chunks.clone(),
             settled: self.passing,
+            marks: self
+                .queue
+                .upgrade()
+                .map_or_else(Vec::new, |queue| queue.marks_of(&chunks)),
         };
         // What was settled in a chunk when it was written may be missing from it.
         barrier.wait()?;

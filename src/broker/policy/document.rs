@@ -58,6 +58,7 @@ impl ApplyTo {
         match queue_type {
             QueueType::Classic => Self::ClassicQueues,
             QueueType::Quorum => Self::QuorumQueues,
+            QueueType::Stream => Self::Streams,
         }
     }
 }
@@ -239,6 +240,23 @@ fn foreign_keys(queue_type: QueueType) -> &'static [&'static str] {
             "max-age",
             "stream-max-segment-size-bytes",
             "initial-cluster-size",
+        ],
+        QueueType::Stream => &[
+            "expires",
+            "message-ttl",
+            "dead-letter-exchange",
+            "dead-letter-routing-key",
+            "max-length",
+            "max-in-memory-length",
+            "max-in-memory-bytes",
+            "max-priority",
+            "overflow",
+            "queue-mode",
+            "single-active-consumer",
+            "delivery-limit",
+            "queue-master-locator",
+            "dead-letter-strategy",
+            "target-group-size",
         ],
     }
 }

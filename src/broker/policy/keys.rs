@@ -72,6 +72,8 @@ impl Key {
     pub fn argument_of(&self, queue_type: QueueType) -> Merge {
         match (self.name, queue_type) {
             ("overflow", QueueType::Quorum) => Merge::Second,
+            // A stream does what the policy says.
+            (_, QueueType::Stream) => Merge::Second,
             _ => self.argument,
         }
     }

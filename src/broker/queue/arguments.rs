@@ -5,9 +5,12 @@
 
 use bytes::Bytes;
 
+use super::stream::StreamArguments;
+use super::stream::max_age::{self, NoSpan};
 use crate::amqp::reply::{Exception, ReplyCode};
 use crate::amqp::table::{FieldTable, FieldValue};
 use crate::amqp::terms::PrettyList;
+use crate::broker::pager::PagingOptions;
 use crate::broker::policy::Settings;
 
 /// What happens when a queue is at its length limit.
@@ -30,6 +33,8 @@ pub enum QueueType {
     Classic,
     /// Counts how often a message is given back, and gives it up at a limit.
     Quorum,
+    /// Keeps what was published for any number of readers.
+    Stream,
 }
 
 impl QueueType {
@@ -38,6 +43,7 @@ impl QueueType {
         match name {
             "classic" => Some(Self::Classic),
             "quorum" => Some(Self::Quorum),
+            "stream" => Some(Self::Stream),
             _ => None,
         }
     }
@@ -47,6 +53,7 @@ impl QueueType {
         match self {
             Self::Classic => "classic",
             Self::Quorum => "quorum",
+            Self::Stream => "stream",
         }
     }
 
@@ -55,14 +62,17 @@ impl QueueType {
         match self {
             Self::Classic => "rabbit_classic_queue",
             Self::Quorum => "rabbit_quorum_queue",
+            Self::Stream => "rabbit_stream_queue",
         }
     }
 
-    /// The arguments that it takes.
+    /// The arguments that it takes, in the order in which RabbitMQ compares them when such a queue is
+    /// declared again.
     pub fn arguments(self) -> &'static [&'static str] {
         match self {
             Self::Classic => &CLASSIC_ARGUMENTS,
             Self::Quorum => &QUORUM_ARGUMENTS,
+            Self::Stream => &STREAM_ARGUMENTS,
         }
     }
 }
@@ -95,6 +105,8 @@ pub struct QueueArguments {
     /// x-delivery-limit: how often a message may be given back before it is dead-lettered as
     /// `delivery_limit`.
     pub delivery_limit: Option<u32>,
+    /// What only a stream has; its defaults for other queues.
+    pub stream: StreamArguments,
 }
 
 /// Longest time-to-live in milliseconds: ten years, as in RabbitMQ.
@@ -140,15 +152,30 @@ const QUORUM_ARGUMENTS: [&str; 15] = [
     "x-queue-leader-locator",
 ];
 
-/// Arguments that only streams take. (`x-quorum-target-group-size` is none that RabbitMQ checks.)
-const STREAM_ARGUMENTS: [&str; 4] = [
+/// (`x-quorum-target-group-size` is none that RabbitMQ checks.)
+const STREAM_ARGUMENTS: [&str; 6] = [
+    "x-max-length-bytes",
+    "x-queue-type",
     "x-max-age",
     "x-stream-max-segment-size-bytes",
     "x-initial-cluster-size",
-    "x-stream-filter-size-bytes",
+    "x-queue-leader-locator",
 ];
 
+/// What RabbitMQ looks at in streams alone, but does not name among what they take: it may be another
+/// when a stream is declared again.
+const STREAM_FILTER_SIZE: &str = "x-stream-filter-size-bytes";
+
 impl QueueArguments {
+    /// A chunk of the queue takes no more messages once it has so many bytes. What goes of a stream at
+    /// once goes in whole chunks.
+    pub(super) fn chunk_bytes(&self, paging: &PagingOptions) -> usize {
+        match self.stream.segment_bytes.map(usize::try_from) {
+            Some(Ok(segment_bytes)) => paging.chunk_bytes.min(segment_bytes.max(1)),
+            _ => paging.chunk_bytes,
+        }
+    }
+
     /// What holds for a queue that was declared with `declared`, which these are, under these
     /// policies' settings. The one place where what policies say becomes what a queue does.
     ///
@@ -179,6 +206,15 @@ impl QueueArguments {
             vhost,
         };
         let queue_type = check.queue_type()?;
+        if queue_type == QueueType::Stream {
+            let stream = check.stream()?;
+            check.foreign(queue_type)?;
+            return Ok(Self {
+                queue_type,
+                stream,
+                ..Self::default()
+            });
+        }
         // In RabbitMQ's order, so that of two mistakes the same one is named; an argument of
         // another type of queue is named last.
         let takes = |argument: &str| queue_type.arguments().contains(&argument);
@@ -355,8 +391,6 @@ impl Check<'_> {
         }
     }
 
-    /// Streams are not there yet; they are refused in the words RabbitMQ has for a type that it does
-    /// not know.
     fn queue_type(&self) -> Result<QueueType, Exception> {
         match self.string("x-queue-type")? {
             None => Ok(QueueType::Classic),
@@ -364,6 +398,34 @@ impl Check<'_> {
                 .ok()
                 .and_then(QueueType::from_name)
                 .ok_or_else(|| self.unsupported("x-queue-type", "queue type", kind)),
+        }
+    }
+
+    /// What concerns a cluster is checked and means nothing on one node.
+    fn stream(&self) -> Result<StreamArguments, Exception> {
+        let arguments = StreamArguments {
+            max_bytes: self.count("x-max-length-bytes")?,
+            max_age_ms: self.max_age()?,
+            segment_bytes: self.count("x-stream-max-segment-size-bytes")?,
+            ..StreamArguments::default()
+        };
+        if self.count("x-initial-cluster-size")? == Some(0) {
+            return Err(self.invalid("x-initial-cluster-size", "{value_zero,0}"));
+        }
+        self.leader_locator()?;
+        Ok(arguments)
+    }
+
+    /// RabbitMQ's channel crashes over a text that does not begin with a number.
+    fn max_age(&self) -> Result<Option<u64>, Exception> {
+        match self.table.get("x-max-age") {
+            None => Ok(None),
+            Some(FieldValue::LongStr(text)) => match max_age::parse(text) {
+                Ok(ms) => Ok(Some(ms)),
+                Err(NoSpan::Invalid) => Err(self.invalid("x-max-age", "invalid_max_age")),
+                Err(NoSpan::NoNumber) => Err(Exception::new(ReplyCode::InternalError, "")),
+            },
+            Some(other) => Err(self.unacceptable("x-max-age", other)),
         }
     }
 
@@ -413,7 +475,8 @@ impl Check<'_> {
             let mut known = [&CLASSIC_ARGUMENTS[..], &QUORUM_ARGUMENTS, &STREAM_ARGUMENTS]
                 .into_iter()
                 .flatten();
-            known.any(|known| *known == name)
+            let is_of_streams = name == STREAM_FILTER_SIZE && queue_type != QueueType::Stream;
+            is_of_streams || known.any(|known| *known == name)
         };
         let mut names = self.table.iter().map(|(name, _)| name);
         match names.find(|name| is_known(name) && !queue_type.arguments().contains(name)) {

@@ -33,7 +33,9 @@ impl Queue {
     /// The consumer has room (again): delivers to it.
     pub fn resume(self: &Arc<Self>, consumer: ConsumerId, effects: &mut Effects) {
         let mut state = self.state.lock();
-        if state.consumers.has_room(consumer) {
+        if state.stream.is_some() {
+            self.resume_readers(&mut state, &[consumer], effects);
+        } else if state.consumers.has_room(consumer) {
             self.run(&mut state, effects);
         }
     }
@@ -44,6 +46,11 @@ impl Queue {
         let mut state = self.state.lock();
         if state.consumers.remove(consumer).is_none() {
             return;
+        }
+        if let Some(stream) = &mut state.stream {
+            stream.remove_reader(consumer);
+            self.evict(&mut state);
+            return self.after(&mut state);
         }
         if state.consumers.is_empty() {
             if self.spec.auto_delete {
@@ -61,7 +68,7 @@ impl Queue {
         self.state.lock().consumers.tags().cloned().collect()
     }
 
-    fn not_found(&self) -> Exception {
+    pub(super) fn not_found(&self) -> Exception {
         let text = format!(
             "no queue '{}' in vhost '{}'",
             self.spec.name, self.spec.vhost_name

@@ -58,10 +58,12 @@ impl Queue {
             );
             Err(Exception::new(ReplyCode::PreconditionFailed, text))
         };
-        if if_unused && !state.consumers.is_empty() {
+        // For streams RabbitMQ looks at no condition, and counts nothing.
+        let is_stream = state.stream.is_some();
+        if if_unused && !state.consumers.is_empty() && !is_stream {
             return refusal("in use");
         }
-        if if_empty && state.ready > 0 {
+        if if_empty && state.ready > 0 && !is_stream {
             return refusal("not empty");
         }
         self.deleted.store(true, Ordering::Release);
@@ -74,13 +76,16 @@ impl Queue {
             consumer.sink.cancel(consumer.slot);
             effects.touch(&consumer.sink);
         }
+        if let Some(stream) = &mut state.stream {
+            stream.close();
+        }
         state.end_waits(effects);
         if let Some(timer_ms) = state.timer_ms.take() {
             self.spec.engine.timers.cancel(timer_ms, self.spec.id.0);
         }
         self.account(&mut state);
         self.page(&mut state);
-        Ok(Some(dropped))
+        Ok(Some(if is_stream { 0 } else { dropped }))
     }
 
     /// Its time has come: expires messages, or the queue itself.

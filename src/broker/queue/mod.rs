@@ -11,6 +11,7 @@
 //! spec.rs, arguments.rs: what it was declared with   policies.rs: what policies change of it
 //! ending.rs: how it goes
 //! state.rs: what the lock guards   sequence.rs: how messages are named
+//! stream/: queues from which nothing is taken
 //! ```
 //!
 //! Every call takes the lock once, works in bounded slices and does no I/O. What is left to do
@@ -40,6 +41,7 @@ mod slot;
 mod sparse;
 mod spec;
 mod state;
+mod stream;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
@@ -52,6 +54,7 @@ use self::outbox::Outbox;
 use self::pace::Pace;
 use self::paging::Paging;
 use self::state::State;
+use self::stream::Stream;
 
 pub use self::arguments::{Overflow, QueueArguments, QueueType};
 pub use self::consumers::ConsumerId;
@@ -61,6 +64,7 @@ pub(super) use self::restored::RestoredBand;
 pub(super) use self::sequence::{band_of, number_of, sequence_of};
 pub use self::settle::Got;
 pub use self::spec::{ConsumerSpec, QueueId, QueueSpec};
+pub use self::stream::{Filter, Start, StreamArguments};
 
 use super::log::Pending;
 use super::policy::Applied;
@@ -94,6 +98,8 @@ pub struct Queue {
     spec: QueueSpec,
     queue_type: QueueType,
     takes_once: bool,
+    /// A chunk takes no more messages once it has so many bytes.
+    chunk_bytes: usize,
     deleted: AtomicBool,
     /// Dead letters on their way.
     pub(super) outbox: Outbox,
@@ -103,8 +109,8 @@ pub struct Queue {
 /// Memory is accounted for in steps of this many bytes.
 const ACCOUNT_STEP_BYTES: usize = 64 << 10;
 
-fn new_band(spec: &QueueSpec, takes_once: bool) -> Band {
-    let mut band = Band::new(spec.engine.paging.chunk_bytes);
+fn new_band(chunk_bytes: usize, takes_once: bool) -> Band {
+    let mut band = Band::new(chunk_bytes);
     if takes_once {
         band.know_ids(|_| None);
     }
@@ -132,11 +138,17 @@ impl Queue {
         let own = QueueArguments::parse(&spec.arguments, name, vhost)?;
         let (queue_type, takes_once) = (own.queue_type, own.takes_once);
         let (policies, policies_version) = find(queue_type);
-        let wants = own.under(&policies.settings(), &spec.arguments, name, vhost)?;
+        let mut wants = own.under(&policies.settings(), &spec.arguments, name, vhost)?;
         spec.check_properties(queue_type)?;
+        let is_stream = queue_type == QueueType::Stream;
+        if is_stream {
+            wants.stream.check_sizes(&spec.arguments)?;
+        }
+        let chunk_bytes = wants.chunk_bytes(&spec.engine.paging);
         let state = State {
             counts_deliveries: queue_type == QueueType::Quorum,
-            bands: vec![new_band(&spec, takes_once)],
+            stream: is_stream.then(|| Box::new(Stream::new(wants.stream))),
+            bands: vec![new_band(chunk_bytes, takes_once)],
             ready: 0,
             unacked: 0,
             consumers: Consumers::new(wants.single_active_consumer),
@@ -158,6 +170,7 @@ impl Queue {
             spec,
             queue_type,
             takes_once,
+            chunk_bytes,
             deleted: AtomicBool::new(false),
             outbox: Outbox::default(),
             state: Mutex::new(state),
@@ -256,6 +269,13 @@ impl Queue {
     /// The server calls it every few seconds.
     pub fn tidy(self: &Arc<Self>) {
         let mut state = self.state.lock();
+        if state.stream.is_some() {
+            let mut effects = Effects::new();
+            self.retain(&mut state, &mut effects);
+            drop(state);
+            effects.complete();
+            state = self.state.lock();
+        }
         if !std::mem::take(&mut state.busy) {
             state.bands.iter_mut().for_each(Band::shrink);
             self.account(&mut state);
@@ -264,7 +284,12 @@ impl Queue {
     }
 
     fn new_band(&self) -> Band {
-        new_band(&self.spec, self.takes_once)
+        new_band(self.chunk_bytes, self.takes_once)
+    }
+
+    /// A chunk takes no more messages once it has so many bytes.
+    pub(super) fn chunk_bytes(&self) -> usize {
+        self.chunk_bytes
     }
 
     /// Whether it takes no message while one with its id is there.
@@ -293,7 +318,10 @@ impl Queue {
 
     /// Delivers what can be delivered, then does what has to follow any change.
     fn run(self: &Arc<Self>, state: &mut MutexGuard<'_, State>, effects: &mut Effects) {
-        self.deliver(state, effects);
+        match state.stream.is_some() {
+            true => self.serve(state, effects),
+            false => self.deliver(state, effects),
+        }
         self.after(state);
     }
 

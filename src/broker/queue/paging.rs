@@ -103,12 +103,22 @@ pub(super) struct Paging {
     pub is_dirty: bool,
 }
 
+impl Paging {
+    /// Whether the pager is to be told now that there is something to write.
+    pub fn ask(&mut self) -> bool {
+        !std::mem::replace(&mut self.is_asked, true)
+    }
+}
+
 impl Queue {
     /// After any change: has chunks written that are past the window, and read that are needed soon.
     pub(super) fn page(self: &Arc<Self>, state: &mut MutexGuard<'_, State>) {
         let Some(pager) = self.spec.engine.pager() else {
             return;
         };
+        if state.stream.is_some() {
+            return self.page_stream(state, pager);
+        }
         let closed_bytes: usize = state.bands.iter().map(Band::closed_bytes).sum();
         let absent: usize = state.bands.iter().map(Band::absent).sum();
         let past_window_bytes = self.spec.engine.paging.past_window_bytes;
@@ -150,17 +160,22 @@ impl Queue {
             wanted.extend(band.ahead(chunks).map(|first| (at, first)));
         }
         for (at, number) in wanted {
-            let Some(slot) = state.bands.get(at).and_then(|band| band.slot(number)) else {
-                continue;
-            };
-            let key = (at, slot.first);
-            if let (Resident::No, Some(stored)) = (&slot.resident, &slot.stored)
-                && !state.paging.loading.contains(&key)
-                && let Some(pager) = self.spec.engine.pager()
-            {
-                pager.load(self, stored.clone());
-                state.paging.loading.push(key);
-            }
+            self.request(state, at, number);
+        }
+    }
+
+    /// Asks for the chunk that the message is in, if it is not in memory.
+    pub(super) fn request(self: &Arc<Self>, state: &mut State, at: usize, number: u64) {
+        let Some(slot) = state.bands.get(at).and_then(|band| band.slot(number)) else {
+            return;
+        };
+        let key = (at, slot.first);
+        if let (Resident::No, Some(stored)) = (&slot.resident, &slot.stored)
+            && !state.paging.loading.contains(&key)
+            && let Some(pager) = self.spec.engine.pager()
+        {
+            pager.load(self, stored.clone());
+            state.paging.loading.push(key);
         }
     }
 
@@ -182,6 +197,19 @@ impl Queue {
     /// Chunks that are past the window, oldest first, at most so many. None: the queue is done.
     pub(in crate::broker) fn chunks_to_page(self: &Arc<Self>, most: usize) -> Vec<PageOut> {
         let mut state = self.state.lock();
+        let pages = match state.stream.is_some() {
+            true => self.stream_chunks_to_page(&mut state, most),
+            false => self.past_window(&mut state, most),
+        };
+        if pages.is_empty() {
+            state.paging.is_asked = false;
+            self.account(&mut state);
+            self.page(&mut state);
+        }
+        pages
+    }
+
+    fn past_window(&self, state: &mut State, most: usize) -> Vec<PageOut> {
         let window_bytes = if state.paging.is_idle {
             0
         } else {
@@ -212,11 +240,6 @@ impl Queue {
                 }
             }
         }
-        if pages.is_empty() {
-            state.paging.is_asked = false;
-            self.account(&mut state);
-            self.page(&mut state);
-        }
         pages
     }
 
@@ -228,6 +251,11 @@ impl Queue {
     /// Chunks were written and need not be in memory any more.
     pub(in crate::broker) fn paged(self: &Arc<Self>, placed: Vec<(usize, u64, Stored)>) {
         let mut state = self.state.lock();
+        if state.stream.is_some() {
+            self.stream_paged(&mut state, placed);
+            self.account(&mut state);
+            return self.page(&mut state);
+        }
         let is_idle = state.paging.is_idle;
         let counts_bytes = state.wants.max_length_bytes.is_some();
         let near_chunks = self.spec.engine.paging.ahead_chunks;
@@ -267,6 +295,7 @@ impl Queue {
                 if let Some(band) = state.bands.get_mut(at) {
                     band.with_slot(first, |slot| slot.load(chunk));
                 }
+                self.is_resident(&mut state, first);
             }
             None => self.lose(&mut state, at, first),
         }
@@ -406,6 +435,7 @@ impl Queue {
             if let Some(band) = state.bands.get_mut(at) {
                 band.with_slot(first, |slot| slot.store_whole(stored));
             }
+            self.is_resident(&mut state, first);
         }
     }
 

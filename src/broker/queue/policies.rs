@@ -45,8 +45,12 @@ impl Queue {
             // It is not to go before it was unused for so long under the new policy.
             state.used_at_ms = now_ms;
         }
+        if let Some(stream) = &mut state.stream {
+            stream.apply(&wants.stream);
+        }
         state.wants = wants;
         state.policies = policies;
+        self.retain(&mut state, effects);
         self.drop_over_length(&mut state, effects);
         self.drop_expired(&mut state, now_ms, effects);
         self.run(&mut state, effects);

@@ -59,6 +59,10 @@ impl Queue {
         }
         state.busy = true;
         state.paging.is_idle = false;
+        if state.stream.is_some() {
+            self.publish_to_stream(&mut state, picked, effects);
+            return self.after(&mut state);
+        }
         if self.takes_once {
             self.take_in_once(&mut state, picked, effects);
         } else {
@@ -181,8 +185,8 @@ impl Queue {
     }
 }
 
-/// A quorum queue keeps whatever it takes.
-fn as_persistent<'a>(message: &Message<'a>) -> Message<'a> {
+/// A quorum queue and a stream keep whatever they take.
+pub(super) fn as_persistent<'a>(message: &Message<'a>) -> Message<'a> {
     let facts = Facts {
         persistent: true,
         ..message.facts

@@ -5,34 +5,43 @@ use std::sync::Arc;
 
 use super::band::{Band, GivenBack};
 use super::chunk::Chunk;
-use super::{Queue, State};
+use super::{Queue, QueueType, State};
 use crate::broker::Effects;
 use crate::broker::log::BandReplay;
 use crate::broker::message::Facts;
 use crate::broker::pager::Stored;
+use crate::store::catalog::ChunkMark;
 use crate::store::segment::StoredChunk;
 
 /// A band as the last run left it.
 pub struct RestoredBand {
     band: Band,
     may_expire: bool,
+    marks: BTreeMap<u64, ChunkMark>,
 }
 
 impl RestoredBand {
     /// Puts together what is known of it. What was delivered and not settled is ready again, in its
     /// old place.
-    pub(in crate::broker) fn of(replay: BandReplay, chunk_bytes: usize) -> Self {
+    pub(in crate::broker) fn of(replay: BandReplay, queue: &Queue) -> Self {
         let BandReplay {
             stored,
-            logged,
-            settled,
+            mut logged,
+            mut settled,
             empty,
             cursor,
             returns,
             next,
+            marks,
             ..
         } = replay;
-        let mut band = Band::new(chunk_bytes);
+        let is_stream = queue.queue_type() == QueueType::Stream;
+        if let Some(last) = settled.last().filter(|_| is_stream) {
+            // It lets go of its head alone, even if the log heard of the one part and not of the other.
+            settled.insert(0, last);
+            logged = logged.split_off(&(last + 1));
+        }
+        let mut band = Band::new(queue.chunk_bytes());
         let mut may_expire = !stored.is_empty();
         let mut stored = stored.into_values().peekable();
         for (number, logged) in logged {
@@ -56,7 +65,11 @@ impl RestoredBand {
             given_back.insert(number, back);
         }
         band.restore_cursor(next.max(cursor), cursor, given_back);
-        Self { band, may_expire }
+        Self {
+            band,
+            may_expire,
+            marks,
+        }
     }
 
     /// From now on it knows the ids of its messages.
@@ -92,7 +105,7 @@ impl Queue {
             while state.bands.len() <= at {
                 state.bands.push(self.new_band());
             }
-            state.restore_band(at, restored);
+            state.restore_band(at, restored, self.spec.engine.clock.now_ms());
         }
         state.is_logged = state.ready > 0;
         // What the log says of it must not be forgotten before it is said again.
@@ -104,6 +117,7 @@ impl Queue {
     /// All queues are restored: what is over this one's limits goes.
     pub(in crate::broker) fn begin(self: &Arc<Self>, effects: &mut Effects) {
         let mut state = self.state.lock();
+        self.retain(&mut state, effects);
         self.drop_over_length(&mut state, effects);
         if state.may_expire {
             let now_ms = self.spec.engine.clock.now_ms();
@@ -114,8 +128,13 @@ impl Queue {
 }
 
 impl State {
-    fn restore_band(&mut self, at: usize, restored: RestoredBand) {
+    fn restore_band(&mut self, at: usize, restored: RestoredBand, now_ms: u64) {
         self.ready += restored.band.ready();
+        if let Some(stream) = &mut self.stream {
+            stream.restore(&restored.band, restored.marks, now_ms);
+            self.bands[at] = restored.band;
+            return;
+        }
         self.may_expire |= restored.may_expire;
         self.bands[at] = restored.band;
     }

@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use super::band::GivenBack;
 use super::delivery_count::with_delivery_count;
-use super::{Queue, Returned, State, band_of, number_of, sequence_of};
+use super::{Queue, QueueType, Returned, State, band_of, number_of, sequence_of};
+use crate::amqp::reply::{Exception, ReplyCode};
 use crate::broker::dead_letter::Reason;
 use crate::broker::log::Place;
+use crate::broker::names::Resource;
 use crate::broker::{Delivery, Effects};
 
 use super::consumers::ConsumerId;
@@ -106,6 +108,31 @@ impl Queue {
         }
     }
 
+    /// Whether a client may get messages one by one.
+    ///
+    /// # Errors
+    /// NOT_IMPLEMENTED for a stream, as in RabbitMQ.
+    pub fn check_get(&self) -> Result<(), Exception> {
+        self.refuse_for_stream("basic.get")
+    }
+
+    /// Whether a client may purge it.
+    ///
+    /// # Errors
+    /// NOT_IMPLEMENTED for a stream, as in RabbitMQ.
+    pub fn check_purge(&self) -> Result<(), Exception> {
+        self.refuse_for_stream("queue.purge")
+    }
+
+    fn refuse_for_stream(&self, method: &str) -> Result<(), Exception> {
+        if self.queue_type != QueueType::Stream {
+            return Ok(());
+        }
+        let queue = Resource::queue(&self.spec.name, &self.spec.vhost_name);
+        let text = format!("{method} not supported by stream queues {queue}");
+        Err(Exception::new(ReplyCode::NotImplemented, text))
+    }
+
     /// Settles messages for good, as ranges `(first, last)` of sequences, all of which this
     /// caller has unacked; then resumes consumers which got room by it.
     pub fn ack(
@@ -117,6 +144,9 @@ impl Queue {
         let mut state = self.state.lock();
         if self.is_deleted() {
             return;
+        }
+        if state.stream.is_some() {
+            return self.resume_readers(&mut state, resume, effects);
         }
         for &(first, last) in ranges {
             state.unacked -= last - first + 1;
@@ -138,6 +168,9 @@ impl Queue {
         let mut state = self.state.lock();
         if self.is_deleted() {
             return;
+        }
+        if state.stream.is_some() {
+            return self.resume_readers(&mut state, resume, effects);
         }
         for message in returned {
             // To a quorum queue every return counts.
@@ -188,6 +221,9 @@ impl Queue {
         let mut state = self.state.lock();
         if self.is_deleted() {
             return;
+        }
+        if state.stream.is_some() {
+            return self.resume_readers(&mut state, resume, effects);
         }
         for message in returned {
             self.give_up(&mut state, message.sequence, Reason::Rejected, effects);

@@ -36,13 +36,14 @@ pub struct QueueSpec {
 }
 
 impl QueueSpec {
-    /// A quorum queue is durable, for everybody, and stays.
+    /// A quorum queue and a stream are durable, for everybody, and stay.
     pub(super) fn check_properties(&self, queue_type: QueueType) -> Result<(), Exception> {
         let wrong = match queue_type {
-            QueueType::Quorum if self.auto_delete => "auto-delete",
-            QueueType::Quorum if self.exclusive_owner.is_some() => "exclusive-owner",
-            QueueType::Quorum if !self.durable => "non-durable",
-            QueueType::Quorum | QueueType::Classic => return Ok(()),
+            QueueType::Classic => return Ok(()),
+            _ if self.auto_delete => "auto-delete",
+            _ if self.exclusive_owner.is_some() => "exclusive-owner",
+            _ if !self.durable => "non-durable",
+            QueueType::Quorum | QueueType::Stream => return Ok(()),
         };
         Err(Exception::new(
             ReplyCode::PreconditionFailed,

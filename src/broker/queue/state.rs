@@ -4,6 +4,7 @@ use super::band::Band;
 use super::consumers::{ConsumerId, Consumers};
 use super::pace::Pace;
 use super::paging::Paging;
+use super::stream::Stream;
 use super::{QueueArguments, sequence_of};
 use crate::broker::deduplication::MessageId;
 use crate::broker::policy::Applied;
@@ -17,6 +18,8 @@ pub(super) struct State {
     pub(super) policies_version: u64,
     /// Whether consumers are told how often a message came back.
     pub(super) counts_deliveries: bool,
+    /// What a stream has more; None for other queues.
+    pub(super) stream: Option<Box<Stream>>,
     /// One band a priority in use; the last is the highest.
     pub(super) bands: Vec<Band>,
     /// Ready messages of all bands.

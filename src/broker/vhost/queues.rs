@@ -15,24 +15,6 @@ use crate::broker::names::{self, Resource};
 use crate::broker::queue::{Queue, QueueId, QueueSpec};
 use crate::broker::{ConnectionId, Effects};
 
-/// The arguments that have to be the same when a classic queue is declared again, in the order in
-/// which they are compared.
-const COMPARED_ARGUMENTS: [&str; 13] = [
-    "x-expires",
-    "x-message-ttl",
-    "x-dead-letter-exchange",
-    "x-dead-letter-routing-key",
-    "x-max-length",
-    "x-max-length-bytes",
-    "x-max-priority",
-    "x-overflow",
-    "x-queue-mode",
-    "x-queue-version",
-    "x-single-active-consumer",
-    "x-queue-type",
-    "x-queue-master-locator",
-];
-
 /// A queue.declare.
 pub struct QueueDeclare<'a> {
     /// Empty: the broker makes one up (`amq.gen-...`).
@@ -131,7 +113,7 @@ impl Vhost {
         connection: ConnectionId,
     ) -> Result<Arc<Queue>, Exception> {
         self.fill_in_queue_type(&mut declare);
-        if let Some(kind @ "quorum") = declare
+        if let Some(kind @ ("quorum" | "stream")) = declare
             .arguments
             .get("x-queue-type")
             .and_then(FieldValue::as_str)
@@ -322,7 +304,7 @@ fn check_equivalent(
     )?;
     check_arguments(
         resource,
-        &COMPARED_ARGUMENTS,
+        current.queue_type().arguments(),
         current.arguments(),
         &received.arguments,
     )

@@ -16,7 +16,7 @@ use crate::amqp::table::{FieldTable, FieldValue, ShortStr};
 use crate::auth::Permission;
 use crate::broker::SinkRef;
 use crate::broker::names::{Resource, made_up};
-use crate::broker::queue::{ConsumerSpec, QueueType};
+use crate::broker::queue::{ConsumerSpec, Filter, QueueType, Start};
 
 /// A channel has no more consumers than this. (RabbitMQ has a setting for it since 4.0.)
 const MAX_CONSUMERS: usize = 1 << 16;
@@ -51,15 +51,24 @@ impl Channel {
         }
         self.check_permission(Permission::Read, self.queue(&consume.queue))?;
         let queue = self.shared.vhost.queue(&consume.queue, self.shared.id)?;
-        let priority = check_arguments(&consume, self.shared.vhost.name())?;
-        if queue.queue_type() == QueueType::Quorum
-            && self.deliveries.lock().channel_prefetch.is_limited()
-        {
-            let vhost = self.shared.vhost.name();
-            let text = format!(
-                "queue '{}' in vhost '{vhost}' does not support global qos",
-                queue.name()
-            );
+        let queue_type = queue.queue_type();
+        let resource = Resource::queue(&consume.queue, self.shared.vhost.name());
+        let is_stream = queue_type == QueueType::Stream;
+        let (mut reading, mut priority) = (None, 0);
+        if is_stream {
+            let now_ms = self.shared.broker.engine.clock.now_ms();
+            let start = Start::parse(&consume.arguments, resource, now_ms)?;
+            reading = Some((start, Filter::parse(&consume.arguments)));
+        } else {
+            priority = check_arguments(&consume.arguments, resource)?;
+        }
+        check_takes(queue_type, &consume.arguments, resource)?;
+        if is_stream {
+            self.check_stream_consumer(consume.no_ack, resource)?;
+        }
+        let is_limited = || self.deliveries.lock().channel_prefetch.is_limited();
+        if queue_type != QueueType::Classic && is_limited() {
+            let text = format!("{resource} does not support global qos");
             return Err(Exception::new(ReplyCode::NotImplemented, text));
         }
         let tag = match consume.consumer_tag.is_empty() {
@@ -87,10 +96,15 @@ impl Channel {
             sink,
             slot,
             no_ack: consume.no_ack,
-            exclusive: consume.exclusive,
+            // To a stream RabbitMQ lets everybody, whatever they ask for.
+            exclusive: consume.exclusive && !is_stream,
             priority,
         };
-        let id = queue.add_consumer(spec).inspect_err(|_| {
+        let added = match reading {
+            None => queue.add_consumer(spec),
+            Some((start, filter)) => queue.add_reader(spec, start, filter),
+        };
+        let id = added.inspect_err(|_| {
             let slots = &mut self.deliveries.lock().slots;
             slots.cancel(slot);
             slots.free_if_done(slot);
@@ -111,6 +125,19 @@ impl Channel {
             self.deliveries.write_cancel(tag);
             self.deliveries.lock().slots.free_if_done(slot);
             self.shared.broker.metrics().consumers_removed.add(1);
+        }
+        Ok(())
+    }
+
+    /// A stream gives credit by acks alone.
+    fn check_stream_consumer(&self, no_ack: bool, queue: Resource<'_>) -> Result<(), Exception> {
+        if self.prefetch == 0 {
+            let text = format!("consumer prefetch count is not set for '{queue}'");
+            return Err(Exception::new(ReplyCode::PreconditionFailed, text));
+        }
+        if no_ack {
+            let text = format!("automatic acknowledgement not supported by stream queues {queue}");
+            return Err(Exception::new(ReplyCode::NotImplemented, text));
         }
         Ok(())
     }
@@ -196,43 +223,60 @@ pub(super) fn made_up_tag() -> ShortStr {
     ShortStr::from(made_up("amq.ctag"))
 }
 
-/// Checks the arguments that classic queues know, and says the consumer's priority. Others are
-/// let pass, as in RabbitMQ, except those that only other queue types have.
-fn check_arguments(consume: &basic::Consume, vhost: &str) -> Result<i32, Exception> {
-    let queue = Resource::queue(&consume.queue, vhost);
+/// Checks that arguments which some types of queue know are given only to those; what none knows is let
+/// pass, as in RabbitMQ (3.13, as far as filters are concerned).
+fn check_takes(
+    queue_type: QueueType,
+    arguments: &FieldTable,
+    queue: Resource<'_>,
+) -> Result<(), Exception> {
+    let is_foreign = |argument: &str| match argument {
+        "x-priority" | "x-cancel-on-ha-failover" => queue_type == QueueType::Stream,
+        "x-stream-offset" | "x-stream-filter" | "x-stream-match-unfiltered" => {
+            queue_type != QueueType::Stream
+        }
+        // x-credit is for RabbitMQ's AMQP 1.0 clients alone: from others it takes it and does nothing.
+        _ => false,
+    };
+    let mut given = arguments.iter().map(|(argument, _)| argument);
+    match given.find(|argument| is_foreign(argument)) {
+        None => Ok(()),
+        Some(argument) => Err(Exception::new(
+            ReplyCode::PreconditionFailed,
+            format!(
+                "invalid arg '{argument}' for {queue} of queue type {}",
+                queue_type.module()
+            ),
+        )),
+    }
+}
+
+/// Checks the arguments that classic and quorum queues know, and says the consumer's priority.
+fn check_arguments(arguments: &FieldTable, queue: Resource<'_>) -> Result<i32, Exception> {
     let invalid = |name: &str, reason: String| {
         Err(Exception::new(
             ReplyCode::PreconditionFailed,
-            format!("invalid arg '{name}' for {queue}{reason}"),
+            format!("invalid arg '{name}' for {queue}: {reason}"),
         ))
     };
-    let arguments: &FieldTable = &consume.arguments;
     let priority = match arguments.get("x-priority") {
         None => 0,
         Some(value) => match value.as_i64() {
             Some(priority) => priority.clamp(i32::MIN.into(), i32::MAX.into()) as i32,
             None => {
                 let kind = value.type_name();
-                return invalid("x-priority", format!(": \"expected integer, got {kind}\""));
+                return invalid("x-priority", format!("\"expected integer, got {kind}\""));
             }
         },
     };
     match arguments.get("x-cancel-on-ha-failover") {
-        None | Some(FieldValue::Bool(_)) => {}
+        None | Some(FieldValue::Bool(_)) => Ok(priority),
         Some(other) => {
             let kind = other.type_name();
-            return invalid(
+            invalid(
                 "x-cancel-on-ha-failover",
-                format!(": {{unacceptable_type,{kind}}}"),
-            );
+                format!("{{unacceptable_type,{kind}}}"),
+            )
         }
     }
-    if arguments.get("x-stream-offset").is_some() {
-        return invalid(
-            "x-stream-offset",
-            " of queue type rabbit_classic_queue".into(),
-        );
-    }
-    // x-credit is for RabbitMQ's AMQP 1.0 clients alone: from others it takes it and does nothing.
-    Ok(priority)
 }

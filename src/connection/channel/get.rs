@@ -19,6 +19,7 @@ impl Channel {
         let name = self.or_last_declared(get.queue)?;
         self.check_permission(Permission::Read, self.queue(&name))?;
         let queue = self.shared.vhost.queue(&name, self.shared.id)?;
+        queue.check_get()?;
         let deliveries = Arc::clone(&self.deliveries);
         let got = queue.get(
             get.no_ack,

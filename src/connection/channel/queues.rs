@@ -10,6 +10,7 @@ use crate::amqp::table::ShortStr;
 use crate::auth::Permission;
 use crate::broker::catalog::Durability;
 use crate::broker::names::{self, check_not_default_exchange, without_line_ends};
+use crate::broker::queue::QueueType;
 use crate::broker::vhost::QueueDeclare;
 
 /// A message count as methods carry it.
@@ -53,7 +54,11 @@ impl Channel {
             queue::DeclareOk {
                 queue: ShortStr::from(queue.name().clone()),
                 message_count: count(counts.ready),
-                consumer_count: counts.consumers,
+                // RabbitMQ does not count a stream's.
+                consumer_count: match queue.queue_type() {
+                    QueueType::Stream => 0,
+                    QueueType::Classic | QueueType::Quorum => counts.consumers,
+                },
             },
             durability,
             declare.no_wait,
@@ -180,6 +185,7 @@ impl Channel {
         let name = self.or_last_declared(purge.queue)?;
         self.check_permission(Permission::Read, self.queue(&name))?;
         let queue = self.shared.vhost.queue(&name, self.shared.id)?;
+        queue.check_purge()?;
         let purged = queue.purge(&mut batch.effects);
         if purge.no_wait {
             return Ok(());

@@ -28,8 +28,8 @@ use super::disk::Disk;
 pub use self::commit::{Answer, Catalog, Stored};
 pub use self::open::FORMAT;
 pub use self::records::{
-    BindingRecord, DamageRecord, ExchangeRecord, ParameterRecord, PermissionRecord, QueueRecord,
-    SeenRecord, SegmentRecord, TopicPermissionRecord, UserRecord, VhostRecord,
+    BindingRecord, ChunkMark, DamageRecord, ExchangeRecord, ParameterRecord, PermissionRecord,
+    QueueRecord, SeenRecord, SegmentRecord, TopicPermissionRecord, UserRecord, VhostRecord,
 };
 pub use self::tables::{Contents, Op};
 

@@ -8,6 +8,8 @@ use crate::store::segment::ChunkEntry;
 
 /// The version of all records.
 const VERSION: u8 = 1;
+/// The version of a segment's record that has marks, which follow it.
+const MARKED_VERSION: u8 = 2;
 
 /// A virtual host; its name is its key.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -132,6 +134,23 @@ pub struct SegmentRecord {
     pub chunks: Vec<ChunkEntry>,
     /// Which of its messages are done with: first and last sequence of each range.
     pub settled: Vec<(u64, u64)>,
+    /// What a stream knows of its chunks, in their order; empty for other queues.
+    #[serde(skip)]
+    pub marks: Vec<ChunkMark>,
+}
+
+/// What a stream knows of a chunk without reading it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChunkMark {
+    /// When its first message came, in milliseconds since 1970.
+    pub first_ms: u64,
+    /// When its last message came.
+    pub last_ms: u64,
+    /// A Bloom filter of its messages' filter values; empty if they have none.
+    #[serde(with = "postcard_bytes")]
+    pub filter: Vec<u8>,
+    /// Whether it has messages without a filter value.
+    pub has_unfiltered: bool,
 }
 
 /// Damage of the journal that was reported and set aside; the first and the last index that are missing
@@ -163,6 +182,24 @@ pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
             _ => None,
         },
         _ => None,
+    }
+}
+
+/// A segment's record; only that of a stream is of the newer version.
+pub(super) fn encode_segment(record: &SegmentRecord) -> Result<Vec<u8>, postcard::Error> {
+    match record.marks.is_empty() {
+        true => encode(record),
+        false => postcard::to_extend(&(record, &record.marks), vec![MARKED_VERSION]),
+    }
+}
+
+pub(super) fn decode_segment(bytes: &[u8]) -> Option<SegmentRecord> {
+    match bytes.split_first() {
+        Some((&MARKED_VERSION, record)) => match postcard::take_from_bytes(record) {
+            Ok(((record, marks), [])) => Some(SegmentRecord { marks, ..record }),
+            _ => None,
+        },
+        _ => decode(bytes),
     }
 }
 

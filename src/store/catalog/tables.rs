@@ -9,7 +9,8 @@ use serde::de::DeserializeOwned;
 use super::CatalogError;
 use super::records::{
     BindingRecord, DamageRecord, ExchangeRecord, ParameterRecord, PermissionRecord, QueueRecord,
-    SeenRecord, SegmentRecord, TopicPermissionRecord, UserRecord, VhostRecord, decode, encode,
+    SeenRecord, SegmentRecord, TopicPermissionRecord, UserRecord, VhostRecord, decode,
+    decode_segment, encode, encode_segment,
 };
 
 type Bytes = &'static [u8];
@@ -150,7 +151,7 @@ pub(super) fn read_all(transaction: &ReadTransaction) -> Result<Contents, Catalo
         permissions: read_table(transaction, PERMISSIONS, two)?,
         topic_permissions: read_table(transaction, TOPIC_PERMISSIONS, three)?,
         parameters: read_table(transaction, PARAMETERS, three)?,
-        segments: read_table(transaction, SEGMENTS, |key| key)?,
+        segments: read_rows(transaction, SEGMENTS, |key| key, decode_segment)?,
         damage: read_table(transaction, DAMAGE, |key| key)?,
         seen: read_table(transaction, SEEN, |key| key)?,
     })
@@ -160,6 +161,15 @@ fn read_table<K: Key + 'static, O, R: DeserializeOwned>(
     transaction: &ReadTransaction,
     definition: TableDefinition<'_, K, Bytes>,
     own: impl Fn(<K as Value>::SelfType<'_>) -> O,
+) -> Result<Vec<(O, R)>, CatalogError> {
+    read_rows(transaction, definition, own, decode)
+}
+
+fn read_rows<K: Key + 'static, O, R>(
+    transaction: &ReadTransaction,
+    definition: TableDefinition<'_, K, Bytes>,
+    own: impl Fn(<K as Value>::SelfType<'_>) -> O,
+    decode: impl Fn(&[u8]) -> Option<R>,
 ) -> Result<Vec<(O, R)>, CatalogError> {
     let table = transaction.open_table(definition)?;
     let mut rows = Vec::new();
@@ -213,7 +223,8 @@ pub(super) fn apply(transaction: &WriteTransaction, op: &Op) -> Result<(), Catal
             if transaction.open_table(QUEUES)?.get(*queue)?.is_none() {
                 return Ok(());
             }
-            put(transaction, SEGMENTS, (*queue, *number), record)
+            let key = (*queue, *number);
+            put_encoded(transaction, SEGMENTS, key, encode_segment(record))
         }
         Op::DeleteSegment(queue, number) => delete(transaction, SEGMENTS, (*queue, *number)),
         Op::DropChunk(queue, number, band, first) => {
@@ -253,7 +264,16 @@ fn put<'k, K: Key + 'static>(
     key: K::SelfType<'k>,
     record: &impl Serialize,
 ) -> Result<(), CatalogError> {
-    let bytes = encode(record).map_err(|error| CatalogError::Failed(error.to_string()))?;
+    put_encoded(transaction, definition, key, encode(record))
+}
+
+fn put_encoded<'k, K: Key + 'static>(
+    transaction: &WriteTransaction,
+    definition: TableDefinition<'_, K, Bytes>,
+    key: K::SelfType<'k>,
+    encoded: Result<Vec<u8>, postcard::Error>,
+) -> Result<(), CatalogError> {
+    let bytes = encoded.map_err(|error| CatalogError::Failed(error.to_string()))?;
     transaction
         .open_table(definition)?
         .insert(key, bytes.as_slice())?;

@@ -98,6 +98,43 @@ impl Band {
         self.cursor
     }
 
+    /// The number that comes next.
+    pub fn end(&self) -> u64 {
+        self.next
+    }
+
+    /// How many chunks there are.
+    pub fn chunks(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// The number of the last chunk's first message.
+    pub fn last_chunk(&self) -> u64 {
+        self.slots.back().map_or(self.next, |slot| slot.first)
+    }
+
+    /// The slots from the one on that has that number, or the next one behind it.
+    pub fn slots_from(&self, number: u64) -> impl Iterator<Item = &Slot> {
+        let before = self.after(number).saturating_sub(1);
+        let from = match self.slots.get(before) {
+            Some(slot) if slot.end() <= number => before + 1,
+            _ => before,
+        };
+        self.slots.range(from.min(self.slots.len())..)
+    }
+
+    /// Settles everything below that number, at which a chunk begins and of which nothing is taken.
+    pub fn forget_below(&mut self, number: u64) {
+        let Some(last) = number.checked_sub(1).filter(|last| *last >= self.cursor) else {
+            return;
+        };
+        let going = self.slots.iter().take_while(|slot| slot.first < number);
+        let unsettled: u64 = going.map(|slot| u64::from(slot.unsettled())).sum();
+        self.holes -= number - self.cursor - unsettled;
+        let first = std::mem::replace(&mut self.cursor, number);
+        self.settle(first, last);
+    }
+
     /// The messages that are not settled and were given back in a way that counts, and how often.
     pub fn returns(&self) -> impl Iterator<Item = (u64, u32)> {
         let ready = self.given_back.iter();
