@@ -117,7 +117,7 @@ impl Backlog {
 }
 
 /// Publishes so many messages and waits until the broker has taken them all in.
-fn fill(
+pub fn fill(
     bench: &Bench,
     publisher: &PublisherPlan,
     queue: &str,

@@ -1,9 +1,9 @@
 //! The scenarios: what is measured, as a table of small functions over the load engine.
 //!
 //! ```text
-//! flows ─▶ traffic ┐
-//! latency, backlog ┴────────▶ load engine ─▶ figures
-//! idle, churn, start ────────▶ client ──────▶ figures
+//! flows ─▶ traffic ───────────┐
+//! latency, backlog, rewriting ┴─▶ load engine ─▶ figures
+//! idle, churn, start ───────────▶ client ──────▶ figures
 //! ```
 //!
 //! A scenario sets up what it needs, measures, and leaves the broker as it found it.
@@ -14,6 +14,7 @@ mod disk;
 mod flows;
 mod idle;
 mod latency;
+mod rewriting;
 mod scale;
 mod start;
 mod topology;
@@ -106,6 +107,7 @@ pub fn all() -> Vec<Scenario> {
     let mut scenarios = flows::scenarios();
     scenarios.extend(latency::scenarios());
     scenarios.extend(backlog::scenarios());
+    scenarios.extend(rewriting::scenarios());
     scenarios.extend(idle::scenarios());
     scenarios.extend(churn::scenarios());
     scenarios.extend(start::scenarios());
