@@ -45,6 +45,11 @@ impl Conversation {
                 .0
                 .push(("x-max-length".into(), Value::from(max as i32)));
         }
+        if let Some(max) = kind.max_length_bytes {
+            arguments
+                .0
+                .push(("x-max-length-bytes".into(), Value::from(max as i32)));
+        }
         if kind.max_priority > 0 {
             arguments.0.push((
                 "x-max-priority".into(),
@@ -116,7 +121,8 @@ impl Conversation {
     /// consumer may have the first of them before the next is back. Where the order is not simply
     /// that of publishing, what then comes is not defined.
     fn may_give_back_many(&self) -> bool {
-        let plain = self.kind.max_length.is_none() && self.kind.max_priority == 0;
+        let is_limited = self.kind.max_length.is_some() || self.kind.max_length_bytes.is_some();
+        let plain = !is_limited && self.kind.max_priority == 0;
         plain || self.model.consumer.is_none()
     }
 
@@ -285,5 +291,15 @@ fn a_limited_priority_queue_is_as_the_model_says() {
     run(Kind {
         max_priority: 3,
         max_length: Some(5),
+        ..Kind::default()
+    });
+}
+
+/// Bodies have three bytes and more, so that now one more goes and now two.
+#[test]
+fn a_queue_limited_in_bytes_is_as_the_model_says() {
+    run(Kind {
+        max_length_bytes: Some(30),
+        ..Kind::default()
     });
 }

@@ -24,6 +24,7 @@ impl Message {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Kind {
     pub max_length: Option<usize>,
+    pub max_length_bytes: Option<usize>,
     pub max_priority: u8,
 }
 
@@ -111,13 +112,21 @@ impl Model {
 
     /// Drops from the head what is over the limit.
     pub fn shorten(&mut self) {
-        while self
-            .kind
-            .max_length
-            .is_some_and(|max| self.ready.len() > max)
-        {
+        while self.is_over_limit() {
             self.ready.pop_first();
         }
+    }
+
+    fn is_over_limit(&self) -> bool {
+        let bytes = self.ready.values().map(|message| message.body().len());
+        let bytes: usize = bytes.sum();
+        let Kind {
+            max_length,
+            max_length_bytes,
+            ..
+        } = self.kind;
+        max_length.is_some_and(|most| self.ready.len() > most)
+            || max_length_bytes.is_some_and(|most| bytes > most)
     }
 
     /// What the consumer is given now.
