@@ -1,6 +1,7 @@
 //! A queue that limits its bytes leaves memory as any other does, and counts them exactly all the same.
 
 use bytes::Bytes;
+use serde_json::json;
 use warren::broker::engine::Clock;
 use warren::broker::pager::Turn;
 use warren::broker::queue::{Got, Returned};
@@ -162,5 +163,47 @@ fn a_queue_that_counts_its_bytes_leaves_memory() {
     assert_eq!(queue.counts().ready, MOST);
     expected.drain(..100);
     expected.extend(2 * MESSAGES..2 * MESSAGES + 100);
+    assert_eq!(numbers(&take(&world, u64::MAX)), expected);
+}
+
+/// A policy comes when most of the queue is on the disk and some of it is out.
+#[test]
+fn a_limit_that_comes_late_counts_what_is_on_the_disk() {
+    let disk = World::new_disk(&sizes());
+    let world = start(&disk);
+    world.declare(&Kind {
+        max_length_bytes: None,
+        ..kind()
+    });
+    publish(&world, 0..2 * MESSAGES);
+    let taken = take(&world, 500);
+    let queue = world.queue(kind().name);
+    let policy = json!({
+        "pattern": kind().name, "priority": 0, "apply-to": "queues",
+        "definition": {"max-length-bytes": MOST * BODY_BYTES as u64},
+    });
+    let mut effects = Effects::new();
+    let set = world
+        .broker
+        .set_parameter("/", "policy", "late", policy, &mut effects);
+    assert!(set.is_ok(), "{set:?}");
+    effects.complete();
+    while world.load_all() > 0 {
+        work(&world);
+    }
+    assert_eq!(queue.counts().ready, MOST);
+    let used_bytes = world.broker.engine.memory.used_bytes();
+    assert!(used_bytes < MEMORY_BYTES, "{used_bytes} bytes");
+    // What was out counts when it is back.
+    let returned = taken.iter().map(|(sequence, _)| Returned {
+        sequence: *sequence,
+        returns: 0,
+    });
+    let returned: Vec<Returned> = returned.collect();
+    queue.requeue(&returned, true, &[], &mut effects);
+    effects.complete();
+    while world.load_all() > 0 {}
+    assert_eq!(queue.counts().ready, MOST);
+    let expected: Vec<u64> = (2 * MESSAGES - MOST..2 * MESSAGES).collect();
     assert_eq!(numbers(&take(&world, u64::MAX)), expected);
 }

@@ -7,7 +7,8 @@
 //! limits.rs: what length limits and times-to-live take away
 //! consuming.rs: consumers come and go   consumers.rs: whose turn it is
 //! pace.rs: publishers who are too fast   outbox.rs: dead letters on their way
-//! paging.rs: which chunks are in memory (slot.rs)   restored.rs: what the last run left
+//! paging.rs: which chunks are in memory (slot.rs)   counted.rs: the bytes in those that are not
+//! restored.rs: what the last run left
 //! spec.rs, arguments.rs: what it was declared with   policies.rs: what policies change of it
 //! ending.rs: how it goes
 //! state.rs: what the lock guards   sequence.rs: how messages are named
@@ -23,6 +24,7 @@ mod band;
 mod chunk;
 mod consumers;
 mod consuming;
+mod counted;
 mod deduplicate;
 mod deliver;
 mod delivery_count;

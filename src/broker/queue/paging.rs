@@ -1,7 +1,7 @@
 //! What the pager asks of a queue: which chunks may leave memory, where they are now, here is one that
 //! you need; and what the log must hear again before its old files are written over.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use parking_lot::MutexGuard;
@@ -101,6 +101,8 @@ pub(super) struct Paging {
     pub owed_bytes: usize,
     /// Something was settled, delivered or given back since the last checkpoint.
     pub is_dirty: bool,
+    /// Chunks whose bytes are yet to be counted: band, first number.
+    pub uncounted: VecDeque<(usize, u64)>,
 }
 
 impl Paging {
@@ -150,6 +152,9 @@ impl Queue {
     /// Asks for the chunks that are needed next, if anybody needs them.
     fn load_ahead(self: &Arc<Self>, state: &mut MutexGuard<'_, State>) {
         let mut wanted = self.given_up_ahead(state);
+        if !state.paging.uncounted.is_empty() {
+            wanted.extend(self.uncounted_ahead(state));
+        }
         let is_read = state.consumers.any_with_room()
             || state.may_expire
             || !state.paging.waiting.is_empty()
@@ -290,10 +295,11 @@ impl Queue {
             }
             return std::mem::take(&mut state.paging.waiting);
         }
+        let counts_bytes = state.wants.max_length_bytes.is_some();
         match chunk {
             Some(chunk) => {
                 if let Some(band) = state.bands.get_mut(at) {
-                    band.with_slot(first, |slot| slot.load(chunk));
+                    band.load(first, chunk, counts_bytes);
                 }
                 self.is_resident(&mut state, first);
             }

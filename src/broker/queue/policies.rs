@@ -48,8 +48,13 @@ impl Queue {
         if let Some(stream) = &mut state.stream {
             stream.apply(&wants.stream);
         }
+        let begins_to_count =
+            wants.max_length_bytes.is_some() && state.wants.max_length_bytes.is_none();
         state.wants = wants;
         state.policies = policies;
+        if begins_to_count {
+            self.begin_to_count(&mut state);
+        }
         self.retain(&mut state, effects);
         self.drop_over_length(&mut state, effects);
         self.drop_expired(&mut state, now_ms, effects);

@@ -175,6 +175,11 @@ impl Slot {
         self.chunk().map_or(0, Chunk::memory_bytes)
     }
 
+    /// Whether it is known how many bytes its bodies have.
+    pub fn is_counted(&self) -> bool {
+        !self.is_absent() || self.bodies.is_some()
+    }
+
     /// What it holds in memory beside the chunk, in bytes.
     pub fn bodies_bytes(&self) -> usize {
         self.bodies.as_ref().map_or(0, |bodies| {

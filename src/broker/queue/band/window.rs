@@ -1,6 +1,9 @@
 //! Which of a band's chunks are in memory, which need not be, and which are lost.
 
+use std::sync::Arc;
+
 use super::Band;
+use crate::broker::queue::chunk::Chunk;
 use crate::broker::queue::slot::{Bodies, Slot};
 
 impl Band {
@@ -82,6 +85,34 @@ impl Band {
                 slot.bodies = bodies;
             }
         });
+    }
+
+    /// The chunk that begins there was read from its segment. If the queue `counts_bytes`, what was not
+    /// known of it counts from now on.
+    pub fn load(&mut self, first: u64, chunk: Arc<Chunk>, counts_bytes: bool) {
+        let was_counted = self.slot(first).is_none_or(Slot::is_counted);
+        self.with_slot(first, |slot| slot.load(chunk));
+        if counts_bytes
+            && !was_counted
+            && let Some(slot) = self.slot(first)
+        {
+            self.ready_bytes += self.bodies_of(slot).ready_bytes;
+        }
+    }
+
+    /// Counts the bytes of what is ready again, as far as they are known.
+    pub fn recount(&mut self) {
+        let counts = self.slots.iter().map(|slot| match &slot.bodies {
+            Some(bodies) => bodies.ready_bytes,
+            None => self.bodies_of(slot).ready_bytes,
+        });
+        self.ready_bytes = counts.sum();
+    }
+
+    /// The first numbers of the chunks of which they are not known.
+    pub fn uncounted(&self) -> impl Iterator<Item = u64> {
+        let slots = self.slots.iter().filter(|slot| !slot.is_counted());
+        slots.map(|slot| slot.first)
     }
 
     fn bodies_of(&self, slot: &Slot) -> Bodies {
