@@ -186,6 +186,11 @@ impl DeadLetter {
             }
             is_barred
         };
+        if exchange.is_empty() {
+            let keys = keys.iter().map(|key| key.as_bytes());
+            let addresses = &self.source.engine().reply_addresses;
+            addresses.deliver(keys, &message, effects);
+        }
         if route.has_memory {
             let passing = Passing {
                 message: &message,

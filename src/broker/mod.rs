@@ -5,6 +5,7 @@
 //!              │                                │
 //!              └─▶ catalog                      └─▶ effects: what is left to do after the lock
 //!
+//! reply_addresses                         where answers go that pass no queue
 //! passage, deduplication                  exchanges that remember what went through them
 //! names, ids, declared, term, json_term   how topology is named, numbered, checked and printed
 //! parameters ─▶ policy ─▶ vhost, queue    accounts    sessions    what is changed at run time
@@ -35,6 +36,7 @@ mod passage;
 pub mod policy;
 pub mod queue;
 pub mod recovery;
+pub mod reply_addresses;
 pub mod restore;
 mod restore_users;
 mod routing;
@@ -47,7 +49,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use bytes::Bytes;
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use parking_lot::Mutex;
@@ -90,8 +91,6 @@ pub struct Broker {
     pub users: Users,
     /// What all queues share: the clock, timers, alarms, counters.
     pub engine: Arc<Engine>,
-    /// Direct reply-to: where `amq.rabbitmq.reply-to.<key>` leads.
-    pub reply_to: DashMap<Bytes, (SinkRef, u32)>,
     catalog: Arc<dyn Catalog>,
     /// Whoever adds, changes or removes a vhost, a parameter or a user holds it, so that the catalog
     /// hears of it in that order.
@@ -129,7 +128,6 @@ impl Broker {
             vhosts: DashMap::new(),
             users,
             engine,
-            reply_to: DashMap::new(),
             catalog,
             changing: Mutex::new(()),
             global_parameters: Mutex::default(),

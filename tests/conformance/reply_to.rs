@@ -160,6 +160,67 @@ fn mandatory_replies_come_back_because_this_is_no_queue() {
     );
 }
 
+/// By CC and BCC it goes to queues and other addresses as well; to each address once.
+#[test]
+fn a_reply_may_go_to_queues_too() {
+    let mut client = Broker::shared().client();
+    let mut second = Broker::shared().client();
+    let queue = client.queue();
+    client.call(consume_replies());
+    second.call(consume_replies());
+    let reply_to = request(&mut client, &queue);
+    let second_queue = second.queue();
+    let other = request(&mut second, &second_queue);
+    for name in ["CC", "BCC"] {
+        let keys = [&queue, &other, &reply_to].map(Value::from).to_vec();
+        let headers = Table(vec![(name.into(), Value::Array(keys))]);
+        let mut server = Broker::shared().client();
+        server.publish_with("", &reply_to, &properties!(headers: headers), "pong");
+        for receiver in [&mut client, &mut second] {
+            let reply = receiver.delivery();
+            assert_eq!(reply.text(), "pong");
+            assert_eq!(reply.headers().get("CC").is_some(), name == "CC");
+            assert!(reply.headers().get("BCC").is_none());
+            receiver.call(method!("basic.qos"));
+        }
+        client.await_ready(&queue, 1);
+        assert_eq!(client.take_all(&queue), ["pong"]);
+    }
+}
+
+/// Whether the queue names the address or the message was published with it.
+#[test]
+fn dead_letters_reach_reply_consumers() {
+    let mut client = Broker::shared().client();
+    let queue = client.queue();
+    let exchange = client.exchange("fanout");
+    client.bind(&queue, &exchange, "");
+    client.call(consume_replies());
+    let reply_to = request(&mut client, &queue);
+    let mut server = Broker::shared().client();
+    for arguments in [
+        table! { "x-dead-letter-exchange" => "", "x-dead-letter-routing-key" => &reply_to },
+        table! { "x-dead-letter-exchange" => "" },
+    ] {
+        let dying = server.queue_with(arguments);
+        server.bind(&dying, &exchange, "");
+        server.publish(&exchange, &reply_to, "late");
+        server.await_ready(&dying, 1);
+        let tag = server.get(&dying, false).expect("a message").tag();
+        server.nack(tag, false, false);
+        let reply = client.delivery();
+        assert_eq!(
+            (reply.text().as_str(), reply.method.text("routing-key")),
+            ("late", reply_to.clone())
+        );
+        let deaths = reply.headers();
+        let death = deaths.at("x-death").array()[0].table();
+        assert_eq!(death.at("reason"), &Value::from("rejected"));
+        assert_eq!(death.at("queue"), &Value::from(&dying));
+        server.call(method!("queue.delete", queue: &dying));
+    }
+}
+
 #[test]
 fn replies_may_be_confirmed() {
     let mut client = Broker::shared().client();

@@ -22,6 +22,7 @@ pub use timers::Timers;
 use super::Metrics;
 use super::log::{Flights, Log};
 use super::pager::{Pager, PagingOptions};
+use super::reply_addresses::ReplyAddresses;
 use crate::store::health::StoreHealth;
 
 /// What stops publishers. Each change is seen by every connection's task.
@@ -83,6 +84,8 @@ pub struct Engine {
     pub gate: Gate,
     /// How queues page.
     pub paging: PagingOptions,
+    /// Who waits for direct replies.
+    pub reply_addresses: ReplyAddresses,
     log: OnceLock<Arc<dyn Log>>,
     pager: OnceLock<Arc<Pager>>,
 }
@@ -109,6 +112,7 @@ impl Engine {
             flights: Arc::default(),
             gate: Gate::default(),
             paging: options.paging,
+            reply_addresses: ReplyAddresses::default(),
             log: OnceLock::new(),
             pager: OnceLock::new(),
         })

@@ -20,7 +20,7 @@ use super::confirmer::{self, Confirmer};
 use super::content::{Assembled, check_size};
 use super::message_checks::{self, Checked};
 use super::read_batch::{Gathering, HandedOver, Kept, ReadBatch};
-use super::reply_to::{self, ReplyConsumer};
+use super::reply_to::ReplyConsumer;
 use super::route_cache::Targets;
 use super::sender_selected::SenderSelected;
 use super::tx;
@@ -343,13 +343,8 @@ impl Channel {
         if is_passage {
             return self.publish_through(&whole, routing_keys, mandatory, batch);
         }
-        if queues.is_empty() && whole.exchange.is_empty() {
-            reply_to::deliver(
-                &self.shared.broker,
-                whole.routing_key,
-                &whole,
-                &mut batch.effects,
-            );
+        if whole.exchange.is_empty() {
+            self.answer(&whole, &routing_keys, batch);
         }
         if let Some(transaction) = &mut self.transaction {
             batch.published += 1;
@@ -432,16 +427,6 @@ impl Channel {
             self.settle_before(queues, batch);
             is_passage = Some(found.has_memory);
         }
-        // Answers to more than one address.
-        if whole.exchange.is_empty() {
-            let answer = Message {
-                properties: &visible,
-                ..whole
-            };
-            for key in &selected.routing_keys {
-                reply_to::deliver(&self.shared.broker, key, &answer, &mut batch.effects);
-            }
-        }
         let has_bcc = bcc.is_some();
         let properties = match (&mut properties.headers, bcc) {
             (Some(headers), Some(bcc)) => {
@@ -465,14 +450,17 @@ impl Channel {
     #[cold]
     fn nowhere(&mut self, mandatory: bool, message: &Message<'_>, batch: &mut Gathering<'_>) {
         if message.exchange.is_empty() {
-            reply_to::deliver(
-                &self.shared.broker,
-                message.routing_key,
-                message,
-                &mut batch.effects,
-            );
+            self.answer(message, &[], batch);
         }
         self.publish_unroutable(mandatory, message, batch);
+    }
+
+    /// Sends a message for the default exchange to those of its routing keys that are addresses for
+    /// direct replies.
+    fn answer(&self, message: &Message<'_>, more_keys: &[Bytes], batch: &mut Gathering<'_>) {
+        let keys = std::iter::once(message.routing_key).chain(more_keys.iter().map(Bytes::as_ref));
+        let addresses = &self.shared.broker.engine.reply_addresses;
+        addresses.deliver(keys, message, &mut batch.effects);
     }
 
     /// A message that reaches no queue is returned if it is mandatory, or dropped. On a channel with

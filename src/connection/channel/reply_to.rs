@@ -13,13 +13,11 @@ use crate::amqp::method::basic;
 use crate::amqp::reply::{Exception, ReplyCode};
 use crate::amqp::table::ShortStr;
 use crate::broker::names::made_up;
-use crate::broker::{Broker, Delivery, Effects, Message, SinkRef};
+use crate::broker::reply_addresses::ADDRESS_PREFIX;
+use crate::broker::{Broker, SinkRef};
 
 /// The pseudo-queue.
 pub(super) const REPLY_TO: &str = "amq.rabbitmq.reply-to";
-
-/// How the addresses begin that it is replaced by.
-pub(super) const ADDRESS_PREFIX: &str = "amq.rabbitmq.reply-to.";
 
 /// Slots with this bit are of reply consumers; the rest counts a channel's reply consumers, so
 /// that an answer on its way to an earlier one does not reach the next.
@@ -49,38 +47,9 @@ impl ReplyConsumer {
     }
 }
 
-/// Sends an answer to an address, if `routing_key` is one and its consumer is still there. Says
-/// whether it is an address.
-pub(super) fn deliver(
-    broker: &Broker,
-    routing_key: &[u8],
-    message: &Message<'_>,
-    effects: &mut Effects,
-) -> bool {
-    let Some(key) = routing_key.strip_prefix(ADDRESS_PREFIX.as_bytes()) else {
-        return false;
-    };
-    // Out of the map before the sink is called: it has locks of its own.
-    let consumer = broker.reply_to.get(key).map(|consumer| consumer.clone());
-    if let Some((sink, slot)) = consumer {
-        let delivery = Delivery {
-            message: *message,
-            sequence: 0,
-            returns: 0,
-            redelivered: false,
-        };
-        sink.offer(slot, &[delivery]);
-        effects.touch(&sink);
-    }
-    true
-}
-
 /// A declare of the pseudo-queue or of an address, which is always a passive one.
 pub(super) fn exists(broker: &Broker, name: &str) -> bool {
-    name == REPLY_TO
-        || name
-            .strip_prefix(ADDRESS_PREFIX)
-            .is_some_and(|key| broker.reply_to.contains_key(key.as_bytes()))
+    name == REPLY_TO || broker.engine.reply_addresses.contains(name)
 }
 
 impl Channel {
@@ -112,7 +81,8 @@ impl Channel {
             self.reply_unless(false, basic::ConsumeOk { consumer_tag: tag });
         }
         let sink: SinkRef = self.deliveries.clone();
-        self.shared.broker.reply_to.insert(key, (sink, slot));
+        let addresses = &self.shared.broker.engine.reply_addresses;
+        addresses.insert(key, sink, slot);
         Ok(())
     }
 
@@ -121,7 +91,8 @@ impl Channel {
         if std::mem::take(&mut self.has_reply_consumer) {
             let consumer = self.deliveries.lock().reply_consumer.take();
             if let Some(consumer) = consumer {
-                self.shared.broker.reply_to.remove(&consumer.key);
+                let addresses = &self.shared.broker.engine.reply_addresses;
+                addresses.remove(&consumer.key);
             }
         }
     }
