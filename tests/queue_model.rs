@@ -285,7 +285,9 @@ impl Model {
             Step::Cancel(index) => {
                 if !self.clients.is_empty() {
                     let client = self.clients.remove(index.index(self.clients.len()));
-                    self.queue.remove_consumer(client.id, effects);
+                    if self.queue.remove_consumer(client.id, effects) {
+                        self.queue.activate_next(effects);
+                    }
                     for seen in &client.unacked {
                         self.ready
                             .insert(self.place(seen.name), (true, seen.returns));
@@ -464,7 +466,8 @@ fn a_single_active_consumer_is_followed_by_the_next() {
         (first.take_names(), second.take_names()),
         (vec![0, 1, 2], vec![])
     );
-    queue.remove_consumer(active, &mut Effects::new());
+    assert!(queue.remove_consumer(active, &mut Effects::new()));
+    queue.activate_next(&mut Effects::new());
     publish(&queue, 3..5, |_| 0);
     assert_eq!(second.take_names(), [3, 4]);
 }

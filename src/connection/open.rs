@@ -223,7 +223,12 @@ impl Open {
                 // It may have been closed meanwhile.
                 _ if matches!(slot.channel, State::Closing) => {}
                 (Err(exception), _) => slot.close(link, number, &exception.caused_by(NO_METHOD)),
-                (Ok(()), Then::Reply(reply)) => link.send(number, &reply),
+                (Ok(()), Then::Reply(reply)) => {
+                    link.send(number, &reply);
+                    if let State::Open(channel) = &mut slot.channel {
+                        channel.replied();
+                    }
+                }
                 (Ok(()), Then::GoOn | Then::Again) => {}
             }
         }

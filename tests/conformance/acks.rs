@@ -182,6 +182,27 @@ fn a_closed_channel_gives_back_in_order() {
     }
 }
 
+/// Two consumers had them by turns; a third gets them as they were in the queue.
+#[test]
+fn what_many_consumers_of_a_closed_channel_had_comes_in_order() {
+    let mut client = Broker::shared().client();
+    for number in 2..=3 {
+        client.open_channel(number);
+    }
+    let queue = client.queue();
+    client.on(2).consume(&queue, "a");
+    client.on(2).consume(&queue, "b");
+    let bodies = ["0", "1", "2", "3", "4", "5"];
+    for body in bodies {
+        client.publish("", &queue, body);
+    }
+    client.on(2).expect_bodies(&bodies);
+    client.on(3).consume(&queue, "c");
+    client.on(2).call(method!("channel.close", reply_code: 200));
+    let back = client.on(3).expect_bodies(&bodies);
+    assert!(back.iter().all(Message::redelivered));
+}
+
 #[test]
 fn a_lost_connection_gives_back() {
     let mut client = Broker::shared().client();
@@ -207,14 +228,8 @@ fn recover_gives_everything_back() {
     client.expect_bodies(&["1", "2"]);
     client.ack(1);
     client.send(method!("basic.recover", requeue: true));
-    let first = client.receive();
-    let (recovered, delivered) = if first.name == "basic.recover-ok" {
-        (first, client.delivery())
-    } else {
-        let delivered = client.content(first);
-        (client.receive(), delivered)
-    };
-    assert_eq!(recovered, method!("basic.recover-ok"));
+    client.expect(method!("basic.recover-ok"));
+    let delivered = client.delivery();
     assert_eq!(
         (
             delivered.text().as_str(),

@@ -353,6 +353,62 @@ fn single_active_consumer_hands_over() {
     assert!(back.iter().all(|message| message.redelivered()));
 }
 
+/// However its predecessor ends.
+#[test]
+fn the_next_single_active_consumer_first_gets_what_came_back() {
+    for ends_connection in [false, true] {
+        let mut client = Broker::shared().client();
+        let mut first = Broker::shared().client();
+        client.open_channel(2);
+        let queue = unique("queue");
+        let arguments = table! { "x-single-active-consumer" => true };
+        client.call(method!("queue.declare", queue: &queue, arguments: arguments));
+        first.open_channel(2);
+        first.on(2).prefetch(1);
+        first.on(2).consume(&queue, "first");
+        client.on(2).consume(&queue, "second");
+        let bodies = ["0", "1", "2", "3"];
+        for body in bodies {
+            client.publish("", &queue, body);
+        }
+        first.on(2).expect_bodies(&["0"]);
+        client.await_ready(&queue, 3);
+        if ends_connection {
+            drop(first);
+        } else {
+            first.on(2).call(method!("channel.close", reply_code: 200));
+        }
+        let back = client.on(2).expect_bodies(&bodies);
+        let redelivered: Vec<bool> = back.iter().map(Message::redelivered).collect();
+        assert_eq!(redelivered, [true, false, false, false]);
+        client.call(method!("queue.delete", queue: &queue));
+    }
+}
+
+/// RabbitMQ 3.10's queue waits for something else to happen, and may crash over it.
+#[test]
+fn a_cancelled_single_active_consumer_is_followed_after_cancel_ok() {
+    let broker = Broker::shared();
+    if !broker.is_warren() {
+        return skip("RabbitMQ 3.10 does not hand over here");
+    }
+    let mut client = broker.client();
+    let queue = client.queue_with(table! { "x-single-active-consumer" => true });
+    client.prefetch(1);
+    client.consume(&queue, "first");
+    client.consume(&queue, "second");
+    client.publish("", &queue, "1");
+    client.publish("", &queue, "2");
+    client.expect_bodies(&["1"]);
+    client.send(method!("basic.cancel", consumer_tag: "first"));
+    client.expect(method!("basic.cancel-ok", consumer_tag: "first"));
+    let next = client.delivery();
+    assert_eq!(
+        (next.text().as_str(), next.method.text("consumer-tag")),
+        ("2", "second".to_owned())
+    );
+}
+
 #[test]
 fn single_active_consumer_excludes_exclusive_ones() {
     let mut client = Broker::shared().client();

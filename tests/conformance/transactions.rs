@@ -63,6 +63,40 @@ fn acks_wait_for_commit() {
     assert_eq!(client.take_all(&queue), ["3"]);
 }
 
+/// Durable or not: what an ack, a reject or a return makes possible comes after commit-ok.
+#[test]
+fn commit_ok_comes_before_what_the_commit_makes_possible() {
+    for durable in [false, true] {
+        let mut client = transactional();
+        let mut other = Broker::shared().client();
+        let queue = unique("queue");
+        other.call(method!("queue.declare", queue: &queue, durable: durable));
+        let delivery_mode = if durable { 2 } else { 1 };
+        let properties = properties!(delivery_mode: delivery_mode);
+        for body in ["1", "2", "3"] {
+            other.publish_with("", &queue, &properties, body);
+        }
+        other.await_ready(&queue, 3);
+        client.prefetch(1);
+        client.consume(&queue, "c");
+        client.expect_bodies(&["1"]);
+        client.ack(1);
+        client.send(method!("tx.commit"));
+        client.expect(method!("tx.commit-ok"));
+        client.expect_bodies(&["2"]);
+        client.nack(2, false, true);
+        client.send(method!("tx.commit"));
+        client.expect(method!("tx.commit-ok"));
+        let again = client.expect_bodies(&["2"]);
+        assert!(again[0].redelivered());
+        client.nack(3, false, false);
+        client.send(method!("tx.commit"));
+        client.expect(method!("tx.commit-ok"));
+        client.expect_bodies(&["3"]);
+        other.call(method!("queue.delete", queue: &queue));
+    }
+}
+
 #[test]
 fn rejects_wait_for_commit() {
     let mut client = transactional();

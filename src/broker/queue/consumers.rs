@@ -54,6 +54,8 @@ pub struct Consumers {
     turns: Vec<Turn>,
     single_active: bool,
     active: Option<ConsumerId>,
+    /// The active one went and nobody may follow it yet.
+    is_vacant: bool,
     exclusive: bool,
     generation: u32,
 }
@@ -67,6 +69,7 @@ impl Consumers {
             turns: Vec::new(),
             single_active,
             active: None,
+            is_vacant: false,
             exclusive: false,
             generation: 0,
         }
@@ -104,22 +107,38 @@ impl Consumers {
         });
         self.order.push(id);
         self.exclusive |= spec.exclusive;
-        if self.single_active && self.active.is_none() {
+        if self.single_active && self.active.is_none() && !self.is_vacant {
             self.active = Some(id);
         }
         id
     }
 
-    /// Removes a consumer; another one becomes the active one if need be.
-    pub fn remove(&mut self, id: ConsumerId) -> Option<Consumer> {
+    /// Removes a consumer; if it was the single active one, nobody is until
+    /// [`Consumers::activate_next`] is called. Says whether that is to be done; None if it is not there.
+    pub fn remove(&mut self, id: ConsumerId) -> Option<bool> {
+        self.take_out(id)?;
+        let was_active = self.active == Some(id);
+        if was_active {
+            self.active = None;
+            self.is_vacant = true;
+        }
+        Some(was_active)
+    }
+
+    /// The next one becomes the active one.
+    pub fn activate_next(&mut self) {
+        self.is_vacant = false;
+        if self.active.is_none() {
+            self.active = self.successor();
+        }
+    }
+
+    fn take_out(&mut self, id: ConsumerId) -> Option<Consumer> {
         self.get(id)?;
         self.leave_turn(id);
         self.order.retain(|other| *other != id);
         let consumer = self.all.remove(id.index());
         self.exclusive &= !consumer.exclusive;
-        if self.active == Some(id) {
-            self.active = self.successor();
-        }
         Some(consumer)
     }
 

@@ -41,16 +41,19 @@ impl Queue {
     }
 
     /// Removes a consumer. What it has unacked stays with its channel. An auto-delete queue whose
-    /// last consumer this was is put into `effects`.
-    pub fn remove_consumer(self: &Arc<Self>, consumer: ConsumerId, effects: &mut Effects) {
+    /// last consumer this was is put into `effects`. Says whether it was the single active one: then
+    /// nobody is given anything until [`Queue::activate_next`] is called, after what is to come first
+    /// (what goes back, or a reply).
+    pub fn remove_consumer(self: &Arc<Self>, consumer: ConsumerId, effects: &mut Effects) -> bool {
         let mut state = self.state.lock();
-        if state.consumers.remove(consumer).is_none() {
-            return;
-        }
+        let Some(was_active) = state.consumers.remove(consumer) else {
+            return false;
+        };
         if let Some(stream) = &mut state.stream {
             stream.remove_reader(consumer);
             self.evict(&mut state);
-            return self.after(&mut state);
+            self.after(&mut state);
+            return was_active;
         }
         if state.consumers.is_empty() {
             if self.spec.auto_delete {
@@ -58,7 +61,15 @@ impl Queue {
             }
             state.used_at_ms = self.spec.engine.clock.now_ms();
             self.set_timer(&mut state);
-        } else if state.wants.single_active_consumer {
+        }
+        was_active
+    }
+
+    /// The next consumer follows the single active one that was removed.
+    pub fn activate_next(self: &Arc<Self>, effects: &mut Effects) {
+        let mut state = self.state.lock();
+        state.consumers.activate_next();
+        if state.stream.is_none() {
             self.run(&mut state, effects);
         }
     }

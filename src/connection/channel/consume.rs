@@ -14,9 +14,9 @@ use crate::amqp::method::basic;
 use crate::amqp::reply::{Exception, ReplyCode};
 use crate::amqp::table::{FieldTable, FieldValue, ShortStr};
 use crate::auth::Permission;
-use crate::broker::SinkRef;
 use crate::broker::names::{Resource, made_up};
 use crate::broker::queue::{ConsumerSpec, Filter, QueueType, Start};
+use crate::broker::{Queue, SinkRef};
 
 /// A channel has no more consumers than this. (RabbitMQ has a setting for it since 4.0.)
 const MAX_CONSUMERS: usize = 1 << 16;
@@ -155,35 +155,40 @@ impl Channel {
                 .reply_consumer
                 .as_ref()
                 .is_some_and(|consumer| consumer.tag == tag);
-        if replies {
-            self.stop_replies();
-        } else {
-            self.cancel_consumer(&tag, batch);
-        }
+        let vacant = match replies {
+            true => {
+                self.stop_replies();
+                None
+            }
+            false => self.cancel_consumer(&tag, batch),
+        };
         if !cancel.no_wait {
             self.reply_unless(false, basic::CancelOk { consumer_tag: tag });
+        }
+        if let Some(queue) = vacant {
+            queue.activate_next(&mut batch.effects);
         }
         Ok(())
     }
 
     /// Ends a consumer; one that is not there is no error. Once this is done nothing more is
-    /// delivered to it.
-    fn cancel_consumer(&mut self, tag: &ShortStr, batch: &mut Gathering<'_>) {
+    /// delivered to it. Says which queue's single active consumer it was: the next one is to follow.
+    fn cancel_consumer(&mut self, tag: &ShortStr, batch: &mut Gathering<'_>) -> Option<Arc<Queue>> {
         let mut state = self.deliveries.lock();
-        let Some(slot) = state.slots.of_tag(tag) else {
-            return;
-        };
+        let slot = state.slots.of_tag(tag)?;
         state.slots.cancel(slot);
         let in_queue = state.slots.get_mut(slot).and_then(|slot| {
             let id = slot.consumer.as_ref()?.id?;
             Some((Arc::clone(&slot.queue), id))
         });
         drop(state);
-        if let Some((queue, id)) = in_queue {
-            queue.remove_consumer(id, &mut batch.effects);
-        }
+        let vacant = in_queue.and_then(|(queue, id)| {
+            let was_active = queue.remove_consumer(id, &mut batch.effects);
+            was_active.then_some(queue)
+        });
         self.deliveries.lock().slots.free_if_done(slot);
         self.shared.broker.metrics().consumers_removed.add(1);
+        vacant
     }
 
     /// basic.qos: global=false is about consumers yet to come, global=true about the whole

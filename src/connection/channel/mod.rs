@@ -53,11 +53,11 @@ use self::delivery::Deliveries;
 use self::read_batch::Gathering;
 use self::route_cache::RouteCache;
 use self::settle::{Outcome, Settling};
-use self::tx::Transaction;
+use self::tx::{PutOff, Transaction};
 use super::Shared;
 use super::pause::Then;
 use crate::amqp::encode;
-use crate::amqp::method::{Method, access, basic, channel};
+use crate::amqp::method::{Method, access, channel};
 use crate::amqp::reply::{Exception, ReplyCode};
 use crate::amqp::table::ShortStr;
 use crate::broker::Effects;
@@ -80,6 +80,8 @@ pub struct Channel {
     next_publish_tag: u64,
     /// In tx mode.
     transaction: Option<Transaction>,
+    /// What waits until tx.commit-ok is out.
+    put_off: Option<PutOff>,
     /// For consumers yet to come; 0 is no limit.
     prefetch: u16,
     /// The queue that is meant where a name is empty.
@@ -103,6 +105,7 @@ impl Channel {
             confirmer: None,
             next_publish_tag: 1,
             transaction: None,
+            put_off: None,
             prefetch: 0,
             last_declared: ShortStr::default(),
             has_reply_consumer: false,
@@ -143,12 +146,8 @@ impl Channel {
             Method::BasicCancel(cancel) => self.cancel(cancel, batch),
             Method::BasicGet(get) => self.get(get, batch),
             Method::BasicQos(qos) => self.qos(qos, batch),
-            Method::BasicRecoverAsync(recover) => self.recover(recover.requeue, batch),
-            Method::BasicRecover(recover) => {
-                self.recover(recover.requeue, batch)?;
-                self.reply_unless(false, basic::RecoverOk);
-                Ok(())
-            }
+            Method::BasicRecoverAsync(recover) => self.recover(recover.requeue, false, batch),
+            Method::BasicRecover(recover) => self.recover(recover.requeue, true, batch),
             Method::QueueDeclare(declare) => self.declare_queue(declare),
             Method::QueueBind(bind) => self.bind_queue(bind),
             Method::QueueUnbind(unbind) => self.unbind_queue(unbind),
@@ -257,8 +256,11 @@ impl Channel {
         let metrics = self.shared.broker.metrics();
         metrics.consumers_removed.add(consumers.len() as u64);
         // First the consumers, so that nothing comes back to them.
+        let mut vacant = Vec::new();
         for (queue, consumer) in consumers {
-            queue.remove_consumer(consumer, &mut effects);
+            if queue.remove_consumer(consumer, &mut effects) {
+                vacant.push(queue);
+            }
         }
         let mut settling = Settling::new(Outcome::Recovered);
         self.deliveries
@@ -271,7 +273,16 @@ impl Channel {
                 .into_iter()
                 .flat_map(Transaction::into_unsettled),
         );
+        settling.deliveries.extend(
+            self.put_off
+                .take()
+                .into_iter()
+                .flat_map(PutOff::into_unsettled),
+        );
         settling.settle(&self.deliveries, &mut effects);
+        for queue in vacant {
+            queue.activate_next(&mut effects);
+        }
         effects.complete();
         metrics.channels_closed.add(1);
     }

@@ -193,7 +193,7 @@ impl Channel {
         let purged = queue::PurgeOk {
             message_count: count(purged),
         };
-        self.reply_when_safe(&mut batch.effects, purged)
+        self.reply_when_safe(&mut batch.effects, purged).map(|_| ())
     }
 
     pub(super) fn delete_queue(

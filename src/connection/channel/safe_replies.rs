@@ -17,7 +17,7 @@ struct Waiting(Mutex<Option<Resume>>);
 
 impl Channel {
     /// Completes the effects, and answers when everything is safe that durable queues were told with
-    /// them; the connection is paused until then.
+    /// them; the connection is paused until then. Says whether the answer is out.
     ///
     /// # Errors
     /// INTERNAL_ERROR if the log has failed.
@@ -25,13 +25,13 @@ impl Channel {
         &self,
         effects: &mut Effects,
         answer: impl Into<Method>,
-    ) -> Result<(), Exception> {
+    ) -> Result<bool, Exception> {
         effects.complete();
         let logged = effects.take_logged().map_err(|_| not_safe())?;
         let engine = &self.shared.broker.engine;
         let (Some(index), Some(log)) = (logged, engine.log()) else {
             self.reply_unless(false, answer);
-            return Ok(());
+            return Ok(true);
         };
         if let Some(revision) = self.shared.unstored_revision() {
             let resume = self.shared.pause(self.number, Then::GoOn);
@@ -50,7 +50,7 @@ impl Channel {
             Safety::Waiting => log.hurry(),
             Safety::Failed => waiting.failed(),
         }
-        Ok(())
+        Ok(false)
     }
 }
 

@@ -69,15 +69,17 @@ impl Channel {
         self.settle(reject.delivery_tag, false, given_up(reject.requeue), batch)
     }
 
-    /// basic.recover and recover-async: everything unsettled goes back.
+    /// basic.recover and recover-async: everything unsettled goes back, after the answer.
     pub(super) fn recover(
         &mut self,
         requeue: bool,
+        is_answered: bool,
         batch: &mut Gathering<'_>,
     ) -> Result<(), Exception> {
         if !requeue {
             return Err(Exception::new(ReplyCode::NotImplemented, "requeue=false"));
         }
+        self.reply_unless(!is_answered, basic::RecoverOk);
         let mut settling = Settling::new(Outcome::Recovered);
         self.deliveries
             .lock()
@@ -176,8 +178,11 @@ struct Portion {
 struct Freed {
     portions: SmallVec<[Portion; 4]>,
     /// Consumers of other slots, which waited for the channel's prefetch.
-    others: Vec<(Arc<Queue>, ConsumerId)>,
+    others: Resumable,
 }
+
+/// Consumers that have room again.
+pub(super) type Resumable = Vec<(Arc<Queue>, ConsumerId)>;
 
 impl Settling {
     /// Nothing yet, with that outcome.
@@ -191,24 +196,88 @@ impl Settling {
     /// Tells the queues, and resumes consumers that got room by it. Leaves nothing behind but
     /// room for the next time.
     pub fn settle(&mut self, channel: &Deliveries, effects: &mut Effects) {
+        let Freed { portions, others } = self.sort_and_free_room(channel);
+        self.tell_all(&portions, effects);
+        for (queue, consumer) in others {
+            queue.resume(consumer, effects);
+        }
+    }
+
+    /// Tells the queues, and says which consumers got room by it: the caller resumes them.
+    pub fn settle_without_resuming(
+        &mut self,
+        channel: &Deliveries,
+        effects: &mut Effects,
+    ) -> Resumable {
+        let Freed {
+            mut portions,
+            mut others,
+        } = self.sort_and_free_room(channel);
+        for portion in &mut portions {
+            let resume = portion.resume.take();
+            others.extend(resume.map(|consumer| (Arc::clone(&portion.queue), consumer)));
+        }
+        self.tell_all(&portions, effects);
+        others
+    }
+
+    fn sort_and_free_room(&mut self, channel: &Deliveries) -> Freed {
         let key = |delivery: &Unsettled| (delivery.slot, delivery.sequence);
         if !self.deliveries.is_sorted_by_key(key) {
             self.deliveries.sort_unstable_by_key(key);
         }
-        let Freed { portions, others } = self.free_room(&mut channel.lock());
+        self.free_room(&mut channel.lock())
+    }
+
+    fn tell_all(&mut self, portions: &[Portion], effects: &mut Effects) {
         let deliveries = std::mem::take(&mut self.deliveries);
-        let mut rest = deliveries.as_slice();
-        for portion in portions {
-            let Some((deliveries, after)) = rest.split_at_checked(portion.count) else {
-                break;
-            };
-            rest = after;
-            self.tell(&portion, deliveries, effects);
+        match self.outcome {
+            Outcome::Requeued | Outcome::Recovered => {
+                self.give_back(portions, &deliveries, effects);
+            }
+            Outcome::Acked | Outcome::Rejected => {
+                let mut rest = deliveries.as_slice();
+                for portion in portions {
+                    let Some((deliveries, after)) = rest.split_at_checked(portion.count) else {
+                        break;
+                    };
+                    rest = after;
+                    self.tell(portion, deliveries, effects);
+                }
+            }
         }
         self.deliveries = deliveries;
         self.deliveries.clear();
-        for (queue, consumer) in others {
-            queue.resume(consumer, effects);
+    }
+
+    /// Each queue gets back all of its own at once, whichever consumer had it: so nobody is dealt a
+    /// later one before an earlier one.
+    fn give_back(&mut self, portions: &[Portion], deliveries: &[Unsettled], effects: &mut Effects) {
+        let mut rest = deliveries;
+        let mut parts: SmallVec<[(&Portion, &[Unsettled]); 4]> = SmallVec::new();
+        for portion in portions {
+            let Some((own, after)) = rest.split_at_checked(portion.count) else {
+                break;
+            };
+            rest = after;
+            parts.push((portion, own));
+        }
+        parts.sort_by_key(|(portion, _)| portion.queue.id());
+        for parts in parts.chunk_by(|(one, _), (next, _)| one.queue.id() == next.queue.id()) {
+            let Some((Portion { queue, .. }, _)) = parts.first() else {
+                continue;
+            };
+            self.returned.clear();
+            let deliveries = parts.iter().flat_map(|(_, deliveries)| *deliveries);
+            self.returned.extend(deliveries.map(returned));
+            if parts.len() > 1 {
+                self.returned
+                    .sort_unstable_by_key(|message| message.sequence);
+            }
+            let resume = parts.iter().filter_map(|(portion, _)| portion.resume);
+            let resume: SmallVec<[ConsumerId; 4]> = resume.collect();
+            let is_counted = self.outcome == Outcome::Requeued;
+            queue.requeue(&self.returned, is_counted, &resume, effects);
         }
     }
 
@@ -238,6 +307,7 @@ impl Settling {
         }
     }
 
+    /// One consumer's, which are acked or rejected.
     fn tell(&mut self, portion: &Portion, deliveries: &[Unsettled], effects: &mut Effects) {
         let Portion { queue, resume, .. } = portion;
         if self.outcome == Outcome::Acked {
@@ -252,21 +322,14 @@ impl Settling {
             return;
         }
         self.returned.clear();
-        self.returned
-            .extend(deliveries.iter().map(|delivery| Returned {
-                sequence: delivery.sequence,
-                returns: delivery.returns,
-            }));
-        match self.outcome {
-            Outcome::Rejected => queue.reject(&self.returned, resume.as_slice(), effects),
-            outcome => {
-                queue.requeue(
-                    &self.returned,
-                    outcome == Outcome::Requeued,
-                    resume.as_slice(),
-                    effects,
-                );
-            }
-        }
+        self.returned.extend(deliveries.iter().map(returned));
+        queue.reject(&self.returned, resume.as_slice(), effects);
+    }
+}
+
+fn returned(delivery: &Unsettled) -> Returned {
+    Returned {
+        sequence: delivery.sequence,
+        returns: delivery.returns,
     }
 }

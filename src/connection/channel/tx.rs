@@ -12,7 +12,7 @@ use smallvec::SmallVec;
 
 use super::Channel;
 use super::read_batch::Gathering;
-use super::settle::{Outcome, Settling};
+use super::settle::{Outcome, Resumable, Settling};
 use super::unacked::Unsettled;
 use crate::amqp::method::tx;
 use crate::amqp::reply::{Exception, ReplyCode};
@@ -34,6 +34,22 @@ pub(super) struct Transaction {
     publishes: Vec<Publish>,
     settlements: Vec<(Outcome, Vec<Unsettled>)>,
     held: Held,
+}
+
+/// What a commit makes possible, and so must not come before its commit-ok: what is rejected or goes
+/// back, and deliveries to consumers that have room by its acknowledgements.
+#[derive(Default)]
+pub(super) struct PutOff {
+    settlings: Vec<Settling>,
+    resumable: Resumable,
+}
+
+impl PutOff {
+    /// The deliveries in it, which are unsettled again.
+    pub fn into_unsettled(self) -> impl Iterator<Item = Unsettled> {
+        let settlings = self.settlings.into_iter();
+        settlings.flat_map(|settling| settling.deliveries)
+    }
 }
 
 /// A publish that waits for the commit.
@@ -159,6 +175,7 @@ impl Channel {
             .replace(Transaction::new(&self.shared.broker.engine))
             .ok_or_else(not_transactional)?;
         let refused = self.deliver_all(&transaction.publishes, &mut batch.effects);
+        let mut put_off = PutOff::default();
         for (outcome, deliveries) in transaction.settlements {
             let acknowledged = if outcome == Outcome::Acked {
                 deliveries.len() as u64
@@ -172,12 +189,45 @@ impl Channel {
                 .add(acknowledged);
             let mut settling = Settling::new(outcome);
             settling.deliveries = deliveries;
-            settling.settle(&self.deliveries, &mut batch.effects);
+            if outcome == Outcome::Acked {
+                let resumable =
+                    settling.settle_without_resuming(&self.deliveries, &mut batch.effects);
+                put_off.resumable.extend(resumable);
+            } else {
+                put_off.settlings.push(settling);
+            }
         }
+        self.put_off = Some(put_off);
         if refused > 0 {
+            self.go_on_after_commit(&mut batch.effects);
             return Err(precondition_failed("partial tx completion"));
         }
-        self.reply_when_safe(&mut batch.effects, tx::CommitOk)
+        if self.reply_when_safe(&mut batch.effects, tx::CommitOk)? {
+            self.go_on_after_commit(&mut batch.effects);
+        }
+        Ok(())
+    }
+
+    /// commit-ok is out: what it made possible may follow. What it leaves to be done is in `effects`.
+    fn go_on_after_commit(&mut self, effects: &mut Effects) {
+        let Some(put_off) = self.put_off.take() else {
+            return;
+        };
+        for mut settling in put_off.settlings {
+            settling.settle(&self.deliveries, effects);
+        }
+        for (queue, consumer) in put_off.resumable {
+            queue.resume(consumer, effects);
+        }
+    }
+
+    /// The reply that a pause held back is out.
+    pub fn replied(&mut self) {
+        if self.put_off.is_some() {
+            let mut effects = Effects::new();
+            self.go_on_after_commit(&mut effects);
+            effects.complete();
+        }
     }
 
     pub(super) fn tx_rollback(&mut self) -> Result<(), Exception> {

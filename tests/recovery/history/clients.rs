@@ -238,7 +238,9 @@ impl History {
             effects.complete();
             world.load_all();
         }
-        queue.remove_consumer(consumer, &mut effects);
+        if queue.remove_consumer(consumer, &mut effects) {
+            queue.activate_next(&mut effects);
+        }
         let taken = std::mem::take(&mut basket.0.lock().1);
         self.note(|| {
             let ids: Vec<_> = taken
