@@ -8,6 +8,7 @@ mod counted;
 mod deduplication;
 mod disk;
 mod history;
+mod letters;
 mod model;
 mod sparse;
 mod streams;

@@ -362,9 +362,12 @@ impl Pager {
 
     /// The queue needs a chunk.
     pub(super) fn load(&self, queue: &Arc<Queue>, stored: Stored) {
+        // Nobody else keeps it.
+        let kept = queue.is_deleted().then(|| Arc::clone(queue));
         let queue = Arc::downgrade(queue);
         let _ = self.shared.loads.lock().send(Call::Read(Load {
             queue,
+            _kept: kept,
             stored,
             tries: 0,
         }));

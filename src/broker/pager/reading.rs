@@ -9,6 +9,7 @@ use rustix::io::Errno;
 
 use super::{QueueRef, Shared, Stored};
 use crate::broker::Effects;
+use crate::broker::queue::Queue;
 use crate::store::catalog::Op;
 use crate::store::quarantine::{Note, Part};
 use crate::store::segment::{ChunkEntry, ChunkError, Segment, StoredChunk};
@@ -27,6 +28,8 @@ pub(super) enum Call {
 /// A chunk that a queue needs.
 pub(super) struct Load {
     pub queue: QueueRef,
+    /// The queue, if it is deleted and needs the chunk all the same.
+    pub _kept: Option<Arc<Queue>>,
     pub stored: Stored,
     /// How often it was tried to read it.
     pub tries: u32,

@@ -70,8 +70,6 @@ impl Queue {
         // The catalog forgets the queue, and so do all who read the log.
         let dropped = state.clear_ready(|_, _| {});
         self.keep_last_letters(&mut state);
-        state.bands = vec![self.new_band()];
-        state.unacked = 0;
         for consumer in state.consumers.drain() {
             consumer.sink.cancel(consumer.slot);
             effects.touch(&consumer.sink);

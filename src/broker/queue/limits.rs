@@ -5,7 +5,6 @@ use std::sync::Arc;
 use parking_lot::MutexGuard;
 
 use super::deliver::settle_runs;
-use super::slot::NoRecord;
 use super::{Overflow, Queue, State, band_of, number_of, sequence_of};
 use crate::broker::Effects;
 use crate::broker::dead_letter::{DeadLetter, Reason};
@@ -104,8 +103,8 @@ impl Queue {
         }
     }
 
-    /// Settles an unacked message that is given up: it is dead-lettered if the queue asks for that.
-    pub(super) fn give_up(
+    /// Settles an unacked message, which is in memory if it is to be dead-lettered.
+    pub(super) fn give_up_now(
         self: &Arc<Self>,
         state: &mut MutexGuard<'_, State>,
         sequence: u64,
@@ -113,25 +112,17 @@ impl Queue {
         effects: &mut Effects,
     ) {
         state.paging.is_dirty |= state.is_logged;
-        let record = state
-            .bands
-            .get(band_of(sequence))
-            .map(|band| band.record(number_of(sequence)));
-        let dead_letters = state.wants.dead_letter_exchange.is_some();
-        if dead_letters && let Some(Err(NoRecord::NotLoaded(_))) = record {
-            // It counts as unacked until it has come from the disk.
-            state.paging.given_up.insert(sequence, reason);
-            return;
-        }
-        if dead_letters && let Some(Ok(record)) = record {
+        state.unacked -= 1;
+        if state.wants.dead_letter_exchange.is_some()
+            && let Some(band) = state.bands.get(band_of(sequence))
+            && let Ok(record) = band.record(number_of(sequence))
+        {
             self.move_on(state, sequence, reason, &record.message, effects);
-            state.unacked -= 1;
             if let Some(band) = state.bands.get_mut(band_of(sequence)) {
                 band.settle(number_of(sequence), number_of(sequence));
             }
             return;
         }
-        state.unacked -= 1;
         self.settle_logged(state, sequence, sequence, effects);
     }
 

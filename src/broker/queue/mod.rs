@@ -5,6 +5,7 @@
 //!                 ▲   chunk.rs: the records                  │
 //!                 └────────────── settle.rs: ack, requeue, reject
 //! limits.rs: what length limits and times-to-live take away
+//! given_up.rs: what must be read before it is dead-lettered
 //! consuming.rs: consumers come and go   consumers.rs: whose turn it is
 //! pace.rs: publishers who are too fast   outbox.rs: dead letters on their way
 //! paging.rs: which chunks are in memory (slot.rs)   counted.rs: the bytes in those that are not
@@ -29,6 +30,7 @@ mod deduplicate;
 mod deliver;
 mod delivery_count;
 mod ending;
+mod given_up;
 mod limits;
 mod outbox;
 mod pace;

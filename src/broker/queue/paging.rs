@@ -1,17 +1,17 @@
 //! What the pager asks of a queue: which chunks may leave memory, where they are now, here is one that
 //! you need; and what the log must hear again before its old files are written over.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use parking_lot::MutexGuard;
 
 use super::band::Band;
 use super::chunk::Chunk;
+use super::given_up::GivenUp;
 use super::slot::{Resident, Slot};
-use super::{Queue, State, band_of, number_of, sequence_of};
+use super::{Queue, State, sequence_of};
 use crate::broker::Effects;
-use crate::broker::dead_letter::{DeadLetter, Reason};
 use crate::broker::log::{Place, Placement};
 use crate::broker::message::Message;
 use crate::broker::pager::Stored;
@@ -90,13 +90,11 @@ pub(super) struct Paging {
     /// Nothing was done for a while: the window is closed.
     pub is_idle: bool,
     /// Chunks that are being loaded: band, first number.
-    loading: Vec<(usize, u64)>,
+    pub loading: Vec<(usize, u64)>,
     /// Somebody outside waits for the head.
     pub waiting: Vec<Then>,
     /// Messages that are given up, once they can be read.
-    pub given_up: BTreeMap<u64, Reason>,
-    /// The same of a queue that was deleted meanwhile, with where they are.
-    last_letters: Vec<(Stored, u64, Reason)>,
+    pub given_up: GivenUp,
     /// What the pager was told that the queue holds beyond its window.
     pub owed_bytes: usize,
     /// Something was settled, delivered or given back since the last checkpoint.
@@ -121,7 +119,11 @@ impl Queue {
         if state.stream.is_some() {
             return self.page_stream(state, pager);
         }
-        let closed_bytes: usize = state.bands.iter().map(Band::closed_bytes).sum();
+        let closed_bytes: usize = match self.is_deleted() {
+            // Nothing of it is written any more.
+            true => 0,
+            false => state.bands.iter().map(Band::closed_bytes).sum(),
+        };
         let absent: usize = state.bands.iter().map(Band::absent).sum();
         let past_window_bytes = self.spec.engine.paging.past_window_bytes;
         let most_bytes = self.window_bytes() + past_window_bytes;
@@ -184,25 +186,11 @@ impl Queue {
         }
     }
 
-    /// The first chunks with messages that are given up, once they can be read; not all at once, because
-    /// they may be many.
-    fn given_up_ahead(&self, state: &State) -> Vec<(usize, u64)> {
-        let (mut wanted, mut from) = (Vec::new(), 0);
-        while wanted.len() < self.spec.engine.paging.ahead_chunks
-            && let Some((sequence, _)) = state.paging.given_up.range(from..).next()
-        {
-            let (at, number) = (band_of(*sequence), number_of(*sequence));
-            let slot = state.bands.get(at).and_then(|band| band.slot(number));
-            from = slot.map_or(sequence + 1, |slot| sequence_of(at, slot.end()));
-            wanted.push((at, number));
-        }
-        wanted
-    }
-
     /// Chunks that are past the window, oldest first, at most so many. None: the queue is done.
     pub(in crate::broker) fn chunks_to_page(self: &Arc<Self>, most: usize) -> Vec<PageOut> {
         let mut state = self.state.lock();
         let pages = match state.stream.is_some() {
+            _ if self.is_deleted() => Vec::new(),
             true => self.stream_chunks_to_page(&mut state, most),
             false => self.past_window(&mut state, most),
         };
@@ -289,10 +277,7 @@ impl Queue {
         let (at, first) = (stored.entry.band as usize, stored.entry.first);
         let mut state = self.state.lock();
         state.paging.loading.retain(|key| *key != (at, first));
-        if self.is_deleted() {
-            if let Some(chunk) = chunk {
-                self.send_last_letters(&mut state, stored, &chunk, effects);
-            }
+        if self.is_deleted() && state.paging.given_up.is_empty() {
             return std::mem::take(&mut state.paging.waiting);
         }
         let counts_bytes = state.wants.max_length_bytes.is_some();
@@ -305,12 +290,12 @@ impl Queue {
             }
             None => self.lose(&mut state, at, first),
         }
-        let end = first + u64::from(stored.entry.records);
-        let mut here = state.paging.given_up.split_off(&sequence_of(at, first));
-        let behind = here.split_off(&sequence_of(at, end));
-        state.paging.given_up.extend(behind);
-        for (sequence, reason) in here {
-            self.give_up(&mut state, sequence, reason, effects);
+        self.send_given_up(&mut state, effects);
+        if self.is_deleted() {
+            self.end_if_done(&mut state);
+            self.account(&mut state);
+            self.page(&mut state);
+            return std::mem::take(&mut state.paging.waiting);
         }
         self.drop_over_length(&mut state, effects);
         if state.may_expire {
@@ -320,37 +305,6 @@ impl Queue {
         let waiting = std::mem::take(&mut state.paging.waiting);
         self.run(&mut state, effects);
         waiting
-    }
-
-    /// The queue is being deleted: what was given up is dead-lettered all the same.
-    pub(super) fn keep_last_letters(&self, state: &mut State) {
-        for (sequence, reason) in std::mem::take(&mut state.paging.given_up) {
-            let band = state.bands.get(band_of(sequence));
-            let slot = band.and_then(|band| band.slot(number_of(sequence)));
-            if let Some(stored) = slot.and_then(|slot| slot.stored.clone()) {
-                state.paging.last_letters.push((stored, sequence, reason));
-            }
-        }
-    }
-
-    fn send_last_letters(
-        self: &Arc<Self>,
-        state: &mut State,
-        stored: &Stored,
-        chunk: &Chunk,
-        effects: &mut Effects,
-    ) {
-        let letters = &mut state.paging.last_letters;
-        // It may have been rewritten since it was asked for.
-        let place = |stored: &Stored| (stored.entry.band, stored.entry.first);
-        let here = letters.extract_if(.., |(there, _, _)| place(there) == place(stored));
-        for (_, sequence, reason) in here {
-            let index = (number_of(sequence) - stored.entry.first) as u32;
-            let message = chunk.record(index).message;
-            let source = Arc::clone(self);
-            let letter = DeadLetter::new(source, &state.wants, reason, &message, None);
-            effects.dead_letter(letter);
-        }
     }
 
     /// A chunk is damaged. Its messages are gone; those who have some of them unacked may settle

@@ -377,23 +377,24 @@ impl History {
         }
     }
 
-    /// A message that was given up may have to be read from the disk first.
+    /// Messages that were given up may have to be read from the disk first, and so may those before them:
+    /// the last of the letters wait.
     fn given_up(&self, op: OpId, queue: &Arc<Queue>, letters: &mut Vec<Letter>) {
         // Whoever may add another one does nothing while there is one.
         if self.0.deferred.borrow().is_some() {
             return;
         }
         let expected = self.model().queues[&queue.id().0].unacked.len() as u64;
-        let is_deferred = queue.counts().unacked == expected + 1;
-        if is_deferred {
+        let waiting = (queue.counts().unacked - expected) as usize;
+        if waiting > 0 {
             self.note(|| format!("op {op} is deferred"));
-            let letters = std::mem::take(letters);
             if !self.0.is_between.get() {
                 self.world().load_all();
-                let sources = self.model().post(letters);
+                let sources = self.model().post(std::mem::take(letters));
                 self.model().publish(sources);
                 return;
             }
+            let letters = letters.split_off(letters.len() - waiting);
             let deferred = Deferred {
                 op,
                 queue: Arc::clone(queue),
@@ -407,8 +408,7 @@ impl History {
         if self.0.deferred.borrow().is_some() {
             return;
         }
-        let most = if self.0.plan.pages { 1 } else { 8 };
-        let some = self.some_unacked(name, most);
+        let some = self.some_unacked(name, 8);
         if some.is_empty() {
             return;
         }

@@ -77,7 +77,7 @@ impl Outgoing {
     }
 }
 
-/// A message that was rejected, but must be read from the disk to be dead-lettered.
+/// Messages that were rejected, but must be read from the disk to be dead-lettered.
 struct Deferred {
     op: OpId,
     queue: Arc<Queue>,
@@ -430,10 +430,12 @@ impl History {
         }
         let counts = queue.counts();
         let deferred = self.0.deferred.borrow();
-        let deferred = deferred.iter().filter(|one| Arc::ptr_eq(&one.queue, queue));
+        let deferred = deferred.iter();
+        let deferred = deferred.filter(|one| Arc::ptr_eq(&one.queue, queue));
+        let deferred: usize = deferred.map(|one| one.letters.len()).sum();
         let model = self.model();
         let expected = &model.queues[&queue.id().0];
-        let unacked = expected.unacked.len() + deferred.count();
+        let unacked = expected.unacked.len() + deferred;
         assert_eq!(
             (counts.ready, counts.unacked),
             (expected.ready.len() as u64, unacked as u64),
