@@ -3,6 +3,10 @@
 #[macro_use]
 mod support;
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use support::broker::eventually;
 use support::{Broker, Client, Setup, Talk, Value};
 use tempfile::TempDir;
 
@@ -24,6 +28,11 @@ fn publish_confirmed(client: &mut Client, queue: &str, bodies: &[&str]) {
         publish(client, queue, body);
         client.expect_name("basic.ack");
     }
+}
+
+fn count(client: &mut Client, queue: &str) -> u64 {
+    let declared = client.call(method!("queue.declare", queue: queue, passive: true));
+    declared.number("message-count")
 }
 
 fn all_of(broker: &Broker, queue: &str) -> Vec<String> {
@@ -132,6 +141,52 @@ fn what_was_delivered_and_not_acked_comes_back_in_its_place() {
     let expected = [("1", true), ("3", true), ("4", false), ("5", false)];
     let expected = expected.map(|(body, redelivered)| (body.to_owned(), redelivered));
     assert_eq!(found, expected);
+}
+
+#[test]
+fn what_was_rejected_to_nowhere_does_not_come_back_whoever_else_is_refused() {
+    const MESSAGES: u64 = 300;
+    let Some(broker) = Setup::default().start() else {
+        return;
+    };
+    let mut client = broker.client();
+    client.call(method!("confirm.select"));
+    client.call(method!("exchange.declare", exchange: "void", type: "fanout", durable: true));
+    let arguments = table! {
+        "x-dead-letter-exchange" => "void",
+        "x-max-length" => 100,
+        "x-overflow" => "reject-publish-dlx",
+    };
+    client.call(method!("queue.declare", queue: "q", durable: true, arguments: arguments));
+    declare(&mut client, "other");
+    for _ in 0..MESSAGES {
+        publish_confirmed(&mut client, "q", &["x"]);
+        client.get("q", false);
+    }
+    // Their letters and the rejected ones go out by the same door.
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                let mut flooder = broker.client();
+                // A test that fails must end as well.
+                let deadline = Instant::now() + Duration::from_secs(60);
+                while !is_over.load(Ordering::Relaxed) && Instant::now() < deadline {
+                    (0..100).for_each(|_| flooder.publish("", "q", "transient"));
+                    flooder.call(method!("basic.qos"));
+                }
+            });
+        }
+        eventually("the queue is full", || count(&mut client, "q") == 100);
+        for tag in 1..=MESSAGES {
+            client.nack(tag, false, false);
+        }
+        client.call(method!("basic.qos"));
+        is_over.store(true, Ordering::Relaxed);
+    });
+    publish_confirmed(&mut client, "other", &["safe"]);
+    let broker = again(broker.kill());
+    assert_eq!(all_of(&broker, "q").len(), 0);
 }
 
 #[test]

@@ -99,6 +99,8 @@ impl DeadLetter {
         let is_logged = self.publish_to_queues(effects);
         if let Some(sequence) = self.left.filter(|_| !is_logged) {
             let queue = self.source.id().0;
+            // Whoever publishes it need not have changed anything that is logged.
+            effects.pending.begin(self.source.engine());
             effects.pending.settled(queue, sequence, sequence);
         }
     }

@@ -168,6 +168,10 @@ impl Pending {
     pub fn append_rest(&mut self) {
         let is_empty =
             self.settles.is_empty() && self.cursors.is_empty() && self.returned.is_empty();
+        debug_assert!(
+            is_empty || self.log.is_some(),
+            "what is noted was begun before"
+        );
         if !is_empty && let Some(log) = self.log.clone() {
             // What can't be appended is not promised to anybody: it will come back.
             let appended = log.append(&mut |records| self.encode(records));
