@@ -197,8 +197,7 @@ impl Queue {
                 redelivered: true,
             };
             if let Some(band) = state.bands.get_mut(band_of(message.sequence)) {
-                band.give_back(number_of(message.sequence), back);
-                state.ready += 1;
+                state.ready += u64::from(band.give_back(number_of(message.sequence), back));
                 state.unacked -= 1;
             }
         }

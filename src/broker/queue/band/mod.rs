@@ -328,13 +328,18 @@ impl Band {
         self.ready_bytes = self.ready_bytes.saturating_sub(body_bytes);
     }
 
-    /// Puts a message that was taken back among the ready ones.
-    pub fn give_back(&mut self, number: u64, back: GivenBack) {
-        if let Some(at) = self.position(number) {
-            self.ready_bytes += self.slots[at].give_back(number);
-        }
+    /// Puts a message that was taken back among the ready ones. Says whether it is there: its chunk
+    /// may have been found damaged meanwhile.
+    #[must_use]
+    pub fn give_back(&mut self, number: u64, back: GivenBack) -> bool {
         self.returns.remove(&number);
+        let at = self.position(number);
+        let Some(at) = at.filter(|at| !self.slots[*at].is_settled(number)) else {
+            return false;
+        };
+        self.ready_bytes += self.slots[at].give_back(number);
         self.given_back.insert(number, back);
+        true
     }
 
     /// Settles taken messages from `first` to `last` for good; their chunks are recycled when

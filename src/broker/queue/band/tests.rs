@@ -83,7 +83,8 @@ proptest! {
                 Step::GiveBack(index) if !taken.is_empty() => {
                     let keys: Vec<u64> = taken.keys().copied().collect();
                     let number = keys[index.index(keys.len())];
-                    band.give_back(number, GivenBack { returns: 1, redelivered: true });
+                    let is_there = band.give_back(number, GivenBack { returns: 1, redelivered: true });
+                    prop_assert!(is_there);
                     if let Some(body) = taken.remove(&number) {
                         ready.insert(number, body);
                     }
@@ -108,4 +109,41 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn what_was_lost_with_its_chunk_does_not_come_back() {
+    let mut band = Band::new(64);
+    let append = |band: &mut Band, number: u64| {
+        let body = body_of(number, 40);
+        let message = Message {
+            exchange: b"x",
+            routing_key: b"key",
+            properties: &[0, 0],
+            body: Body::Slice(&body),
+            facts: Facts::PLAIN,
+        };
+        band.append(&message, u64::MAX, None);
+    };
+    (0..3).for_each(|number| append(&mut band, number));
+    let back = GivenBack {
+        returns: 0,
+        redelivered: true,
+    };
+    band.take_head(2, 96);
+    let first = band.slot(0).map(|slot| (slot.first, slot.end()));
+    assert_eq!(first, Some((0, 1)), "a chunk for each");
+    band.lose(0);
+    assert!(!band.give_back(0, back));
+    assert!(band.give_back(1, back));
+    let head: Vec<u64> = {
+        let mut seen = Vec::new();
+        band.read_ready(|number, _, _| {
+            seen.push(number);
+            true
+        });
+        seen
+    };
+    assert_eq!(head, [1, 2]);
+    assert_eq!(band.ready(), 2);
 }
