@@ -45,9 +45,9 @@ fn work(world: &World) {
     }
 }
 
-fn publish(world: &World) {
+fn publish(world: &World, numbers: std::ops::Range<u64>) {
     let queue = world.queue(KIND.name);
-    for number in 0..MESSAGES {
+    for number in numbers {
         let mut body = number.to_le_bytes().to_vec();
         body.resize(BODY_BYTES, number as u8);
         let body = Bytes::from(body);
@@ -112,7 +112,7 @@ fn start(disk: &SimDisk) -> World {
 fn all_out(disk: &SimDisk) -> (World, Vec<(u64, u64)>) {
     let world = start(disk);
     world.declare(&KIND);
-    publish(&world);
+    publish(&world, 0..MESSAGES);
     let taken = take(&world, KIND.name);
     assert_eq!(numbers(&taken), (0..MESSAGES).collect::<Vec<_>>());
     work(&world);
@@ -154,6 +154,29 @@ fn dead_letters_leave_in_the_order_of_their_rejection() {
     let expected = [numbers(middle), numbers(old), numbers(newest)].concat();
     assert_eq!(numbers(&take(&world, DEAD)), expected);
     assert_eq!(world.queue(KIND.name).counts().unacked, 0);
+}
+
+#[test]
+fn what_is_over_the_limit_leaves_after_what_was_rejected_before() {
+    let disk = World::new_disk(&sizes());
+    let world = start(&disk);
+    let most = MESSAGES / 2;
+    world.declare(&Kind {
+        max_length: Some(most),
+        ..KIND
+    });
+    publish(&world, 0..most);
+    let taken = take(&world, KIND.name);
+    publish(&world, most..MESSAGES);
+    reject(&world, &taken);
+    publish(&world, MESSAGES..MESSAGES + 5);
+    let counts = world.queue(KIND.name).counts();
+    assert_eq!((counts.ready, counts.unacked), (most, most + 5));
+    read(&world);
+    let expected: Vec<u64> = (0..most + 5).collect();
+    assert_eq!(numbers(&take(&world, DEAD)), expected);
+    let counts = world.queue(KIND.name).counts();
+    assert_eq!((counts.ready, counts.unacked), (most, 0));
 }
 
 #[test]

@@ -11,7 +11,7 @@ use parking_lot::MutexGuard;
 
 use super::band::Band;
 use super::slot::NoRecord;
-use super::{Queue, State, band_of, number_of};
+use super::{Queue, State, band_of, number_of, sequence_of};
 use crate::broker::Effects;
 use crate::broker::dead_letter::Reason;
 
@@ -154,6 +154,17 @@ impl Queue {
 }
 
 impl State {
+    /// Messages that were taken from the head of a band leave once all that were given up before have left;
+    /// until then they count as unacked.
+    pub(super) fn give_up_later(&mut self, band: usize, numbers: &[u64], reason: Reason) {
+        self.unacked += numbers.len() as u64;
+        for number in numbers {
+            self.paging
+                .given_up
+                .push(sequence_of(band, *number), reason);
+        }
+    }
+
     fn dead_letters(&self) -> bool {
         self.wants.dead_letter_exchange.is_some()
     }

@@ -197,7 +197,8 @@ impl Queue {
     }
 
     /// Takes messages from the head of the highest band for as long as `goes` says so (given how
-    /// many went before) and they are in memory, and dead-letters or drops them. Says how many.
+    /// many went before) and they are in memory, and dead-letters or drops them, or will do so when its
+    /// turn has come. Says how many.
     fn drop_head(
         self: &Arc<Self>,
         state: &mut MutexGuard<'_, State>,
@@ -207,6 +208,7 @@ impl Queue {
     ) -> u64 {
         let Some(at) = state.top_band() else { return 0 };
         let dead_letters = state.wants.dead_letter_exchange.is_some();
+        let waits = dead_letters && !state.paging.given_up.is_empty();
         state.paging.is_dirty |= state.is_logged;
         let mut numbers = Vec::new();
         let mut body_bytes = 0;
@@ -216,7 +218,7 @@ impl Queue {
             }
             numbers.push(number);
             body_bytes += record.message.body.len() as u64;
-            if dead_letters {
+            if dead_letters && !waits {
                 let sequence = sequence_of(at, number);
                 self.move_on(state, sequence, reason, &record.message, effects);
             }
@@ -224,10 +226,15 @@ impl Queue {
         });
         let band = &mut state.bands[at];
         band.take_head(numbers.len() as u64, body_bytes);
+        state.ready -= numbers.len() as u64;
+        if waits {
+            state.give_up_later(at, &numbers, reason);
+            return numbers.len() as u64;
+        }
+        let band = &mut state.bands[at];
         settle_runs(numbers.iter().copied(), |first, last| {
             band.settle(first, last)
         });
-        state.ready -= numbers.len() as u64;
         if !dead_letters && let Some(log) = self.log_of(state, effects) {
             settle_runs(numbers.iter().copied(), |first, last| {
                 log.settled(

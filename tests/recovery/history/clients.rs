@@ -388,7 +388,8 @@ impl History {
         let waiting = (queue.counts().unacked - expected) as usize;
         if waiting > 0 {
             self.note(|| format!("op {op} is deferred"));
-            if !self.0.is_between.get() {
+            // What else the queue gives up would wait as well.
+            if !self.0.is_between.get() || gives_up(queue.name()) {
                 self.world().load_all();
                 let sources = self.model().post(std::mem::take(letters));
                 self.model().publish(sources);
