@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use hashbrown::HashMap;
 
 use super::log::{Flight, Place};
 use super::message::{Body, Facts, Message};
@@ -242,7 +243,7 @@ impl DeadLetter {
     fn record_death(&self, headers: &mut FieldTable, death: FieldTable) {
         let is_first = !headers.contains("x-death");
         let mut deaths = match headers.get("x-death") {
-            Some(FieldValue::Array(deaths)) => deaths.clone(),
+            Some(FieldValue::Array(deaths)) => merged(deaths),
             Some(_) => Vec::new(),
             None => {
                 headers.insert(
@@ -282,6 +283,36 @@ impl DeadLetter {
         headers.insert("x-death", FieldValue::Array(deaths));
         *headers = sorted(std::mem::take(headers));
     }
+}
+
+/// What clients have put into `x-death` may have one queue and reason more than once, or no count: the
+/// first stands for all of them, and counts them where it does not say how many it is.
+fn merged(deaths: &[FieldValue]) -> Vec<FieldValue> {
+    let mut places: HashMap<(&[u8], &[u8]), usize> = HashMap::new();
+    let mut merged: Vec<(&FieldValue, i64)> = Vec::with_capacity(deaths.len());
+    for death in deaths {
+        if let FieldValue::Table(table) = death
+            && let Some(queue) = table.get("queue").and_then(FieldValue::as_bytes)
+            && let Some(reason) = table.get("reason").and_then(FieldValue::as_bytes)
+        {
+            let place = *places.entry((queue, reason)).or_insert(merged.len());
+            if let Some((_, times)) = merged.get_mut(place) {
+                *times += 1;
+                continue;
+            }
+        }
+        merged.push((death, 1));
+    }
+    let counted = merged.into_iter().map(|(death, times)| match death {
+        FieldValue::Table(table) if !table.contains("count") => {
+            let mut counted = FieldTable::default();
+            counted.push("count", FieldValue::I64(times));
+            counted.0.extend(table.0.iter().cloned());
+            FieldValue::Table(counted)
+        }
+        death => death.clone(),
+    });
+    counted.collect()
 }
 
 /// Where the keys lead. No exchange has a name that is no text; a key that is none can only match

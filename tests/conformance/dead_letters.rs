@@ -494,6 +494,35 @@ fn x_death_headers_of_others_are_kept_if_they_make_sense() {
     }
 }
 
+/// The first of those with one queue and reason stands for all.
+#[test]
+fn repeated_x_death_entries_are_merged() {
+    let mut client = Broker::shared().client();
+    let (queue, dead) = with_dead_letters(&mut client, table! {});
+    let own = table! { "queue" => &queue, "reason" => "rejected", "count" => 7i64 };
+    let again = table! { "queue" => &queue, "reason" => "rejected", "count" => 5i64 };
+    let other = table! { "queue" => "other", "reason" => "rejected" };
+    let forged = [own, other.clone(), again, other].map(Value::from).to_vec();
+    let headers = Table(vec![("x-death".into(), Value::Array(forged))]);
+    client.publish_with("", &queue, &properties!(headers: headers), "x");
+    reject_next(&mut client, &queue);
+    let message = await_message(&mut client, &dead);
+    let headers = message.headers();
+    let deaths: Vec<_> = headers
+        .at("x-death")
+        .array()
+        .iter()
+        .map(Value::table)
+        .collect();
+    let counts: Vec<_> = deaths
+        .iter()
+        .map(|death| (death.at("queue"), death.at("count")))
+        .collect();
+    let (name, other) = (Value::from(&queue), Value::from("other"));
+    let (eight, two) = (Value::from(8i64), Value::from(2i64));
+    assert_eq!(counts, [(&name, &eight), (&other, &two)]);
+}
+
 #[test]
 fn many_die_in_order() {
     let mut client = Broker::shared().client();
