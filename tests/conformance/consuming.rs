@@ -444,6 +444,25 @@ fn a_consumer_gets_its_own_messages_no_local_or_not() {
     client.expect_bodies(&["own"]);
 }
 
+/// RabbitMQ's queue crashes over it, and the connection with it.
+#[test]
+fn x_credit_must_be_a_table() {
+    let broker = Broker::shared();
+    if !broker.is_warren() {
+        return skip("RabbitMQ closes the connection with 541");
+    }
+    let mut client = broker.client();
+    let queue = client.queue();
+    client.refused(
+        consume(&queue, "c").with("arguments", table! { "x-credit" => 5 }),
+        406,
+        &format!(
+            "PRECONDITION_FAILED - invalid arg 'x-credit' for queue '{queue}' in vhost '/': \
+             {{unacceptable_type,signedint}}"
+        ),
+    );
+}
+
 /// It is for AMQP 1.0 clients.
 #[test]
 fn x_credit_does_nothing() {

@@ -133,6 +133,11 @@ fn the_expiration_must_be_a_number() {
         ("1e3", r#"{leftover_string,"e3"}"#),
         ("-1", "{value_negative,-1}"),
         ("99999999999999", "{value_too_large,99999999999999}"),
+        ("999999999999999999", "{value_too_large,999999999999999999}"),
+        (
+            "9999999999999999999",
+            "{value_too_large,\n                                           9999999999999999999}",
+        ),
     ] {
         client.publish_with("", "k", &properties!(expiration: expiration), "x");
         let text = format!("PRECONDITION_FAILED - invalid expiration '{expiration}': {text}");

@@ -305,6 +305,28 @@ fn what_no_queue_type_knows_means_nothing() {
     client.queue_with(table! { "x-nonsense" => "y", "x-queue-master-locator" => "nowhere" });
 }
 
+/// Where a queue for everybody is to be must make sense; RabbitMQ closes the connection over it.
+#[test]
+fn a_master_locator_must_be_one() {
+    let broker = Broker::shared();
+    let mut client = broker.client();
+    let name = unique("queue");
+    let locator = |place: &str| {
+        let arguments = table! { "x-queue-master-locator" => place };
+        method!("queue.declare", queue: &name, arguments: arguments)
+    };
+    client.call(locator("min-masters"));
+    client.call(method!("queue.delete", queue: &name));
+    if !broker.is_warren() {
+        return skip("RabbitMQ closes the connection with 541");
+    }
+    let text = format!(
+        "PRECONDITION_FAILED - invalid arg 'x-queue-master-locator' for queue '{name}' in vhost '/': \
+         invalid_queue_locator_arg"
+    );
+    client.refused(locator("nowhere"), 406, &text);
+}
+
 #[test]
 fn values_are_shown_as_rabbitmq_shows_them() {
     let mut client = Broker::shared().client();

@@ -176,6 +176,29 @@ impl QueueArguments {
         }
     }
 
+    /// Whether messages have to go, or are refused, past some length.
+    pub fn limits_length(&self) -> bool {
+        self.max_length.is_some() || self.max_length_bytes.is_some()
+    }
+
+    /// What a client may declare beyond what a queue can be made with: where its master is to be, which
+    /// RabbitMQ only asks when the queue is not exclusive.
+    ///
+    /// # Errors
+    /// PRECONDITION_FAILED for a place that there is none of, where RabbitMQ fails.
+    pub fn check_master_locator(
+        table: &FieldTable,
+        queue: &str,
+        vhost: &str,
+    ) -> Result<(), Exception> {
+        let check = Check {
+            table,
+            queue,
+            vhost,
+        };
+        check.locator("x-queue-master-locator")
+    }
+
     /// What holds for a queue that was declared with `declared`, which these are, under these
     /// policies' settings. The one place where what policies say becomes what a queue does.
     ///
@@ -243,7 +266,7 @@ impl QueueArguments {
         if queue_type == QueueType::Quorum {
             check.quorum(&mut arguments)?;
         }
-        check.leader_locator()?;
+        check.locator("x-queue-leader-locator")?;
         check.foreign(queue_type)?;
         arguments.takes_once = check.boolean("x-message-deduplication")?;
         Ok(arguments)
@@ -412,7 +435,7 @@ impl Check<'_> {
         if self.count("x-initial-cluster-size")? == Some(0) {
             return Err(self.invalid("x-initial-cluster-size", "{value_zero,0}"));
         }
-        self.leader_locator()?;
+        self.locator("x-queue-leader-locator")?;
         Ok(arguments)
     }
 
@@ -451,13 +474,13 @@ impl Check<'_> {
     }
 
     /// Where the queue's leader is to be, which on one node is no question.
-    fn leader_locator(&self) -> Result<(), Exception> {
-        match self.string("x-queue-leader-locator")?.map(Bytes::as_ref) {
+    fn locator(&self, argument: &str) -> Result<(), Exception> {
+        match self.string(argument)?.map(Bytes::as_ref) {
             None
             | Some(b"client-local" | b"balanced" | b"random" | b"least-leaders" | b"min-masters") => {
                 Ok(())
             }
-            Some(_) => Err(self.invalid("x-queue-leader-locator", "invalid_queue_locator_arg")),
+            Some(_) => Err(self.invalid(argument, "invalid_queue_locator_arg")),
         }
     }
 

@@ -12,7 +12,7 @@ use crate::amqp::table::{FieldTable, FieldValue};
 use crate::broker::catalog::{Change, Durability};
 use crate::broker::declared::{check_arguments, check_names_exchange, check_property};
 use crate::broker::names::{self, Resource};
-use crate::broker::queue::{Queue, QueueId, QueueSpec};
+use crate::broker::queue::{Queue, QueueArguments, QueueId, QueueSpec};
 use crate::broker::{ConnectionId, Effects};
 
 /// A queue.declare.
@@ -174,6 +174,12 @@ impl Vhost {
             auto_delete: declare.auto_delete,
             exclusive_owner: owner,
             arguments: declare.arguments,
+        });
+        let queue = queue.and_then(|queue| {
+            if owner.is_none() {
+                QueueArguments::check_master_locator(queue.arguments(), name, self.name())?;
+            }
+            Ok(queue)
         });
         if let Ok(queue) = &queue {
             self.put_in_queue(&mut topology, queue, &mut changes);

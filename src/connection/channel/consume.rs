@@ -274,14 +274,16 @@ fn check_arguments(arguments: &FieldTable, queue: Resource<'_>) -> Result<i32, E
             }
         },
     };
+    let unacceptable = |name: &str, value: &FieldValue| {
+        invalid(name, format!("{{unacceptable_type,{}}}", value.type_name()))
+    };
     match arguments.get("x-cancel-on-ha-failover") {
-        None | Some(FieldValue::Bool(_)) => Ok(priority),
-        Some(other) => {
-            let kind = other.type_name();
-            invalid(
-                "x-cancel-on-ha-failover",
-                format!("{{unacceptable_type,{kind}}}"),
-            )
-        }
+        None | Some(FieldValue::Bool(_)) => {}
+        Some(other) => return unacceptable("x-cancel-on-ha-failover", other),
+    }
+    // It does nothing, but over anything else RabbitMQ's queue crashes.
+    match arguments.get("x-credit") {
+        None | Some(FieldValue::Table(_)) => Ok(priority),
+        Some(other) => unacceptable("x-credit", other),
     }
 }

@@ -119,6 +119,8 @@ fn expiration_ms(text: &[u8]) -> Result<u64, Exception> {
             "invalid expiration '{text}': {reason}"
         )))
     };
+    let column = "invalid expiration '': ".len() + text.len();
+    let invalid_pair = |name: &str, value: &str| invalid(erlang_pair(column, name, value));
     let (negative, digits) = match text {
         [b'-', digits @ ..] => (true, digits),
         [b'+', digits @ ..] => (false, digits),
@@ -133,7 +135,7 @@ fn expiration_ms(text: &[u8]) -> Result<u64, Exception> {
         return invalid("no_integer".into());
     }
     if !leftover.is_empty() {
-        return invalid(format!("{{leftover_string,{}}}", erlang_string(leftover)));
+        return invalid_pair("leftover_string", &erlang_string(leftover));
     }
     let zeros = digits.iter().take_while(|digit| **digit == b'0').count();
     let digits = str::from_utf8(digits.get(zeros..).unwrap_or_default()).unwrap_or_default();
@@ -141,10 +143,20 @@ fn expiration_ms(text: &[u8]) -> Result<u64, Exception> {
         return Ok(0);
     }
     match digits.parse() {
-        _ if negative => invalid(format!("{{value_negative,-{digits}}}")),
+        _ if negative => invalid_pair("value_negative", &format!("-{digits}")),
         Ok(ms) if ms <= MAX_EXPIRATION_MS => Ok(ms),
-        _ => invalid(format!("{{value_too_large,{digits}}}")),
+        _ => invalid_pair("value_too_large", digits),
     }
+}
+
+/// A pair as Erlang's `~p` prints it behind `column` bytes: on a line of its own what does not fit into
+/// 80.
+fn erlang_pair(column: usize, name: &str, value: &str) -> String {
+    let on_one_line = format!("{{{name},{value}}}");
+    if column + on_one_line.len() < 79 {
+        return on_one_line;
+    }
+    format!("{{{name},\n{:indent$}{value}}}", "", indent = column + 1)
 }
 
 /// A string as Erlang's `~p` prints it: quoted if it is printable, else as numbers.
@@ -221,9 +233,18 @@ mod tests {
             ("1\u{1}", "{leftover_string,[1]}"),
             ("1é", "{leftover_string,\"é\"}"),
             ("9999999999999", "{value_too_large,9999999999999}"),
+            ("999999999999999999", "{value_too_large,999999999999999999}"),
             (
-                "99999999999999999999999",
-                "{value_too_large,99999999999999999999999}",
+                "9999999999999999999",
+                "{value_too_large,\n                                           9999999999999999999}",
+            ),
+            (
+                "-9999999999999999999",
+                "{value_negative,\n                                            -9999999999999999999}",
+            ),
+            (
+                "1xxxxxxxxxxxxxxxxxx",
+                "{leftover_string,\n                                           \"xxxxxxxxxxxxxxxxxx\"}",
             ),
         ] {
             let error = expiration_ms(text.as_bytes()).unwrap_err();
