@@ -302,7 +302,7 @@ fn a_write_that_fails_is_a_nack() {
     client.call(method!("confirm.select"));
     for number in 1..=3 {
         publish(&mut client, 100 + number);
-        client.expect(method!("basic.nack", delivery_tag: number));
+        client.expect(method!("basic.nack", delivery_tag: number, multiple: true, requeue: true));
     }
     let broker = setup(1).on(broker.kill()).start().expect("ours");
     let found = all_of(&broker);

@@ -31,7 +31,7 @@ fn nacked(delivery_tag: u64) -> Received {
         basic::Nack {
             delivery_tag,
             multiple: false,
-            requeue: false,
+            requeue: true,
         }
         .into(),
     )

@@ -57,7 +57,7 @@ fn nacked(delivery_tag: u64, multiple: bool) -> Received {
     let nack = basic::Nack {
         delivery_tag,
         multiple,
-        requeue: false,
+        requeue: true,
     };
     Received::Method(nack.into())
 }
@@ -155,7 +155,7 @@ fn a_failed_log_nacks_what_waits_and_all_that_comes() {
     assert_eq!(client.received(), [nacked(3, true)]);
     publish(&mut client, "q", "4");
     client.read();
-    assert_eq!(client.received(), [nacked(4, false)]);
+    assert_eq!(client.received(), [nacked(4, true)]);
     // Who needs no log is served.
     client.publish("", "q", "5").read();
     assert_eq!(client.received(), [acked(5, false)]);

@@ -17,6 +17,32 @@ fn the_oldest_go_first() {
     assert_eq!(client.take_all(&queue), ["3", "4"]);
 }
 
+/// Each pushes out what is too much when it comes, however many come at once.
+#[test]
+fn with_priorities_the_head_goes_each_time() {
+    for limit in ["x-max-length", "x-max-length-bytes"] {
+        let mut client = Broker::shared().client();
+        let dead = client.queue();
+        let mut arguments = table! {
+            "x-max-priority" => 5, "x-dead-letter-exchange" => "", "x-dead-letter-routing-key" => &dead,
+        };
+        arguments.0.push((limit.into(), Value::from(2)));
+        let queue = client.queue_with(arguments);
+        let mut frames = Vec::new();
+        for (body, priority) in [("a", 1), ("b", 3), ("c", 2), ("d", 0), ("e", 4), ("f", 1)] {
+            let publish = method!("basic.publish", routing_key: &queue);
+            let properties = properties!(priority: priority);
+            frames.extend(Frame::method(1, &publish).encode());
+            frames.extend(Frame::content_header(1, 1, &properties).encode());
+            frames.extend(Frame::body(1, body.as_bytes()).encode());
+        }
+        client.send_bytes(&frames);
+        client.await_ready(&dead, 4);
+        assert_eq!(client.take_all(&dead), ["b", "c", "e", "a"]);
+        assert_eq!(client.take_all(&queue), ["f", "d"]);
+    }
+}
+
 #[test]
 fn bytes_are_counted_over_bodies() {
     let mut client = Broker::shared().client();
@@ -89,7 +115,9 @@ fn publishes_may_be_refused_instead() {
     ] {
         client.publish("", &queue, &tag.to_string());
         match answer {
-            "basic.nack" => client.expect_nack(tag),
+            // With the bits that RabbitMQ sets.
+            "basic.nack" => client
+                .expect(method!("basic.nack", delivery_tag: tag, multiple: true, requeue: true)),
             _ => client.expect(method!("basic.ack", delivery_tag: tag)),
         }
     }

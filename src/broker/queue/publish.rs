@@ -89,12 +89,30 @@ impl Queue {
         while in_order && from < picked.len() && state.ready == 0 && state.hands_on() {
             from += state.hand_on(picked, from, effects);
         }
-        if from < picked.len() {
+        if !in_order && state.wants.limits_length() {
+            self.take_in_one_by_one(state, picked, effects);
+        } else if from < picked.len() {
             let now_ms = self.spec.engine.clock.now_ms();
             self.append(state, picked, from..picked.len(), now_ms, effects);
             self.deliver_as_of(state, now_ms, effects);
         }
         self.drop_over_length(state, effects);
+    }
+
+    /// With priorities and a length limit what goes depends on what came before it: each message pushes
+    /// out what is too much, as if it had come alone.
+    fn take_in_one_by_one(
+        self: &Arc<Self>,
+        state: &mut MutexGuard<'_, State>,
+        picked: Picked<'_>,
+        effects: &mut Effects,
+    ) {
+        let now_ms = self.spec.engine.clock.now_ms();
+        for at in 0..picked.len() {
+            self.append(state, picked, at..at + 1, now_ms, effects);
+            self.deliver_as_of(state, now_ms, effects);
+            self.drop_over_length(state, effects);
+        }
     }
 
     /// As many as the length limits leave room for; deliveries in between make room again.

@@ -149,7 +149,8 @@ impl Confirmer {
             Confirm::Nack { tag, multiple } => Method::BasicNack(basic::Nack {
                 delivery_tag: tag,
                 multiple,
-                requeue: false,
+                // It means nothing here; RabbitMQ's are sent with it.
+                requeue: true,
             }),
         };
         encode::method_frame(&mut pending.frames, self.channel, &method);

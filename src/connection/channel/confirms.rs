@@ -83,6 +83,13 @@ impl Confirms {
 
     /// Everything up to `reached` is safe: says what to send, and how many publishes it confirms.
     pub fn release(&mut self, reached: SafePoint, mut send: impl FnMut(Confirm)) -> u64 {
+        if let Some(tag) = self.take_if_all_refused(reached) {
+            send(Confirm::Nack {
+                tag,
+                multiple: true,
+            });
+            return 0;
+        }
         let mut confirmed = 0;
         // Acks that wait to be covered by a later one of the same round.
         let mut run: Option<(u64, u64)> = None;
@@ -123,13 +130,34 @@ impl Confirms {
         confirmed
     }
 
+    /// If everything that is answered now was refused, takes it out and says the last tag.
+    fn take_if_all_refused(&mut self, reached: SafePoint) -> Option<u64> {
+        if self.waiting.front()?.refused.is_empty() {
+            return None;
+        }
+        let is_answered = |waiting: &&Waiting| waiting.safe_at.is_reached(reached);
+        let answered = self.waiting.iter().take_while(is_answered).count();
+        let all_refused = self
+            .waiting
+            .iter()
+            .take(answered)
+            .all(|waiting| waiting.refused.len() as u64 == waiting.last - waiting.first + 1);
+        if !all_refused {
+            return None;
+        }
+        self.waiting
+            .drain(..answered)
+            .next_back()
+            .map(|waiting| waiting.last)
+    }
+
     /// What is not safe by now never will be: says what to send.
     pub fn fail(&mut self, send: impl FnOnce(Confirm)) {
         let waiting = std::mem::take(&mut self.waiting);
-        if let (Some(first), Some(last)) = (waiting.front(), waiting.back()) {
+        if let Some(last) = waiting.back() {
             send(Confirm::Nack {
                 tag: last.last,
-                multiple: last.last > first.first,
+                multiple: true,
             });
         }
     }
@@ -234,10 +262,25 @@ mod tests {
         confirms.fail(|confirm| last = Some(confirm));
         let expected = Confirm::Nack {
             tag: 3,
-            multiple: false,
+            multiple: true,
         };
         assert_eq!(last, Some(expected));
         assert!(!confirms.has_waiting());
+    }
+
+    #[test]
+    fn refused_tags_alone_are_one_nack() {
+        let mut confirms = Confirms::default();
+        confirms.handed_over(1, 1, vec![1], point(0));
+        confirms.handed_over(2, 3, vec![2, 3], point(1));
+        confirms.handed_over(4, 4, vec![], point(2));
+        let nack = |tag| Confirm::Nack {
+            tag,
+            multiple: true,
+        };
+        assert_eq!(sent(&mut confirms, 0), [nack(1)]);
+        assert_eq!(sent(&mut confirms, 1), [nack(3)]);
+        assert_eq!(sent(&mut confirms, 2).len(), 1);
     }
 
     /// Batches: (length, which of it is refused, how much later it is safe).
