@@ -203,6 +203,11 @@ impl Connection {
     /// Closes the open connection because of an exception.
     fn fail(&mut self, fault: &Fault, now: Instant) {
         tracing::error!(ends = %self.link.ends, error = ?fault.exception.reply_text(), method = ?fault.ids, "closing a connection");
+        self.close_over(fault, now);
+    }
+
+    /// Says to the client why, and waits for its answer.
+    fn close_over(&mut self, fault: &Fault, now: Instant) {
         if let Some(closing) = self.leave(now) {
             fault.close_connection(&self.link);
             self.stage = Stage::Closing(if fault.is_fatal {
@@ -293,7 +298,8 @@ impl Connection {
             Stage::Open(_) => {
                 let text = format!("broker forced connection closure with reason '{reason}'");
                 let fault = Fault::new(ReplyCode::ConnectionForced, text, NO_METHOD);
-                self.fail(&fault, now);
+                tracing::debug!(ends = %self.link.ends, "closing a connection: shutting down");
+                self.close_over(&fault, now);
                 self.link.outgoing.flush();
             }
             Stage::Closing(_) | Stage::Over => {}

@@ -206,6 +206,8 @@ impl Server {
     /// Accepts nobody any more, tells everybody that we close, and waits a moment for them.
     pub async fn shut_down(mut self) {
         self.stop();
+        let connections = self.connections.count();
+        tracing::info!(connections, "closing all connections");
         self.connections.shut_down();
         let gone = tokio::time::timeout(self.shutdown_timeout, self.connections.all_gone()).await;
         if gone.is_err() {

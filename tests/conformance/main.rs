@@ -27,6 +27,7 @@ mod queues;
 mod quorum;
 mod remembering;
 mod reply_to;
+mod shutdown;
 mod streams;
 mod timeouts;
 mod transactions;
