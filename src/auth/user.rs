@@ -1,7 +1,7 @@
 //! A user: what is known of who may log in under a name, and what they may do. It changes while
 //! they are logged in, and what they may do with it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
@@ -48,7 +48,7 @@ pub struct Account {
     /// The vhosts for which configuration says what the user may do.
     pub configured_vhosts: Vec<Arc<str>>,
     /// By vhost. A vhost that is not there may not be entered.
-    pub vhosts: HashMap<Arc<str>, Permissions>,
+    pub vhosts: BTreeMap<Arc<str>, Permissions>,
     /// By vhost and exchange. Without any, all keys may be used.
     pub topics: BTreeMap<(Arc<str>, String), TopicPermissions>,
 }
