@@ -8,6 +8,7 @@ mod limits;
 mod publishing;
 mod routing;
 mod settling;
+mod streams;
 mod topology;
 
 use std::future::Future;
@@ -61,6 +62,7 @@ pub fn all() -> Vec<Case> {
         settling: get_and_ack, ack_multiple, nack_requeues_in_order, reject_to_its_place, unknown_delivery_tag,
             closing_gives_back, recover;
         dead_letters: rejected, expired, maxlen, expiration_is_kept, counted, with_routing_key;
+        streams: from_each_kind_of_offset, many_readers, needs_a_prefetch;
         limits: queue_ttl, message_ttl, ttl_of_nought, queue_expiry, drop_head, max_bytes, reject_publish;
     };
     all.extend(cases! { |target| target.amqps_url.is_none().then_some("no --amqps-url");
