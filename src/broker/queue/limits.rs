@@ -251,6 +251,10 @@ impl Queue {
 impl State {
     /// When the message at the head expires, if it does.
     fn head_expires_at_ms(&self) -> Option<u64> {
+        if self.stream.is_some() {
+            // It keeps there when a message came.
+            return None;
+        }
         let band = &self.bands[self.top_band()?];
         let (number, _) = band.head()?;
         band.record(number)
