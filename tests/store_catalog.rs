@@ -7,13 +7,14 @@ use std::sync::Arc;
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use warren::store::catalog::{
-    BindingRecord, Catalog, CatalogError, Contents, DamageRecord, ExchangeRecord, Op,
+    BindingRecord, Catalog, CatalogError, ChunkMark, Contents, DamageRecord, ExchangeRecord, Op,
     ParameterRecord, PermissionRecord, QueueRecord, SeenRecord, SegmentRecord,
     TopicPermissionRecord, UserRecord, VhostRecord,
 };
 use warren::store::disk::sim::{Faults, Keep};
 use warren::store::disk::{Disk, RealDisk, SimDisk};
 use warren::store::folder::{Folder, FolderError};
+use warren::store::segment::ChunkEntry;
 
 fn open(disk: &SimDisk) -> (Folder, Catalog, Contents) {
     let folder = Folder::open(Arc::new(disk.clone())).expect("the folder opens");
@@ -131,6 +132,48 @@ fn everything_comes_back() {
     expected.seen.clear();
     expected.damage.clear();
     assert_eq!(open(&disk).2, expected);
+}
+
+/// A chunk is forgotten, with what a stream knows of it, and all others stay.
+#[test]
+fn a_chunk_goes_alone() {
+    let chunk = |band, first| ChunkEntry {
+        band,
+        first,
+        ..ChunkEntry::default()
+    };
+    let mark = |first_ms| ChunkMark {
+        first_ms,
+        filter: vec![1, 2],
+        ..ChunkMark::default()
+    };
+    let chunks = vec![chunk(0, 0), chunk(0, 9), chunk(1, 9)];
+    for marks in [vec![], vec![mark(1), mark(2), mark(3)]] {
+        let disk = SimDisk::new(1);
+        let (folder, catalog, _) = open(&disk);
+        let record = SegmentRecord {
+            chunks: chunks.clone(),
+            settled: vec![(1, 5)],
+            marks: marks.clone(),
+            ..SegmentRecord::default()
+        };
+        let change = vec![
+            Op::PutQueue(2, queue("q")),
+            Op::PutSegment(2, 7, record.clone()),
+            Op::DropChunk(2, 7, 0, 9),
+            // What is not there goes as well.
+            Op::DropChunk(2, 7, 2, 9),
+            Op::DropChunk(2, 8, 0, 9),
+        ];
+        assert_eq!(catalog.submit(change).wait(), Ok(1));
+        drop((catalog, folder));
+        let mut expected = record;
+        expected.chunks.remove(1);
+        if !marks.is_empty() {
+            expected.marks.remove(1);
+        }
+        assert_eq!(open(&disk).2.segments, [((2, 7), expected)]);
+    }
 }
 
 #[test]

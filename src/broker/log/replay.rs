@@ -292,12 +292,15 @@ impl BandReplay {
                 Ok(true)
             }
             Err(error) => match self.stored.remove(&first) {
-                Some(stored) => Err(Box::new(DamagedChunk {
-                    stored,
-                    error,
-                    in_log: 0,
-                    lost: 0,
-                })),
+                Some(stored) => {
+                    self.marks.remove(&first);
+                    Err(Box::new(DamagedChunk {
+                        stored,
+                        error,
+                        in_log: 0,
+                        lost: 0,
+                    }))
+                }
                 None => Ok(false),
             },
         }

@@ -139,6 +139,20 @@ pub struct SegmentRecord {
     pub marks: Vec<ChunkMark>,
 }
 
+impl SegmentRecord {
+    /// Forgets a chunk, and what is known of it.
+    pub(super) fn drop_chunk(&mut self, band: u32, first: u64) {
+        let is_it = |chunk: &ChunkEntry| (chunk.band, chunk.first) == (band, first);
+        let Some(at) = self.chunks.iter().position(is_it) else {
+            return;
+        };
+        self.chunks.remove(at);
+        if at < self.marks.len() {
+            self.marks.remove(at);
+        }
+    }
+}
+
 /// What a stream knows of a chunk without reading it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChunkMark {

@@ -230,16 +230,16 @@ pub(super) fn apply(transaction: &WriteTransaction, op: &Op) -> Result<(), Catal
         Op::DropChunk(queue, number, band, first) => {
             let key = (*queue, *number);
             let segments = transaction.open_table(SEGMENTS)?;
-            let listed = segments.get(key)?.map(|value| decode(value.value()));
+            let listed = segments
+                .get(key)?
+                .map(|value| decode_segment(value.value()));
             drop(segments);
             let Some(record) = listed else {
                 return Ok(());
             };
-            let mut record: SegmentRecord = record.ok_or_else(|| not_understood(&SEGMENTS))?;
-            record
-                .chunks
-                .retain(|chunk| (chunk.band, chunk.first) != (*band, *first));
-            put(transaction, SEGMENTS, key, &record)
+            let mut record = record.ok_or_else(|| not_understood(&SEGMENTS))?;
+            record.drop_chunk(*band, *first);
+            put_encoded(transaction, SEGMENTS, key, encode_segment(&record))
         }
         Op::PutSeen(exchange, number, record) => {
             if transaction.open_table(EXCHANGES)?.get(*exchange)?.is_none() {

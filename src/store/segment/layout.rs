@@ -17,7 +17,7 @@ pub const CHUNK_HEADER_BYTES: usize = 64;
 pub const FOOTER_BYTES: usize = 32;
 
 /// Where a chunk lies in its segment: what has to be known to read it with one read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ChunkEntry {
     /// Where its header begins.
     pub offset: u64,
