@@ -198,10 +198,9 @@ pub(super) fn store(
         shared.synced.store(writer.synced(), Ordering::Release);
         shared.safeties.truncate(index - 1);
     }
-    let is_synced = shared.options.fsync == Fsync::Always;
-    writer.write(buffer, taken.first_index, taken.records, is_synced)?;
+    writer.write(buffer, taken.first_index, taken.records)?;
     shared.written.store(writer.written(), Ordering::Release);
-    if is_synced {
+    if shared.options.fsync == Fsync::Always {
         sync(shared, writer)?;
     } else {
         shared.synced.store(writer.synced(), Ordering::Release);

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt};
 
+use super::Fsync;
 use super::files::{JournalFile, LiveFile};
 use super::layout::{BATCH_HEAD_BYTES, BatchHead, FileHeader, RecordHeader, seal};
 use super::shared::Shared;
@@ -78,14 +79,13 @@ impl Writer {
         self.marked < self.synced && self.active.is_some()
     }
 
-    /// Writes `records` records, which lie in `batch` behind room for a head. If they are `urgent`,
-    /// few of them are synced along the way; [`Writer::sync`] knows.
+    /// Writes `records` records, which lie in `batch` behind room for a head. Where each batch is to
+    /// be synced, few of them are synced along the way; [`Writer::sync`] knows.
     pub fn write(
         &mut self,
         batch: &mut AlignedBuffer,
         mut first_index: u64,
         mut records: u32,
-        urgent: bool,
     ) -> io::Result<()> {
         while records > 0 {
             let is_whole = whole_blocks(batch.len() as u64) <= self.room();
@@ -100,7 +100,7 @@ impl Writer {
                 self.start_file(first_index, whole_blocks((BATCH_HEAD_BYTES + first) as u64))?;
                 continue;
             }
-            self.write_part(batch, bytes, first_index, count, urgent)?;
+            self.write_part(batch, bytes, first_index, count)?;
             first_index += u64::from(count);
             records -= count;
             if records > 0 {
@@ -119,7 +119,7 @@ impl Writer {
             return Ok(());
         }
         let mut batch = AlignedBuffer::zeroed(BATCH_HEAD_BYTES);
-        self.write_part(&mut batch, BATCH_HEAD_BYTES, self.written + 1, 0, false)
+        self.write_part(&mut batch, BATCH_HEAD_BYTES, self.written + 1, 0)
     }
 
     /// Syncs what was written.
@@ -159,7 +159,6 @@ impl Writer {
         bytes: usize,
         first_index: u64,
         count: u32,
-        urgent: bool,
     ) -> io::Result<()> {
         let Some(active) = &mut self.active else {
             return Err(io::Error::other("no journal file is open"));
@@ -183,7 +182,8 @@ impl Writer {
         if batch.len() == bytes {
             batch.resize(padded as usize);
             let file = &active.file.file;
-            if urgent && !self.is_dirty && padded <= MOST_THROUGH_BYTES {
+            let is_synced = self.shared.options.fsync == Fsync::Always;
+            if is_synced && !self.is_dirty && padded <= MOST_THROUGH_BYTES {
                 file.write_blocks_through_at(batch, active.offset)?;
             } else {
                 file.write_blocks_at(batch, active.offset)?;
