@@ -255,17 +255,23 @@ pub fn scan(raw: &[u8]) -> Result<Scan<'_>, PropertyError> {
 /// The headers' contents, without their length, in properties that were checked before; None if there
 /// are none.
 pub fn headers(raw: &[u8]) -> Option<&[u8]> {
-    let mut input = Reader::new(raw);
-    let flags = input.short().ok()?;
+    let (flags, mut input) = up_to_headers(raw).ok()?;
     if flags & HEADERS == 0 {
         return None;
     }
+    input.long_bytes().ok()
+}
+
+/// The flags, and what follows the values that come before the headers.
+fn up_to_headers(raw: &[u8]) -> Result<(u16, Reader<'_>), WireError> {
+    let mut input = Reader::new(raw);
+    let flags = input.short()?;
     for flag in [CONTENT_TYPE, CONTENT_ENCODING] {
         if flags & flag != 0 {
-            input.short_bytes().ok()?;
+            input.short_bytes()?;
         }
     }
-    input.long_bytes().ok()
+    Ok((flags, input))
 }
 
 /// Appends the properties `raw`, which were checked before, to `out`, with one more header: an
@@ -285,13 +291,7 @@ pub fn put_with_header(raw: &[u8], name: &str, value: i64, out: &mut Vec<u8>) {
 
 /// Nothing is appended if an error is returned.
 fn append_header(raw: &[u8], name: &str, value: i64, out: &mut Vec<u8>) -> Result<(), WireError> {
-    let mut input = Reader::new(raw);
-    let flags = input.short()?;
-    for flag in [CONTENT_TYPE, CONTENT_ENCODING] {
-        if flags & flag != 0 {
-            input.short_bytes()?;
-        }
-    }
+    let (flags, mut input) = up_to_headers(raw)?;
     let before = raw.len() - input.rest().len();
     let headers = match flags & HEADERS {
         0 => &[],
