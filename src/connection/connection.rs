@@ -110,6 +110,7 @@ impl Connection {
         self.received_bytes = self.used_bytes + input.len() as u64;
         let mut consumed = 0;
         let mut held = self.state() == State::Held;
+        let mut is_lone_publish = false;
         while !held {
             let rest = input.get(consumed..).unwrap_or_default();
             let used = match &mut self.stage {
@@ -125,6 +126,7 @@ impl Connection {
                 }
                 Stage::Open(open) => {
                     let (used, outcome) = open.receive(&self.link, rest, now);
+                    is_lone_publish = open.is_lone_publish;
                     match outcome {
                         open::Outcome::More => {
                             consumed += used;
@@ -155,10 +157,6 @@ impl Connection {
         metrics.bytes_received.add(consumed as u64);
         self.link.outgoing.flush();
         let state = if held { State::Held } else { self.state() };
-        let is_lone_publish = match &self.stage {
-            Stage::Open(open) => open.is_lone_publish,
-            _ => false,
-        };
         Received {
             consumed,
             state,
