@@ -11,7 +11,7 @@ use super::connections::{Connections, Place};
 use super::listener::{self, ListenError, Protocol};
 use super::task::Task;
 use super::tls::{TlsError, TlsFiles, TlsSource};
-use super::transport::{Plain, Tls};
+use super::transport::{Plain, Tls, Transport};
 use crate::broker::{Alarms, Broker};
 use crate::connection::{Connection, Ends, Outgoing, Settings};
 use crate::management;
@@ -270,16 +270,7 @@ impl Reception {
         };
         let (read, write) = socket.into_split();
         let outgoing = Outgoing::direct(write, self.high_water_bytes, &self.broker.engine);
-        let connection = self.connection(Ends { peer, local }, &outgoing);
-        let (write_timeout, engine) = (self.write_timeout, &self.broker.engine);
-        let task = Task::new(
-            connection,
-            Plain(read),
-            outgoing,
-            place,
-            write_timeout,
-            engine,
-        );
+        let task = self.task(Ends { peer, local }, Plain(read), outgoing, place);
         tokio::spawn(task.run());
     }
 
@@ -305,17 +296,7 @@ impl Reception {
                 }
             };
             let outgoing = Outgoing::owned(reception.high_water_bytes, &reception.broker.engine);
-            let connection = reception.connection(ends, &outgoing);
-            let (write_timeout, engine) = (reception.write_timeout, &reception.broker.engine);
-            let transport = Tls { stream };
-            let task = Task::new(
-                connection,
-                transport,
-                outgoing,
-                place,
-                write_timeout,
-                engine,
-            );
+            let task = reception.task(ends, Tls { stream }, outgoing, place);
             drop(reception);
             task.run().await;
         });
@@ -329,13 +310,28 @@ impl Reception {
         place
     }
 
-    fn connection(&self, ends: Ends, outgoing: &Arc<Outgoing>) -> Connection {
-        Connection::new(
+    fn task<T: Transport>(
+        &self,
+        ends: Ends,
+        transport: T,
+        outgoing: Arc<Outgoing>,
+        place: Place,
+    ) -> Task<T> {
+        let connection = Connection::new(
             Arc::clone(&self.broker),
             Arc::clone(&self.settings),
             ends,
-            Arc::clone(outgoing),
+            Arc::clone(&outgoing),
             Instant::now(),
+        );
+        let (write_timeout, engine) = (self.write_timeout, &self.broker.engine);
+        Task::new(
+            connection,
+            transport,
+            outgoing,
+            place,
+            write_timeout,
+            engine,
         )
     }
 }
