@@ -3,6 +3,8 @@
 //! In: a message, wherever its bytes lie. Out: frames in the outgoing buffer, with the body copied
 //! in, or, where it is large and shared, spliced in by reference between its frames' ends.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 
 use crate::amqp::encode::{self, DeliverTemplate};
@@ -21,12 +23,10 @@ pub(super) fn deliver(
     let Message {
         exchange,
         routing_key,
-        properties,
         body,
-        facts,
+        ..
     } = delivery.message;
-    let visible = facts.has_bcc.then(|| blind_copies::without(properties));
-    let properties = visible.as_deref().unwrap_or(properties);
+    let properties = &visible_properties(&delivery.message);
     let redelivered = is_redelivered(delivery);
     let out = &mut pending.frames;
     let before = out.len();
@@ -133,13 +133,20 @@ pub(super) fn deliver_next<'a>(
 /// Writes content header and body frames, after a method that carries content.
 pub(super) fn write(pending: &mut Pending, channel: u16, frame_max: u32, message: &Message<'_>) {
     let size = message.body.len() as u64;
-    let visible = message.facts.has_bcc;
-    let visible = visible.then(|| blind_copies::without(message.properties));
-    let properties = visible.as_deref().unwrap_or(message.properties);
-    encode::content_header_frame(&mut pending.frames, channel, size, properties);
+    let properties = visible_properties(message);
+    encode::content_header_frame(&mut pending.frames, channel, size, &properties);
     match message.body {
         Body::Slice(body) => encode::body_frames(&mut pending.frames, channel, body, frame_max),
         Body::Shared(body) => write_shared(pending, channel, frame_max, body),
+    }
+}
+
+/// A message's properties as receivers see them.
+fn visible_properties<'a>(message: &Message<'a>) -> Cow<'a, [u8]> {
+    if message.facts.has_bcc {
+        Cow::Owned(blind_copies::without(message.properties))
+    } else {
+        Cow::Borrowed(message.properties)
     }
 }
 

@@ -22,7 +22,7 @@ use super::message_checks::{self, Checked};
 use super::read_batch::{Gathering, HandedOver, Kept, ReadBatch};
 use super::reply_to::ReplyConsumer;
 use super::route_cache::Targets;
-use super::sender_selected::SenderSelected;
+use super::sender_selected;
 use super::tx;
 use crate::amqp::frame::{self, Like, WholePublish};
 use crate::amqp::method::confirm;
@@ -392,29 +392,21 @@ impl Channel {
             properties.reply_to = address;
         }
         let mut is_passage = None;
-        let mut selected = SenderSelected::default();
-        if let Some(headers) = properties
-            .headers
-            .as_ref()
-            .filter(|_| checked.is_sender_selected)
-        {
-            selected = SenderSelected::read(headers)?;
-        }
+        let mut selected_keys = Vec::new();
         let mut bcc = None;
-        if let Some(headers) = properties
-            .headers
-            .as_mut()
-            .filter(|_| checked.is_sender_selected)
+        if checked.is_sender_selected
+            && let Some(headers) = &mut properties.headers
         {
+            selected_keys = sender_selected::routing_keys(headers)?;
             bcc = blind_copies::take(headers);
         }
         let mut visible = Vec::with_capacity(whole.properties.len());
         properties.encode(&mut visible);
         let visible = Bytes::from(visible);
-        if !selected.routing_keys.is_empty() {
+        if !selected_keys.is_empty() {
             let exchange = String::from_utf8_lossy(whole.exchange);
             let keys: Vec<_> = std::iter::once(whole.routing_key)
-                .chain(selected.routing_keys.iter().map(|key| key.as_ref()))
+                .chain(selected_keys.iter().map(|key| key.as_ref()))
                 .map(String::from_utf8_lossy)
                 .collect();
             let keys: Vec<&str> = keys.iter().map(AsRef::as_ref).collect();
@@ -440,7 +432,7 @@ impl Channel {
         Ok(Rewritten {
             properties,
             has_bcc,
-            routing_keys: selected.routing_keys,
+            routing_keys: selected_keys,
             is_passage,
         })
     }

@@ -20,38 +20,26 @@ pub(super) fn mentioned(headers: &[u8]) -> bool {
         .any(|bytes| matches!(bytes, b"\x02CC" | b"BCC"))
 }
 
-/// What CC and BCC say.
-#[derive(Debug, Default, PartialEq)]
-pub(super) struct SenderSelected {
-    /// Routing keys beside the message's own.
-    pub routing_keys: Vec<Bytes>,
-}
-
-impl SenderSelected {
-    /// Reads the headers; anything but an array is refused, and what in it is no string is passed
-    /// over, both as in RabbitMQ.
-    pub fn read(headers: &FieldTable) -> Result<Self, Exception> {
-        let mut found = Self::default();
-        for name in [CC, BCC] {
-            match headers.get(name) {
-                None => {}
-                Some(keys @ FieldValue::Array(_)) => {
-                    let keys = blind_copies::routing_keys(Some(keys)).cloned();
-                    found.routing_keys.extend(keys);
-                }
-                Some(other) => {
-                    let kind = other.type_name();
-                    return Err(Exception::new(
-                        ReplyCode::PreconditionFailed,
-                        format!(
-                            "invalid message: {{unacceptable_type_in_header,\"{name}\",{kind}}}"
-                        ),
-                    ));
-                }
+/// The routing keys that CC and BCC name beside the message's own. Anything but an array is refused,
+/// and what in it is no string is passed over, both as in RabbitMQ.
+pub(super) fn routing_keys(headers: &FieldTable) -> Result<Vec<Bytes>, Exception> {
+    let mut found = Vec::new();
+    for name in [CC, BCC] {
+        match headers.get(name) {
+            None => {}
+            Some(keys @ FieldValue::Array(_)) => {
+                found.extend(blind_copies::routing_keys(Some(keys)).cloned());
+            }
+            Some(other) => {
+                let kind = other.type_name();
+                return Err(Exception::new(
+                    ReplyCode::PreconditionFailed,
+                    format!("invalid message: {{unacceptable_type_in_header,\"{name}\",{kind}}}"),
+                ));
             }
         }
-        Ok(found)
     }
+    Ok(found)
 }
 
 #[cfg(test)]
@@ -75,8 +63,8 @@ mod tests {
         let mut encoded = Vec::new();
         table.encode(&mut encoded);
         assert!(mentioned(&encoded));
-        let found = SenderSelected::read(&table).unwrap();
-        assert_eq!(found.routing_keys, [&b"a"[..], b"b"]);
+        let found = routing_keys(&table).unwrap();
+        assert_eq!(found, [&b"a"[..], b"b"]);
     }
 
     #[test]
@@ -85,7 +73,7 @@ mod tests {
             ("CC", FieldValue::from("x"), "longstr"),
             ("BCC", FieldValue::I64(4), "long"),
         ] {
-            let error = SenderSelected::read(&headers(vec![(name, value)])).unwrap_err();
+            let error = routing_keys(&headers(vec![(name, value)])).unwrap_err();
             assert_eq!(
                 error.reply_text(),
                 format!(
