@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use super::arguments::to_json;
+use crate::auth::User;
 use crate::broker::binding::Destination;
 use crate::broker::parameters::Parameter;
 use crate::broker::{Broker, Vhost};
@@ -57,7 +58,7 @@ pub fn export(broker: &Broker) -> Value {
         "rabbitmq_version": RABBITMQ_VERSION,
         "product_name": "Warren",
         "product_version": env!("CARGO_PKG_VERSION"),
-        "users": users.iter().map(|user| user_definition(user)).collect::<Vec<_>>(),
+        "users": users.iter().map(|one| user(one)).collect::<Vec<_>>(),
         "vhosts": vhosts.iter().map(|vhost| {
             let mut one = vhost.metadata().to_json();
             one.insert("name".into(), json!(vhost.name()));
@@ -88,7 +89,8 @@ pub fn export_vhost(broker: &Broker, vhost: &Arc<Vhost>) -> Value {
     })
 }
 
-fn user_definition(user: &crate::auth::User) -> Value {
+/// A user as RabbitMQ lists it.
+pub(crate) fn user(user: &User) -> Value {
     let account = user.account();
     json!({
         "name": user.name(),

@@ -17,8 +17,8 @@ use std::path::Path;
 use serde_json::{Map, Value};
 
 pub use self::arguments::{from_json, to_json};
-pub(crate) use self::export::policy;
 pub use self::export::{export, export_vhost};
+pub(crate) use self::export::{policy, user};
 pub use self::import::{Counts, ImportError, import, import_vhost};
 
 /// Why a file has no definitions.

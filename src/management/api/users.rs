@@ -1,21 +1,11 @@
 //! `/api/users` and `/api/whoami`.
 
 use hyper::Method;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{Call, Reply, listing};
 use crate::auth::User;
-
-fn json_of(user: &User) -> Value {
-    let account = user.account();
-    json!({
-        "name": user.name(),
-        "password_hash": account.password_hash(),
-        "hashing_algorithm": account.hashing_algorithm(),
-        "tags": account.tags,
-        "limits": account.limits,
-    })
-}
+use crate::definitions;
 
 pub(super) fn who_am_i(call: &Call) -> Reply {
     let user = &call.user;
@@ -25,14 +15,18 @@ pub(super) fn who_am_i(call: &Call) -> Reply {
 pub(super) fn list(call: &Call, is_meant: impl Fn(&User) -> bool) -> Result<Reply, Reply> {
     let users = call.broker.users.all();
     let list = users.iter().filter(|user| is_meant(user));
-    listing::reply(call, list.map(|user| json_of(user)).collect(), &["name"])
+    listing::reply(
+        call,
+        list.map(|user| definitions::user(user)).collect(),
+        &["name"],
+    )
 }
 
 pub(super) fn one(call: &Call, name: &str) -> Result<Reply, Reply> {
     let there = call.broker.users.get(name);
     match call.method {
         Method::GET => match there {
-            Some(user) => Ok(Reply::json(json_of(&user))),
+            Some(user) => Ok(Reply::json(definitions::user(&user))),
             None => Err(Reply::no_object()),
         },
         Method::DELETE => {
