@@ -170,27 +170,37 @@ class RabbitMQ(Broker):
 
     label = "rabbitmq"
 
+    def __init__(self, node: str | None = None, bare: bool = False) -> None:
+        """`node` is the node's name; `bare` is without TLS, with the management API."""
+        super().__init__()
+        self.node = node
+        self.bare = bare
+
     def start(self) -> None:
         if not RABBITMQ_SERVER.exists():
             raise DidNotStart(HOW_TO_INSTALL_RABBITMQ)
-        amqp, amqps, required, distribution, self.epmd_port = free_ports(5)
+        amqp, amqps, required, distribution, self.epmd_port, management = free_ports(6)
         config = self.folder / "rabbitmq.conf"
-        config.write_text(
-            f"listeners.tcp.default = 127.0.0.1:{amqp}\n"
+        tls = (
             f"listeners.ssl.default = 127.0.0.1:{amqps}\n"
             f"ssl_options.cacertfile = {CERTS}/ca.pem\n"
             f"ssl_options.certfile = {CERTS}/server.pem\n"
             f"ssl_options.keyfile = {CERTS}/server.key\n"
             "ssl_options.verify = verify_peer\n"
             "ssl_options.fail_if_no_peer_cert = false\n"
+        )
+        api = f"management.tcp.port = {management}\nmanagement.tcp.ip = 127.0.0.1\n"
+        config.write_text(
+            f"listeners.tcp.default = 127.0.0.1:{amqp}\n"
+            f"{api if self.bare else tls}"
             "log.console = false\n"
             "disk_free_limit.absolute = 50MB\n"
         )
-        (self.folder / "plugins").write_text("[].\n")
+        (self.folder / "plugins").write_text("[rabbitmq_management].\n" if self.bare else "[].\n")
         self.env = {
             **os.environ,
             "HOME": str(self.folder),
-            "RABBITMQ_NODENAME": f"interop-{amqp}@localhost",
+            "RABBITMQ_NODENAME": f"{self.node or f'interop-{amqp}'}@localhost",
             "RABBITMQ_MNESIA_BASE": str(self.folder / "mnesia"),
             "RABBITMQ_LOG_BASE": str(self.folder / "log"),
             "RABBITMQ_PID_FILE": str(self.folder / "pid"),
@@ -204,8 +214,13 @@ class RabbitMQ(Broker):
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
         }
         self.amqps, self.required = amqps, required
+        # The one that listens last.
+        self.last = management if self.bare else amqps
         self._run()
         self.urls["AMQP_URL"] = f"amqp://guest:guest@127.0.0.1:{amqp}/%2F"
+        if self.bare:
+            self.urls["MANAGEMENT"] = f"127.0.0.1:{management}"
+            return
         self.urls["AMQPS_URL"] = f"amqps://guest:guest@localhost:{amqps}/%2F"
         self.urls["AMQPS_REQUIRED_URL"] = f"amqps://guest:guest@localhost:{required}/%2F"
 
@@ -217,11 +232,12 @@ class RabbitMQ(Broker):
             )
         self.processes = [process]
         deadline = time.monotonic() + START_TIMEOUT_SECONDS
-        while not accepts(self.amqps):
+        while not accepts(self.last):
             if process.poll() is not None or time.monotonic() > deadline:
                 raise DidNotStart(log.read_text(errors="replace"))
             time.sleep(0.1)
-        self._listen_with_required_certificate(self.required)
+        if not self.bare:
+            self._listen_with_required_certificate(self.required)
 
     def restart(self, kill: bool) -> None:
         """In good order only RabbitMQ stops, not its node, which is quicker."""

@@ -257,6 +257,16 @@ impl Method {
         }
     }
 
+    /// Every method there is, by id, its fields zero.
+    pub fn every() -> Vec<Self> {
+        let mut shapes: Vec<&Shape> = SHAPES.by_id.values().copied().collect();
+        shapes.sort_by_key(|shape| (shape.class, shape.id));
+        shapes
+            .iter()
+            .map(|shape| Method::new(&shape.name))
+            .collect()
+    }
+
     /// Class and method id of a method by its name; (0, 0) for "".
     #[track_caller]
     pub fn ids(name: &str) -> (u16, u16) {
@@ -347,6 +357,11 @@ impl Method {
         out
     }
 
+    /// All fields, in the order of the wire.
+    pub fn args(&self) -> &[(&'static str, Arg)] {
+        &self.args
+    }
+
     pub fn decode(payload: &[u8]) -> Self {
         let mut reader = Reader(payload);
         let (class, id) = (reader.u16(), reader.u16());
@@ -422,6 +437,11 @@ impl Properties {
             Some(Arg::Table(table)) => table.clone(),
             _ => Table::default(),
         }
+    }
+
+    /// Those that are set, in the order of the wire.
+    pub fn args(&self) -> &[(&'static str, Arg)] {
+        &self.0
     }
 
     /// Flags and values.

@@ -1,0 +1,34 @@
+//! The conversations, a file a family.
+
+mod arguments;
+mod bindings;
+mod channels;
+mod consuming;
+mod content;
+mod exchanges;
+mod handshake;
+mod permissions;
+mod publishing;
+mod queues;
+mod redeclare;
+mod settling;
+
+use crate::script::Script;
+
+/// Every family with its conversations. The recording of each is a file of its name.
+pub fn all() -> Vec<(&'static str, Vec<Script>)> {
+    vec![
+        ("arguments", arguments::scripts()),
+        ("bindings", bindings::scripts()),
+        ("channels", channels::scripts()),
+        ("consuming", consuming::scripts()),
+        ("content", content::scripts()),
+        ("exchanges", exchanges::scripts()),
+        ("handshake", handshake::scripts()),
+        ("permissions", permissions::scripts()),
+        ("publishing", publishing::scripts()),
+        ("queues", queues::scripts()),
+        ("redeclare", redeclare::scripts()),
+        ("settling", settling::scripts()),
+    ]
+}

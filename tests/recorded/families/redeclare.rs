@@ -1,0 +1,233 @@
+//! Declared, and declared again with one property or argument changed: every pair.
+
+use crate::script::Script;
+use crate::support::{Method, Table, Value, method, table};
+
+pub fn scripts() -> Vec<Script> {
+    let mut scripts = Vec::new();
+    queue_properties(&mut scripts);
+    exchange_properties(&mut scripts);
+    for (kind, arguments) in [
+        ("classic", classic_arguments()),
+        ("quorum", quorum_arguments()),
+        ("stream", stream_arguments()),
+    ] {
+        queue_arguments(&mut scripts, kind, arguments);
+    }
+    queue_types(&mut scripts);
+    exchange_arguments(&mut scripts);
+    scripts
+}
+
+/// Declares the one, then the other on a channel that is opened again if need be, then the first again.
+fn pair(name: String, first: Method, second: Method) -> Script {
+    let script = Script::new(name);
+    let named = |method: Method| match method.name {
+        "queue.declare" => method.with("queue", script.own("q")),
+        _ => method.with("exchange", script.own("x")),
+    };
+    let (first, second) = (named(first), named(second));
+    script.call(first.clone()).call(second).open(2).call(first)
+}
+
+fn queue_properties(scripts: &mut Vec<Script>) {
+    for property in ["durable", "exclusive", "auto_delete"] {
+        let plain = method!("queue.declare");
+        let other = plain.clone().with(property, true);
+        scripts.push(pair(
+            format!("queue-{property}-set"),
+            plain.clone(),
+            other.clone(),
+        ));
+        scripts.push(pair(format!("queue-{property}-cleared"), other, plain));
+    }
+    let all = method!("queue.declare", durable: true, auto_delete: true);
+    scripts.push(pair("queue-all-same".into(), all.clone(), all.clone()));
+    let none = method!("queue.declare");
+    scripts.push(pair("queue-all-cleared".into(), all.clone(), none));
+    // An exclusive queue is never durable, whatever was asked for.
+    let exclusive = method!("queue.declare", exclusive: true);
+    let durable = method!("queue.declare", exclusive: true, durable: true);
+    scripts.push(pair("queue-exclusive-durable".into(), exclusive, durable));
+}
+
+fn exchange_properties(scripts: &mut Vec<Script>) {
+    let plain = method!("exchange.declare", type: "direct");
+    for property in ["durable", "auto_delete", "internal"] {
+        let other = plain.clone().with(property, true);
+        scripts.push(pair(
+            format!("exchange-{property}-set"),
+            plain.clone(),
+            other.clone(),
+        ));
+        scripts.push(pair(
+            format!("exchange-{property}-cleared"),
+            other,
+            plain.clone(),
+        ));
+    }
+    let types = ["direct", "fanout", "topic", "headers"];
+    for from in types {
+        for to in types {
+            let (first, second) = (
+                plain.clone().with("type", from),
+                plain.clone().with("type", to),
+            );
+            scripts.push(pair(format!("exchange-{from}-{to}"), first, second));
+        }
+    }
+}
+
+/// An argument with two values that are both right.
+type Argument = (&'static str, Value, Value);
+
+fn classic_arguments() -> Vec<Argument> {
+    vec![
+        ("x-message-ttl", 60_000.into(), 60_001.into()),
+        ("x-expires", 60_000.into(), 60_001.into()),
+        ("x-max-length", 10.into(), 11.into()),
+        ("x-max-length-bytes", 1000.into(), 1001.into()),
+        (
+            "x-dead-letter-exchange",
+            "amq.direct".into(),
+            "amq.topic".into(),
+        ),
+        ("x-overflow", "drop-head".into(), "reject-publish".into()),
+        ("x-max-priority", 3.into(), 4.into()),
+        ("x-queue-mode", "default".into(), "lazy".into()),
+        ("x-queue-version", 1.into(), 2.into()),
+        ("x-single-active-consumer", true.into(), false.into()),
+        (
+            "x-queue-master-locator",
+            "client-local".into(),
+            "min-masters".into(),
+        ),
+        ("x-nobody-knows", "a".into(), "b".into()),
+    ]
+}
+
+fn quorum_arguments() -> Vec<Argument> {
+    vec![
+        ("x-message-ttl", 60_000.into(), 60_001.into()),
+        ("x-expires", 60_000.into(), 60_001.into()),
+        ("x-max-length", 10.into(), 11.into()),
+        ("x-max-length-bytes", 1000.into(), 1001.into()),
+        ("x-max-in-memory-length", 10.into(), 11.into()),
+        ("x-max-in-memory-bytes", 1000.into(), 1001.into()),
+        ("x-delivery-limit", 3.into(), 4.into()),
+        (
+            "x-dead-letter-exchange",
+            "amq.direct".into(),
+            "amq.topic".into(),
+        ),
+        ("x-overflow", "drop-head".into(), "reject-publish".into()),
+        ("x-single-active-consumer", true.into(), false.into()),
+        ("x-quorum-initial-group-size", 1.into(), 2.into()),
+        (
+            "x-queue-leader-locator",
+            "client-local".into(),
+            "balanced".into(),
+        ),
+    ]
+}
+
+fn stream_arguments() -> Vec<Argument> {
+    vec![
+        ("x-max-length-bytes", 1_000_000.into(), 1_000_001.into()),
+        ("x-max-age", "1h".into(), "2h".into()),
+        (
+            "x-stream-max-segment-size-bytes",
+            1_000_000.into(),
+            1_000_001.into(),
+        ),
+        ("x-initial-cluster-size", 1.into(), 2.into()),
+        (
+            "x-queue-leader-locator",
+            "client-local".into(),
+            "balanced".into(),
+        ),
+    ]
+}
+
+/// For each argument: added, taken away, changed, and with the same number in another type.
+fn queue_arguments(scripts: &mut Vec<Script>, kind: &str, arguments: Vec<Argument>) {
+    let durable = kind != "classic";
+    let declare = |entries: &[(&str, &Value)]| {
+        let typed = (kind != "classic").then(|| ("x-queue-type".to_string(), Value::from(kind)));
+        let entries = entries
+            .iter()
+            .map(|(key, value)| (key.to_string(), (*value).clone()));
+        let arguments = Table(typed.into_iter().chain(entries).collect());
+        method!("queue.declare", durable: durable, arguments: arguments)
+    };
+    for (key, value, other) in &arguments {
+        let (without, with) = (declare(&[]), declare(&[(key, value)]));
+        let name = |how: &str| format!("{kind}-{key}-{how}");
+        scripts.push(pair(name("added"), without.clone(), with.clone()));
+        scripts.push(pair(name("taken"), with.clone(), without));
+        scripts.push(pair(
+            name("changed"),
+            with.clone(),
+            declare(&[(key, other)]),
+        ));
+        if let Value::I32(number) = value {
+            let wide = Value::I64(i64::from(*number));
+            scripts.push(pair(name("wide"), with, declare(&[(key, &wide)])));
+        }
+    }
+    // With a key beside it that needs another.
+    let dlx = Value::from("amq.direct");
+    let keys = [Value::from("a"), Value::from("b")];
+    if kind != "stream" {
+        let with = |key: &Value| {
+            declare(&[
+                ("x-dead-letter-exchange", &dlx),
+                ("x-dead-letter-routing-key", key),
+            ])
+        };
+        let name = |how: &str| format!("{kind}-x-dead-letter-routing-key-{how}");
+        let without = declare(&[("x-dead-letter-exchange", &dlx)]);
+        scripts.push(pair(name("added"), without.clone(), with(&keys[0])));
+        scripts.push(pair(name("taken"), with(&keys[0]), without));
+        scripts.push(pair(name("changed"), with(&keys[0]), with(&keys[1])));
+    }
+}
+
+fn queue_types(scripts: &mut Vec<Script>) {
+    let kinds = ["none", "classic", "quorum", "stream"];
+    for from in kinds {
+        for to in kinds {
+            let declare = |kind: &str| {
+                let arguments = match kind {
+                    "none" => Table::default(),
+                    kind => table! { "x-queue-type" => kind },
+                };
+                method!("queue.declare", durable: true, arguments: arguments)
+            };
+            scripts.push(pair(
+                format!("type-{from}-{to}"),
+                declare(from),
+                declare(to),
+            ));
+        }
+    }
+}
+
+fn exchange_arguments(scripts: &mut Vec<Script>) {
+    let declare =
+        |arguments: Table| method!("exchange.declare", type: "topic", arguments: arguments);
+    let plain = declare(Table::default());
+    for (key, value, other) in [
+        ("alternate-exchange", "amq.fanout", "amq.direct"),
+        ("x-nobody-knows", "a", "b"),
+    ] {
+        let (one, two) = (
+            declare(table! { key => value }),
+            declare(table! { key => other }),
+        );
+        let name = |how: &str| format!("exchange-{key}-{how}");
+        scripts.push(pair(name("added"), plain.clone(), one.clone()));
+        scripts.push(pair(name("taken"), one.clone(), plain.clone()));
+        scripts.push(pair(name("changed"), one, two));
+    }
+}
