@@ -31,6 +31,8 @@ pub enum Reason {
     MaxLength,
     /// It was given back too often.
     DeliveryLimit,
+    /// Its delay is over: it is no dead letter, and goes where its exchange leads.
+    Due,
 }
 
 impl Reason {
@@ -41,23 +43,24 @@ impl Reason {
             Self::Expired => "expired",
             Self::MaxLength => "maxlen",
             Self::DeliveryLimit => "delivery_limit",
+            Self::Due => "due",
         }
     }
 }
 
 /// A message that was given up, copied out of its queue.
 pub struct DeadLetter {
-    source: Arc<Queue>,
+    pub(super) source: Arc<Queue>,
     /// Where its queue dead-lettered to when it was given up.
     to: Option<Bytes>,
     /// The key that it goes there with, where its queue says so.
     to_key: Option<Bytes>,
     reason: Reason,
-    exchange: Box<[u8]>,
-    routing_key: Box<[u8]>,
-    properties: Box<[u8]>,
-    body: Bytes,
-    facts: Facts,
+    pub(super) exchange: Box<[u8]>,
+    pub(super) routing_key: Box<[u8]>,
+    pub(super) properties: Box<[u8]>,
+    pub(super) body: Bytes,
+    pub(super) facts: Facts,
     /// Its sequence in its queue, if the log is to hear that it left.
     left: Option<u64>,
     /// Until the log has heard that.
@@ -97,7 +100,10 @@ impl DeadLetter {
     /// Publishes it to its queue's dead-letter exchange. It is dropped if there is none, or if
     /// nothing is bound to it, or if it would go round in a circle.
     pub(super) fn publish(self, effects: &mut Effects) {
-        let is_logged = self.publish_to_queues(effects);
+        let is_logged = match self.reason {
+            Reason::Due => self.route_on(effects),
+            _ => self.publish_to_queues(effects),
+        };
         if let Some(sequence) = self.left.filter(|_| !is_logged) {
             let queue = self.source.id().0;
             // Whoever publishes it need not have changed anything that is logged.
@@ -177,10 +183,6 @@ impl DeadLetter {
                 ..self.facts
             },
         };
-        let left = self.left.map(|sequence| Place {
-            queue: self.source.id().0,
-            sequence,
-        });
         let is_barred = |queue: &Queue| {
             let is_barred =
                 self.reason != Reason::Rejected && is_cycle(queue.name(), deaths.as_ref());
@@ -194,26 +196,50 @@ impl DeadLetter {
             let addresses = &self.source.engine().reply_addresses;
             addresses.deliver(keys, &message, effects);
         }
+        // Where it led somewhere it is text.
+        let exchange = std::str::from_utf8(exchange).unwrap_or_default();
+        self.arrive(
+            &vhost, exchange, &route, &message, &keys, &is_barred, effects,
+        )
+    }
+
+    /// Gives the message that became of it to the queues that its route from an exchange leads to. Says
+    /// whether the log has heard that it left its queue: in the record that says where it went.
+    #[allow(clippy::too_many_arguments)]
+    pub(super) fn arrive(
+        &self,
+        vhost: &Vhost,
+        exchange: &str,
+        route: &Route,
+        message: &Message<'_>,
+        keys: &[&str],
+        is_barred: &dyn Fn(&Queue) -> bool,
+        effects: &mut Effects,
+    ) -> bool {
+        let left = self.left.map(|sequence| Place {
+            queue: self.source.id().0,
+            sequence,
+        });
         if route.has_memory {
             let passing = Passing {
-                message: &message,
-                routing_keys: &keys,
+                message,
+                routing_keys: keys,
                 left,
-                is_barred: &is_barred,
+                is_barred,
             };
-            let passed = vhost.pass_internally(&passing, effects);
+            let passed = vhost.pass_internally(exchange, &passing, effects);
             return passed.is_ok_and(|passed| passed.is_logged);
         }
         for queue in route.queues.iter() {
             if !is_barred(queue) {
-                queue.publish(std::slice::from_ref(&message), None, effects);
+                queue.publish(std::slice::from_ref(message), None, effects);
             }
         }
         let log = self.source.engine().log();
         let Some(log) = log.filter(|_| effects.pending.has_placements()) else {
             return false;
         };
-        let batch = std::slice::from_ref(&message);
+        let batch = std::slice::from_ref(message);
         let appended = effects.append_messages(log, batch, left.as_slice());
         // What can't be logged has not left its queue, as far as the next start is concerned.
         if let Err(error) = appended {

@@ -7,6 +7,7 @@
 //!
 //! reply_addresses                         where answers go that pass no queue
 //! passage, deduplication                  exchanges that remember what went through them
+//! delayed_message                         messages that wait before they are routed
 //! names, ids, declared, term, json_term   how topology is named, numbered, checked and printed
 //! parameters ─▶ policy ─▶ vhost, queue    accounts    sessions    what is changed at run time
 //! ```
@@ -20,6 +21,7 @@ pub mod catalog;
 pub mod dead_letter;
 mod declared;
 pub mod deduplication;
+mod delayed_message;
 pub mod effects;
 pub mod engine;
 pub mod exchange;
@@ -136,10 +138,10 @@ impl Broker {
         })
     }
 
-    /// All durable queues, in the order of their numbers.
+    /// All durable queues, in the order of their numbers; where exchanges keep delayed messages is one.
     pub(crate) fn durable_queues(&self) -> Vec<Arc<Queue>> {
         let vhosts = self.all_vhosts();
-        let queues = vhosts.iter().flat_map(|vhost| vhost.queues());
+        let queues = vhosts.iter().flat_map(|vhost| vhost.queues_and_delays());
         let mut durable: Vec<_> = queues.filter(|queue| queue.is_durable()).collect();
         durable.sort_unstable_by_key(|queue| queue.id());
         durable
@@ -159,7 +161,7 @@ impl Broker {
     /// The queue of that id, if it is there still.
     pub(crate) fn queue_of_id(&self, id: u64) -> Option<Arc<Queue>> {
         let vhosts = self.all_vhosts();
-        let mut queues = vhosts.iter().flat_map(|vhost| vhost.queues());
+        let mut queues = vhosts.iter().flat_map(|vhost| vhost.queues_and_delays());
         queues.find(|queue| queue.id().0 == id)
     }
 
@@ -188,7 +190,11 @@ impl Broker {
     pub async fn tidy_queues(self: Arc<Self>) {
         loop {
             tokio::time::sleep(TIDY_INTERVAL).await;
-            for queue in self.all_vhosts().iter().flat_map(|vhost| vhost.queues()) {
+            for queue in self
+                .all_vhosts()
+                .iter()
+                .flat_map(|vhost| vhost.queues_and_delays())
+            {
                 queue.tidy();
                 tokio::task::consume_budget().await;
             }

@@ -113,14 +113,14 @@ impl Vhost {
         self.pass_from(first, &passing, effects)
     }
 
-    /// The same for the broker itself, to the exchange that the message names.
+    /// The same for the broker itself, from an exchange on that has this name.
     pub(super) fn pass_internally(
         &self,
+        exchange: &str,
         passing: &Passing<'_>,
         effects: &mut Effects,
     ) -> Result<Passed, Exception> {
-        let exchange = String::from_utf8_lossy(passing.message.exchange);
-        let first = self.exchange_to_publish_to(&exchange, true)?;
+        let first = self.exchange_to_publish_to(exchange, true)?;
         self.pass_from(first, passing, effects)
     }
 

@@ -154,6 +154,12 @@ pub(super) fn page(broker: &Broker, connections: &Connections) -> String {
         totals.unacked,
     );
 
+    page.gauge(
+        "warren_messages_delayed",
+        "Messages that wait in exchanges of type x-delayed-message.",
+        totals.delayed,
+    );
+
     let memory = &broker.engine.memory;
     page.gauge(
         "warren_message_memory_bytes",

@@ -119,7 +119,11 @@ fn check_catalog(contents: &Contents, report: &mut CheckReport) {
         ("topic permissions", contents.topic_permissions.len() as u64),
         ("parameters", contents.parameters.len() as u64),
     ]);
-    let queues: HashSet<u64> = contents.queues.iter().map(|(id, _)| *id).collect();
+    let mut queues: HashSet<u64> = contents.queues.iter().map(|(id, _)| *id).collect();
+    // Such an exchange keeps its messages under its own number.
+    let exchanges = contents.exchanges.iter();
+    let delaying = exchanges.filter(|(_, exchange)| exchange.kind == "x-delayed-message");
+    queues.extend(delaying.map(|(id, _)| *id));
     for ((queue, number), _) in &contents.segments {
         if !queues.contains(queue) {
             let text = format!("segment {number} belongs to queue {queue}, which is not there");

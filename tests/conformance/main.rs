@@ -11,6 +11,7 @@ mod channels;
 mod choosing_exchanges;
 mod consuming;
 mod dead_letters;
+mod delaying;
 mod exchanges;
 mod expiry;
 mod handshake;

@@ -159,8 +159,8 @@ fn records_that_make_no_sense() {
     let Some(data) = used_folder() else { return };
     let exchange = ExchangeRecord {
         vhost: "/".into(),
-        name: "later".into(),
-        kind: "x-delayed-message".into(),
+        name: "round".into(),
+        kind: "x-roundabout".into(),
         durable: true,
         ..ExchangeRecord::default()
     };
@@ -197,8 +197,8 @@ fn records_that_make_no_sense() {
         (
             Op::PutExchange(1 << 40, exchange),
             Op::DeleteExchange(1 << 40),
-            "the catalog's exchange 'later' in vhost '/' can't be restored: COMMAND_INVALID - unknown \
-             exchange type 'x-delayed-message'",
+            "the catalog's exchange 'round' in vhost '/' can't be restored: COMMAND_INVALID - unknown \
+             exchange type 'x-roundabout'",
         ),
         (
             Op::PutQueue(1 << 40, nowhere),

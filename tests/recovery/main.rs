@@ -6,6 +6,7 @@ mod content;
 mod copies;
 mod counted;
 mod deduplication;
+mod delayed;
 mod disk;
 mod history;
 mod letters;

@@ -12,6 +12,7 @@
 //!                    └─ deduplication     all, each message once
 //!                          │
 //!                          └─▶ destinations ─▶ found
+//!          └─ delaying: a store where messages wait, before any of these
 //! ```
 //!
 //! A table changes one binding at a time, under its exchange's own lock, held briefly; messages
@@ -20,6 +21,7 @@
 mod bound;
 mod consistent_hash;
 mod deduplication;
+mod delaying;
 mod destinations;
 mod direct;
 mod fanout;
@@ -33,7 +35,7 @@ mod rendezvous;
 mod topic;
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use arc_swap::ArcSwapOption;
 use parking_lot::{Mutex, RwLock};
@@ -53,11 +55,13 @@ use self::recent_history::RecentHistory;
 use self::topic::Topic;
 use super::binding::{Binding, Destination};
 use super::deduplication::{Seen, Storing};
+use super::delayed_message::{DELAY, delay_ms};
 use super::engine::{Engine, Held};
 use super::ids::ExchangeId;
 use super::names::Resource;
 use super::passage::Passage;
 use super::policy::Applied;
+use super::{Queue, Vhost};
 use crate::amqp::reply::{Exception, ReplyCode};
 use crate::amqp::table::FieldTable;
 use crate::store::journal::SeenId;
@@ -76,10 +80,11 @@ pub enum ExchangeKind {
     ModulusHash,
     RecentHistory,
     MessageDeduplication,
+    DelayedMessage,
 }
 
 /// All types and their names.
-const KINDS: [(ExchangeKind, &str); 10] = [
+const KINDS: [(ExchangeKind, &str); 11] = [
     (ExchangeKind::Direct, "direct"),
     (ExchangeKind::Fanout, "fanout"),
     (ExchangeKind::Topic, "topic"),
@@ -93,6 +98,7 @@ const KINDS: [(ExchangeKind, &str); 10] = [
         ExchangeKind::MessageDeduplication,
         "x-message-deduplication",
     ),
+    (ExchangeKind::DelayedMessage, "x-delayed-message"),
 ];
 
 impl ExchangeKind {
@@ -147,6 +153,10 @@ pub struct ExchangeSpec {
 /// An exchange.
 pub struct Exchange {
     spec: ExchangeSpec,
+    /// The type by which it routes: its own, or what x-delayed-type names.
+    routes_as: ExchangeKind,
+    /// Where messages wait that are to be routed later (x-delayed-message).
+    delays: Option<Arc<Queue>>,
     /// As declared, or as policies say where it was not.
     alternate: ArcSwapOption<Arc<str>>,
     /// Those that apply to it, and as of which version of the vhost's.
@@ -171,16 +181,28 @@ enum Table {
 }
 
 impl Exchange {
-    /// An exchange to which nothing is bound, in the vhost of that name.
+    /// An exchange to which nothing is bound, in that vhost, which has that name.
     ///
     /// # Errors
     /// PRECONDITION_FAILED, with RabbitMQ's text, for arguments that its type cannot have.
     pub fn new(
         spec: ExchangeSpec,
-        vhost: &str,
+        vhost: &Weak<Vhost>,
+        vhost_name: &Arc<str>,
         engine: &Arc<Engine>,
     ) -> Result<Arc<Self>, Exception> {
-        let table = Table::new(&spec, Resource::exchange(&spec.name, vhost), engine)?;
+        let routes_as = match spec.kind {
+            ExchangeKind::DelayedMessage => delaying::routes_as(&spec.arguments)?,
+            kind => kind,
+        };
+        let resource = Resource::exchange(&spec.name, vhost_name);
+        let table = Table::new(routes_as, &spec, resource, engine)?;
+        let delays = match spec.kind {
+            ExchangeKind::DelayedMessage => {
+                Some(delaying::store(&spec, vhost, vhost_name, engine)?)
+            }
+            _ => None,
+        };
         let alternate = alternate_of(&spec, &Applied::default());
         Ok(Arc::new(Self {
             alternate: ArcSwapOption::from(alternate),
@@ -189,6 +211,8 @@ impl Exchange {
             has_memory: matches!(table, Table::RecentHistory(_) | Table::Deduplication(_)),
             keeps_ids: matches!(&table, Table::Deduplication(table) if table.is_kept()),
             table: RwLock::new(table),
+            routes_as,
+            delays,
             spec,
         }))
     }
@@ -277,7 +301,7 @@ impl Exchange {
         arguments: &FieldTable,
         destination: &Destination,
     ) -> Result<(), Exception> {
-        match self.spec.kind {
+        match self.routes_as {
             ExchangeKind::Headers => headers::check_arguments(arguments),
             ExchangeKind::ConsistentHash => consistent_hash::check_binding(routing_key),
             ExchangeKind::LocalRandom => random::check_local_binding(routing_key, destination),
@@ -287,7 +311,8 @@ impl Exchange {
             | ExchangeKind::Random
             | ExchangeKind::ModulusHash
             | ExchangeKind::RecentHistory
-            | ExchangeKind::MessageDeduplication => Ok(()),
+            | ExchangeKind::MessageDeduplication
+            | ExchangeKind::DelayedMessage => Ok(()),
         }
     }
 
@@ -326,6 +351,30 @@ impl Exchange {
         }
     }
 
+    /// Where messages wait that are to be routed later.
+    pub(super) fn delays(&self) -> Option<&Arc<Queue>> {
+        self.delays.as_ref()
+    }
+
+    /// It is deleted: nothing waits any more.
+    pub(super) fn drop_delayed(&self) {
+        if let Some(store) = &self.delays {
+            store.drop_delayed();
+        }
+    }
+
+    /// Puts a message aside that is to be routed later; says whether it is such a one.
+    fn puts_aside(&self, headers: &MessageHeaders<'_>, found: &mut Found) -> bool {
+        match &self.delays {
+            Some(store) if delay_ms(headers.get(DELAY.as_bytes())).is_some() => {
+                found.sets += 1;
+                found.queues.push(Arc::clone(store));
+                true
+            }
+            _ => false,
+        }
+    }
+
     /// All bindings went. (Exchanges that lead to each other would keep each other for ever.)
     pub(super) fn clear(&self) {
         self.table.write().clear();
@@ -338,6 +387,9 @@ impl Exchange {
         headers: &MessageHeaders<'_>,
         found: &mut Found,
     ) {
+        if self.puts_aside(headers, found) {
+            return;
+        }
         match &*self.table.read() {
             Table::Direct(table) => {
                 for routing_key in routing_keys {
@@ -370,6 +422,9 @@ impl Exchange {
         passage: &mut Passage<'_>,
         found: &mut Found,
     ) -> Result<(), Exception> {
+        if self.puts_aside(headers, found) {
+            return Ok(());
+        }
         match &mut *self.table.write() {
             Table::RecentHistory(table) => {
                 table.keep(passage.message, routing_keys, headers);
@@ -454,12 +509,14 @@ pub(super) const ALTERNATE_EXCHANGE: &str = "alternate-exchange";
 
 impl Table {
     fn new(
+        kind: ExchangeKind,
         spec: &ExchangeSpec,
         resource: Resource<'_>,
         engine: &Arc<Engine>,
     ) -> Result<Self, Exception> {
-        Ok(match spec.kind {
-            ExchangeKind::Direct => Self::Direct(Direct::default()),
+        Ok(match kind {
+            // It never routes as itself.
+            ExchangeKind::DelayedMessage | ExchangeKind::Direct => Self::Direct(Direct::default()),
             ExchangeKind::Fanout => Self::Fanout(Fanout::default()),
             ExchangeKind::Topic => Self::Topic(Topic::default()),
             ExchangeKind::Headers => Self::Headers(Headers::default()),

@@ -215,6 +215,11 @@ impl Replay {
                     .iter_mut()
                     .for_each(|(_, band)| band.know_ids(|stored| read(stored).ok()));
             }
+            if replay.queue.is_for_delayed() {
+                bands
+                    .iter_mut()
+                    .for_each(|(_, band)| band.know_due_times(|stored| read(stored).ok()));
+            }
             messages += replay.queue.restore(bands);
         }
         Replayed {

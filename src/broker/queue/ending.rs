@@ -69,6 +69,7 @@ impl Queue {
         self.deleted.store(true, Ordering::Release);
         // The catalog forgets the queue, and so do all who read the log.
         let dropped = state.clear_ready(|_, _| {});
+        state.waiting.clear();
         self.keep_last_letters(&mut state);
         for consumer in state.consumers.drain() {
             consumer.sink.cancel(consumer.slot);
@@ -86,7 +87,7 @@ impl Queue {
         Ok(Some(if is_stream { 0 } else { dropped }))
     }
 
-    /// Its time has come: expires messages, or the queue itself.
+    /// Its time has come: expires messages, or the queue itself, and looks after those that wait.
     pub fn on_timer(self: &Arc<Self>, effects: &mut Effects) {
         let mut state = self.state.lock();
         state.timer_ms = None;
@@ -95,6 +96,9 @@ impl Queue {
         }
         let now_ms = self.spec.engine.clock.now_ms();
         self.drop_expired(&mut state, now_ms, effects);
+        if self.is_for_delayed {
+            self.send_due(&mut state, now_ms, effects);
+        }
         if self
             .expires_at_ms(&state)
             .is_some_and(|at_ms| at_ms <= now_ms)

@@ -75,8 +75,8 @@ impl Queue {
         reason: Reason,
         effects: &mut Effects,
     ) {
-        let is_behind = !state.paging.given_up.is_empty() && state.dead_letters();
-        if is_behind || state.must_be_read(sequence) {
+        let is_behind = !state.paging.given_up.is_empty() && self.sends_letters(state);
+        if is_behind || self.must_be_read(state, sequence) {
             // It counts as unacked until it goes.
             state.paging.given_up.push(sequence, reason);
         } else {
@@ -91,7 +91,7 @@ impl Queue {
         effects: &mut Effects,
     ) {
         while let Some((sequence, reason)) = state.paging.given_up.front()
-            && !state.must_be_read(sequence)
+            && !self.must_be_read(state, sequence)
         {
             state.paging.given_up.pop_front();
             self.give_up_now(state, sequence, reason, effects);
@@ -124,7 +124,7 @@ impl Queue {
 
     /// The queue is deleted: nothing stays in it but what is to be dead-lettered all the same.
     pub(super) fn keep_last_letters(&self, state: &mut State) {
-        if !state.dead_letters() {
+        if !self.sends_letters(state) || self.is_for_delayed {
             state.paging.given_up = GivenUp::default();
         }
         let staying = state.paging.given_up.sorted();
@@ -142,6 +142,20 @@ impl Queue {
         // Whoever asked before did not keep the queue.
         state.paging.loading.clear();
         self.end_if_done(state);
+    }
+
+    /// Whether what is given up goes somewhere.
+    pub(super) fn sends_letters(&self, state: &State) -> bool {
+        state.wants.dead_letter_exchange.is_some() || self.is_for_delayed
+    }
+
+    /// Whether a message that is given up goes somewhere and is not in memory.
+    fn must_be_read(&self, state: &State, sequence: u64) -> bool {
+        self.sends_letters(state)
+            && state.bands.get(band_of(sequence)).is_some_and(|band| {
+                let record = band.record(number_of(sequence));
+                matches!(record, Err(NoRecord::NotLoaded(_)))
+            })
     }
 
     /// A queue that is deleted is done with what it had when the last letter is out.
@@ -163,19 +177,6 @@ impl State {
                 .given_up
                 .push(sequence_of(band, *number), reason);
         }
-    }
-
-    fn dead_letters(&self) -> bool {
-        self.wants.dead_letter_exchange.is_some()
-    }
-
-    /// Whether a message that is given up is to be dead-lettered and is not in memory.
-    fn must_be_read(&self, sequence: u64) -> bool {
-        self.dead_letters()
-            && self.bands.get(band_of(sequence)).is_some_and(|band| {
-                let record = band.record(number_of(sequence));
-                matches!(record, Err(NoRecord::NotLoaded(_)))
-            })
     }
 }
 

@@ -113,7 +113,7 @@ impl Queue {
     ) {
         state.paging.is_dirty |= state.is_logged;
         state.unacked -= 1;
-        if state.wants.dead_letter_exchange.is_some()
+        if self.sends_letters(state)
             && let Some(band) = state.bands.get(band_of(sequence))
             && let Ok(record) = band.record(number_of(sequence))
         {
@@ -146,7 +146,12 @@ impl Queue {
 
     /// Sets the timer to when the head expires or the queue does, whichever comes first.
     pub(super) fn set_timer(self: &Arc<Self>, state: &mut MutexGuard<'_, State>) {
-        if !state.may_expire && state.wants.expires_ms.is_none() {
+        let waiting_ms = match self.is_for_delayed && !state.paging.given_up.is_empty() {
+            // What is due waits until that has left.
+            true => None,
+            false => state.waiting.next_ms(),
+        };
+        if !state.may_expire && state.wants.expires_ms.is_none() && waiting_ms.is_none() {
             return;
         }
         let message_ms = if state.may_expire {
@@ -154,11 +159,10 @@ impl Queue {
         } else {
             None
         };
-        let wanted_ms = match (message_ms, self.expires_at_ms(state)) {
-            (Some(message_ms), Some(queue_ms)) => Some(message_ms.min(queue_ms)),
-            (message_ms, queue_ms) => message_ms.or(queue_ms),
+        let wanted_ms = [message_ms, self.expires_at_ms(state), waiting_ms];
+        let Some(wanted_ms) = wanted_ms.into_iter().flatten().min() else {
+            return;
         };
-        let Some(wanted_ms) = wanted_ms else { return };
         // A timer that goes off too early sets itself anew; that is cheaper than moving it along
         // with every change.
         let timers = &self.spec.engine.timers;

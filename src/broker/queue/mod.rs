@@ -13,6 +13,7 @@
 //! spec.rs, arguments.rs: what it was declared with   policies.rs: what policies change of it
 //! ending.rs: how it goes
 //! state.rs: what the lock guards   sequence.rs: how messages are named
+//! waiting.rs: what comes back, or leaves, at a time   delaying.rs: the queue behind a delaying exchange
 //! stream/: queues from which nothing is taken
 //! ```
 //!
@@ -27,6 +28,7 @@ mod consumers;
 mod consuming;
 mod counted;
 mod deduplicate;
+mod delaying;
 mod deliver;
 mod delivery_count;
 mod ending;
@@ -46,6 +48,7 @@ mod sparse;
 mod spec;
 mod state;
 mod stream;
+mod waiting;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
@@ -59,6 +62,7 @@ use self::pace::Pace;
 use self::paging::Paging;
 use self::state::State;
 use self::stream::Stream;
+use self::waiting::Waiting;
 
 pub use self::arguments::{Overflow, QueueArguments, QueueType};
 pub use self::consumers::ConsumerId;
@@ -102,6 +106,8 @@ pub struct Queue {
     spec: QueueSpec,
     queue_type: QueueType,
     takes_once: bool,
+    /// Messages wait here for an exchange that delays them.
+    is_for_delayed: bool,
     /// A chunk takes no more messages once it has so many bytes.
     chunk_bytes: usize,
     deleted: AtomicBool,
@@ -138,6 +144,14 @@ impl Queue {
         spec: QueueSpec,
         find: impl FnOnce(QueueType) -> (Applied, u64),
     ) -> Result<Arc<Self>, Exception> {
+        Self::make(spec, false, find)
+    }
+
+    fn make(
+        spec: QueueSpec,
+        is_for_delayed: bool,
+        find: impl FnOnce(QueueType) -> (Applied, u64),
+    ) -> Result<Arc<Self>, Exception> {
         let (name, vhost) = (&spec.name, &spec.vhost_name);
         let own = QueueArguments::parse(&spec.arguments, name, vhost)?;
         let (queue_type, takes_once) = (own.queue_type, own.takes_once);
@@ -148,7 +162,10 @@ impl Queue {
         if is_stream {
             wants.stream.check_sizes(&spec.arguments)?;
         }
-        let chunk_bytes = wants.chunk_bytes(&spec.engine.paging);
+        let mut chunk_bytes = wants.chunk_bytes(&spec.engine.paging);
+        if is_for_delayed {
+            chunk_bytes = chunk_bytes.min(delaying::CHUNK_BYTES);
+        }
         let state = State {
             counts_deliveries: queue_type == QueueType::Quorum,
             stream: is_stream.then(|| Box::new(Stream::new(wants.stream))),
@@ -169,11 +186,13 @@ impl Queue {
             paging: Paging::default(),
             pace: Pace::default(),
             arriving: None,
+            waiting: Waiting::default(),
         };
         let queue = Arc::new(Self {
             spec,
             queue_type,
             takes_once,
+            is_for_delayed,
             chunk_bytes,
             deleted: AtomicBool::new(false),
             outbox: Outbox::default(),
@@ -346,6 +365,7 @@ impl Queue {
         if self.takes_once {
             bytes += state.bands.iter().map(Band::ids_bytes).sum::<usize>();
         }
+        bytes += state.waiting.memory_bytes();
         if bytes.abs_diff(state.accounted_bytes) >= ACCOUNT_STEP_BYTES
             || (bytes == 0 && state.accounted_bytes > 0)
         {

@@ -63,6 +63,10 @@ impl Queue {
             self.publish_to_stream(&mut state, picked, effects);
             return self.after(&mut state);
         }
+        if self.is_for_delayed {
+            self.take_in_delayed(&mut state, picked, effects);
+            return self.after(&mut state);
+        }
         if self.takes_once {
             self.take_in_once(&mut state, picked, effects);
         } else {
@@ -151,8 +155,7 @@ impl Queue {
         effects: &mut Effects,
     ) {
         let count = range.len();
-        let log = self.spec.engine.log().filter(|_| self.spec.durable);
-        let logged_from = log.map(|log| log.safe_index() + 1);
+        let logged_from = self.logged_from();
         let keeps_all = state.wants.queue_type == QueueType::Quorum;
         for at in range {
             let message = picked.get(at);
@@ -185,21 +188,42 @@ impl Queue {
                 state.bands[band].note_id(number, id, expires_at_ms);
             }
             if logged_from.is_some() {
-                state.is_logged = true;
-                state.paging.is_dirty = true;
-                effects.pending.begin(&self.spec.engine);
-                let place = Place {
-                    queue: self.spec.id.0,
-                    sequence: sequence_of(band, number),
-                };
-                let placement = Placement {
-                    place,
-                    expires_at_ms,
-                };
-                effects.pending.placed(picked.index(at), placement);
+                let sequence = sequence_of(band, number);
+                self.note_placed(state, picked.index(at), sequence, expires_at_ms, effects);
             }
         }
         state.ready += count as u64;
+    }
+
+    /// An index that records in the log will not be below that are appended from now on, if it is to have
+    /// any of this queue's messages.
+    pub(super) fn logged_from(&self) -> Option<u64> {
+        let log = self.spec.engine.log().filter(|_| self.spec.durable);
+        log.map(|log| log.safe_index() + 1)
+    }
+
+    /// The message at `index` of its batch got a place here, which the log is to hear of.
+    #[inline]
+    pub(super) fn note_placed(
+        &self,
+        state: &mut State,
+        index: u32,
+        sequence: u64,
+        expires_at_ms: u64,
+        effects: &mut Effects,
+    ) {
+        state.is_logged = true;
+        state.paging.is_dirty = true;
+        effects.pending.begin(&self.spec.engine);
+        let place = Place {
+            queue: self.spec.id.0,
+            sequence,
+        };
+        let placement = Placement {
+            place,
+            expires_at_ms,
+        };
+        effects.pending.placed(index, placement);
     }
 }
 

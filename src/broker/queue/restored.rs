@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::band::{Band, GivenBack};
 use super::chunk::Chunk;
-use super::{Queue, QueueType, State};
+use super::{Queue, QueueType, State, sequence_of};
 use crate::broker::Effects;
 use crate::broker::log::BandReplay;
 use crate::broker::message::Facts;
@@ -18,6 +18,8 @@ pub struct RestoredBand {
     band: Band,
     may_expire: bool,
     marks: BTreeMap<u64, ChunkMark>,
+    /// When messages are due, and their numbers, where they wait for that.
+    due: Vec<(u64, u64)>,
 }
 
 impl RestoredBand {
@@ -69,7 +71,17 @@ impl RestoredBand {
             band,
             may_expire,
             marks,
+            due: Vec::new(),
         }
+    }
+
+    /// Its messages wait, each until the time that is kept as when it expires.
+    pub(in crate::broker) fn know_due_times(
+        &mut self,
+        read: impl Fn(&Stored) -> Option<StoredChunk>,
+    ) {
+        let read = |stored: &Stored| read(stored).map(Chunk::from_stored);
+        self.due = self.band.take_all_waiting(read);
     }
 
     /// From now on it knows the ids of its messages.
@@ -107,11 +119,11 @@ impl Queue {
             }
             state.restore_band(at, restored, self.spec.engine.clock.now_ms());
         }
-        state.is_logged = state.ready > 0;
+        state.is_logged = state.ready > 0 || state.unacked > 0;
         // What the log says of it must not be forgotten before it is said again.
         state.paging.is_dirty = true;
         self.after(&mut state);
-        state.ready
+        state.ready + state.unacked
     }
 
     /// All queues are restored: what is over this one's limits goes.
@@ -130,6 +142,10 @@ impl Queue {
 impl State {
     fn restore_band(&mut self, at: usize, restored: RestoredBand, now_ms: u64) {
         self.ready += restored.band.ready();
+        self.unacked += restored.due.len() as u64;
+        for (due_ms, number) in restored.due {
+            self.waiting.push(due_ms, sequence_of(at, number));
+        }
         if let Some(stream) = &mut self.stream {
             stream.restore(&restored.band, restored.marks, now_ms);
             self.bands[at] = restored.band;

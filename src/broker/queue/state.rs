@@ -5,6 +5,7 @@ use super::consumers::{ConsumerId, Consumers};
 use super::pace::Pace;
 use super::paging::Paging;
 use super::stream::Stream;
+use super::waiting::Waiting;
 use super::{QueueArguments, sequence_of};
 use crate::broker::deduplication::MessageId;
 use crate::broker::policy::Applied;
@@ -43,6 +44,8 @@ pub(super) struct State {
     pub(super) pace: Pace,
     /// The id of the message that is being taken in, where the queue takes none twice.
     pub(super) arriving: Option<MessageId>,
+    /// Messages that wait until a time. They count as unacked.
+    pub(super) waiting: Waiting,
 }
 
 impl State {

@@ -129,7 +129,7 @@ impl Vhost {
     }
 
     /// They are the same in every vhost, so the catalog need not know them.
-    pub(super) fn declare_system_exchanges(&self) {
+    pub(super) fn declare_system_exchanges(self: &Arc<Self>) {
         for (index, (name, kind, internal)) in SYSTEM_EXCHANGES.into_iter().enumerate() {
             let spec = ExchangeSpec {
                 id: ExchangeId::system(index),
@@ -141,7 +141,7 @@ impl Vhost {
                 arguments: FieldTable::new(),
             };
             // They have no arguments that could be wrong.
-            if let Ok(exchange) = Exchange::new(spec, self.name(), self.engine()) {
+            if let Ok(exchange) = self.make_exchange(spec) {
                 self.exchanges.insert(Arc::clone(exchange.name()), exchange);
             }
         }

@@ -106,6 +106,14 @@ impl Vhost {
         queues.filter(|queue| !queue.is_deleted()).collect()
     }
 
+    /// All queues, and where exchanges keep delayed messages, in no order.
+    pub(super) fn queues_and_delays(&self) -> Vec<Arc<Queue>> {
+        let mut queues = self.queues();
+        let exchanges = self.exchanges.iter();
+        queues.extend(exchanges.filter_map(|exchange| exchange.delays().cloned()));
+        queues
+    }
+
     /// All exchanges, in no order; the default exchange, named by the empty string, is one.
     pub fn exchanges(&self) -> Vec<Arc<Exchange>> {
         self.exchanges
@@ -132,6 +140,9 @@ impl Vhost {
         };
         for queue in self.queues() {
             totals.add(queue.counts());
+        }
+        for exchange in &self.exchanges {
+            totals.delayed += exchange.delays().map_or(0, |store| store.counts().unacked);
         }
         totals
     }
@@ -175,6 +186,8 @@ pub struct Totals {
     pub ready: u64,
     /// Messages delivered and not yet settled.
     pub unacked: u64,
+    /// Messages that exchanges are to route later.
+    pub delayed: u64,
     /// Consumers.
     pub consumers: u64,
 }
@@ -194,6 +207,7 @@ impl std::ops::AddAssign for Totals {
         self.queues += other.queues;
         self.ready += other.ready;
         self.unacked += other.unacked;
+        self.delayed += other.delayed;
         self.consumers += other.consumers;
     }
 }

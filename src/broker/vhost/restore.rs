@@ -27,7 +27,7 @@ pub(in crate::broker) struct RestoredQueue<'a> {
 impl Vhost {
     /// Puts an exchange back; says whether its name was free.
     pub(in crate::broker) fn restore_exchange(
-        &self,
+        self: &Arc<Self>,
         spec: ExchangeSpec,
     ) -> Result<bool, Exception> {
         let _topology = self.topology.lock();

@@ -227,8 +227,11 @@ impl Vhost {
     }
 
     /// A new exchange, with the policies that apply to it. Called with the topology locked.
-    pub(super) fn make_exchange(&self, spec: ExchangeSpec) -> Result<Arc<Exchange>, Exception> {
-        let exchange = Exchange::new(spec, self.name(), self.engine())?;
+    pub(super) fn make_exchange(
+        self: &Arc<Self>,
+        spec: ExchangeSpec,
+    ) -> Result<Arc<Exchange>, Exception> {
+        let exchange = Exchange::new(spec, &Arc::downgrade(self), self.name(), self.engine())?;
         let (policies, version) = self.policies_of(Kind::Exchange, exchange.name());
         exchange.apply_policies(policies, version);
         Ok(exchange)

@@ -96,6 +96,7 @@ impl Vhost {
                 forget_binding(&binding, changes);
             }
             exchange.clear();
+            exchange.drop_delayed();
             for binding in topology.bindings.remove_destination(exchange.id().0) {
                 self.take_out_of_source(topology, &binding, &mut leaving, changes);
             }

@@ -186,6 +186,13 @@ fn not_understood(table: &impl TableHandle) -> CatalogError {
     CatalogError::Damaged(format!("a record in {name} can't be understood"))
 }
 
+/// Lists no segments any more of a queue, or of an exchange that delays messages.
+fn delete_segments(transaction: &WriteTransaction, id: u64) -> Result<(), CatalogError> {
+    let mut segments = transaction.open_table(SEGMENTS)?;
+    segments.retain_in((id, 0)..=(id, u64::MAX), |_, _| false)?;
+    Ok(())
+}
+
 /// Applies one change.
 pub(super) fn apply(transaction: &WriteTransaction, op: &Op) -> Result<(), CatalogError> {
     match op {
@@ -196,15 +203,12 @@ pub(super) fn apply(transaction: &WriteTransaction, op: &Op) -> Result<(), Catal
             delete(transaction, EXCHANGES, *id)?;
             let mut seen = transaction.open_table(SEEN)?;
             seen.retain_in((*id, 0)..=(*id, u64::MAX), |_, _| false)?;
-            Ok(())
+            delete_segments(transaction, *id)
         }
         Op::PutQueue(id, record) => put(transaction, QUEUES, *id, record),
         Op::DeleteQueue(id) => {
             delete(transaction, QUEUES, *id)?;
-            let all = (*id, 0)..=(*id, u64::MAX);
-            let mut segments = transaction.open_table(SEGMENTS)?;
-            segments.retain_in(all, |_, _| false)?;
-            Ok(())
+            delete_segments(transaction, *id)
         }
         Op::PutBinding(id, record) => put(transaction, BINDINGS, *id, record),
         Op::DeleteBinding(id) => delete(transaction, BINDINGS, *id),
@@ -219,8 +223,11 @@ pub(super) fn apply(transaction: &WriteTransaction, op: &Op) -> Result<(), Catal
         Op::PutParameter(key, record) => put(transaction, PARAMETERS, three(key), record),
         Op::DeleteParameter(key) => delete(transaction, PARAMETERS, three(key)),
         Op::PutSegment(queue, number, record) => {
-            // Its queue may have been deleted meanwhile; then nothing would ever take it away.
-            if transaction.open_table(QUEUES)?.get(*queue)?.is_none() {
+            // Its queue, or the exchange that delays messages, may have been deleted meanwhile; then nothing
+            // would ever take it away.
+            if transaction.open_table(QUEUES)?.get(*queue)?.is_none()
+                && transaction.open_table(EXCHANGES)?.get(*queue)?.is_none()
+            {
                 return Ok(());
             }
             let key = (*queue, *number);

@@ -7,6 +7,7 @@ use super::{Band, GivenBack};
 use crate::broker::log::Ranges;
 use crate::broker::message::Message;
 use crate::broker::pager::Stored;
+use crate::broker::queue::chunk::Chunk;
 use crate::broker::queue::slot::{Bodies, Resident, Slot};
 
 /// A larger gap between numbers begins a new chunk.
@@ -93,6 +94,34 @@ impl Band {
         slots.flat_map(move |slot| {
             (slot.first..slot.end().min(cursor)).filter(|number| !slot.is_settled(*number))
         })
+    }
+
+    /// At start: everything is taken, to wait for the time that is kept as when it expires. Gives these
+    /// times and the messages' numbers. What can't be read, if need be with `read`, is due at once: then it
+    /// will be found to be damaged.
+    pub fn take_all_waiting(&mut self, read: impl Fn(&Stored) -> Option<Chunk>) -> Vec<(u64, u64)> {
+        let mut due = Vec::new();
+        for slot in &self.slots {
+            let loaded;
+            let chunk = match slot.chunk() {
+                Some(chunk) => Some(chunk),
+                None => {
+                    loaded = slot.stored.as_ref().and_then(&read);
+                    loaded.as_ref()
+                }
+            };
+            let indices = (0..slot.len()).filter(|index| !slot.settled.contains(*index));
+            due.extend(indices.map(|index| {
+                let chunk = chunk.filter(|chunk| index < chunk.len());
+                let due_ms = chunk.map_or(0, |chunk| chunk.record(index).expires_at_ms);
+                (due_ms, slot.first + u64::from(index))
+            }));
+        }
+        self.given_back.clear();
+        self.cursor = self.next;
+        self.holes = 0;
+        self.ready_bytes = 0;
+        due
     }
 
     /// At start: how far the band has come.
