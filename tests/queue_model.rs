@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 use warren::amqp::table::{FieldTable, FieldValue};
 use warren::broker::engine::Engine;
-use warren::broker::queue::{ConsumerId, ConsumerSpec, Queue, QueueId, QueueSpec, Returned};
+use warren::broker::queue::{Cause, ConsumerId, ConsumerSpec, Queue, QueueId, QueueSpec, Returned};
 use warren::broker::{Body, Delivery, Effects, Facts, Message, Sink, SinkRef, Taken};
 
 /// A message as a consumer saw it.
@@ -294,7 +294,8 @@ impl Model {
                     }
                     let returned: Vec<Returned> =
                         client.unacked.iter().map(Seen::returned).collect();
-                    self.queue.requeue(&returned, false, &[], effects);
+                    self.queue
+                        .requeue(&returned, Cause::Recovered, &[], effects);
                 }
             }
             Step::Ack(consumer, upto) => {
@@ -315,7 +316,8 @@ impl Model {
                     let (id, seen) = self.take_one(at, &message);
                     self.ready
                         .insert(self.place(seen.name), (true, seen.returns + 1));
-                    self.queue.requeue(&[seen.returned()], true, &[id], effects);
+                    self.queue
+                        .requeue(&[seen.returned()], Cause::Nacked, &[id], effects);
                 }
             }
             Step::Reject(consumer, message) => {

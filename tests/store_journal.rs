@@ -297,6 +297,7 @@ fn said_by(record: &Record<'_>) -> Said {
         Record::Settle { queue, ranges } => (2, queue, ranges.count()),
         Record::Cursor { queue, .. } => (3, queue, 0),
         Record::Returned { place, returns } => (4, place.queue, returns as usize),
+        Record::Waiting { queue, waiting } => (7, queue, waiting.count()),
         Record::Seen(seen) => (6, unique_of(seen).expect("it has ids"), seen.count()),
     }
 }

@@ -33,6 +33,8 @@ pub enum Reason {
     DeliveryLimit,
     /// Its delay is over: it is no dead letter, and goes where its exchange leads.
     Due,
+    /// It is no letter either: it waits in its queue until it is delivered again.
+    Retry,
 }
 
 impl Reason {
@@ -44,6 +46,7 @@ impl Reason {
             Self::MaxLength => "maxlen",
             Self::DeliveryLimit => "delivery_limit",
             Self::Due => "due",
+            Self::Retry => "retry",
         }
     }
 }

@@ -27,7 +27,7 @@ pub(super) fn delay_ms_of(properties: &[u8]) -> Option<u64> {
 
 /// As in the plugin texts are read and fractions cut off; what is no number is no delay (the plugin fails
 /// over a text that is none).
-fn whole_number(value: &FieldValue) -> Option<i64> {
+pub(super) fn whole_number(value: &FieldValue) -> Option<i64> {
     match value {
         FieldValue::F32(number) => Some(*number as i64),
         FieldValue::F64(number) => Some(*number as i64),

@@ -156,7 +156,7 @@ pub(super) fn page(broker: &Broker, connections: &Connections) -> String {
 
     page.gauge(
         "warren_messages_delayed",
-        "Messages that wait in exchanges of type x-delayed-message.",
+        "Messages that wait in exchanges of type x-delayed-message, or in queues for their next attempt.",
         totals.delayed,
     );
 

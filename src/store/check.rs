@@ -215,6 +215,7 @@ fn check_journal(
                     Record::Settle { .. } => "settlements",
                     Record::Cursor { .. } => "cursors",
                     Record::Returned { .. } => "returns",
+                    Record::Waiting { .. } => "delays",
                     Record::Seen(_) => "ids",
                 };
                 *report.records.entry(name).or_default() += 1;

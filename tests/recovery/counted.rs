@@ -4,7 +4,7 @@ use bytes::Bytes;
 use serde_json::json;
 use warren::broker::engine::Clock;
 use warren::broker::pager::Turn;
-use warren::broker::queue::{Got, Returned};
+use warren::broker::queue::{Cause, Got, Returned};
 use warren::broker::{Body, Effects, Facts, Message};
 use warren::store::disk::SimDisk;
 
@@ -142,7 +142,7 @@ fn a_queue_that_counts_its_bytes_leaves_memory() {
     });
     let returned: Vec<Returned> = returned.collect();
     for some in returned.chunks(100) {
-        queue.requeue(some, true, &[], &mut effects);
+        queue.requeue(some, Cause::Nacked, &[], &mut effects);
         effects.complete();
         work(&world);
     }
@@ -200,7 +200,7 @@ fn a_limit_that_comes_late_counts_what_is_on_the_disk() {
         returns: 0,
     });
     let returned: Vec<Returned> = returned.collect();
-    queue.requeue(&returned, true, &[], &mut effects);
+    queue.requeue(&returned, Cause::Nacked, &[], &mut effects);
     effects.complete();
     while world.load_all() > 0 {}
     assert_eq!(queue.counts().ready, MOST);

@@ -40,6 +40,10 @@ pub enum OwnedRecord {
         place: Place,
         returns: u32,
     },
+    Waiting {
+        queue: u64,
+        waiting: Vec<(u64, u64)>,
+    },
     Seen(Vec<SeenId>),
 }
 
@@ -163,6 +167,13 @@ impl Records for State {
     fn returned(&mut self, place: Place, returns: u32) {
         self.records
             .push_back(OwnedRecord::Returned { place, returns });
+    }
+
+    fn waiting(&mut self, queue: u64, waiting: &[(u64, u64)]) {
+        self.records.push_back(OwnedRecord::Waiting {
+            queue,
+            waiting: waiting.to_vec(),
+        });
     }
 
     fn seen(&mut self, seen: &[SeenId]) {
@@ -299,6 +310,10 @@ impl OwnedRecord {
             Self::Returned { place, returns } => Record::Returned {
                 place: *place,
                 returns: *returns,
+            },
+            Self::Waiting { queue, waiting } => Record::Waiting {
+                queue: *queue,
+                waiting: RangeViews::of(waiting, &mut known),
             },
             Self::Seen(seen) => Record::Seen(SeenViews::of(seen, &mut known)),
         };

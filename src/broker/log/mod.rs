@@ -43,6 +43,9 @@ pub trait Records {
     /// A message was given back, `returns` times by now in a way that counts.
     fn returned(&mut self, place: Place, returns: u32);
 
+    /// Messages of a queue that were given back wait: sequence, and until when in milliseconds since 1970.
+    fn waiting(&mut self, queue: u64, waiting: &[(u64, u64)]);
+
     /// Exchanges remember messages that no record of a message names.
     fn seen(&mut self, seen: &[SeenId]);
 }
@@ -110,6 +113,10 @@ impl Records for Batch<'_> {
 
     fn returned(&mut self, place: Place, returns: u32) {
         Batch::returned(self, place, returns);
+    }
+
+    fn waiting(&mut self, queue: u64, waiting: &[(u64, u64)]) {
+        Batch::waiting(self, queue, waiting);
     }
 
     fn seen(&mut self, seen: &[SeenId]) {

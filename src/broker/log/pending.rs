@@ -20,6 +20,8 @@ pub struct Pending {
     settles: Vec<(u64, (u64, u64))>,
     cursors: Vec<(u64, u64)>,
     returned: Vec<(Place, u32)>,
+    /// Queue, sequence, and until when.
+    waits: Vec<(u64, (u64, u64))>,
     /// Kept to reuse their allocations.
     places: Vec<Placement>,
     ranges: Vec<(u64, u64)>,
@@ -69,6 +71,11 @@ impl Pending {
     /// A message was given back in a way that counts.
     pub fn returned(&mut self, place: Place, returns: u32) {
         self.returned.push((place, returns));
+    }
+
+    /// A message that was given back waits until then.
+    pub fn waits(&mut self, queue: u64, sequence: u64, due_ms: u64) {
+        self.waits.push((queue, (sequence, due_ms)));
     }
 
     /// Whether a message of the batch that is being published got a place.
@@ -166,8 +173,10 @@ impl Pending {
 
     /// Appends everything else that gathered.
     pub fn append_rest(&mut self) {
-        let is_empty =
-            self.settles.is_empty() && self.cursors.is_empty() && self.returned.is_empty();
+        let is_empty = self.settles.is_empty()
+            && self.cursors.is_empty()
+            && self.returned.is_empty()
+            && self.waits.is_empty();
         debug_assert!(
             is_empty || self.log.is_some(),
             "what is noted was begun before"
@@ -180,6 +189,7 @@ impl Pending {
         self.settles.clear();
         self.cursors.clear();
         self.returned.clear();
+        self.waits.clear();
     }
 
     /// The index by which everything is safe that was appended since the last time; None if nothing was.
@@ -222,6 +232,13 @@ impl Pending {
         }
         for (place, returns) in &self.returned {
             records.returned(*place, *returns);
+        }
+        for run in self.waits.chunk_by(|one, next| one.0 == next.0) {
+            self.ranges.clear();
+            self.ranges.extend(run.iter().map(|(_, wait)| *wait));
+            if let Some((queue, _)) = run.first() {
+                records.waiting(*queue, &self.ranges);
+            }
         }
     }
 }

@@ -69,6 +69,8 @@ pub(in crate::broker) struct BandReplay {
     pub cursor: u64,
     /// How often messages were given back in a way that counts.
     pub returns: HashMap<u64, u32>,
+    /// Until when messages wait that were given back.
+    pub waiting: HashMap<u64, u64>,
     /// No number from here on was ever used.
     pub next: u64,
     /// Chunks that were read and are what was written.
@@ -166,6 +168,14 @@ impl Replay {
                 if let Some(band) = self.band(place.queue, band_of(place.sequence)) {
                     let known = band.returns.entry(number_of(place.sequence)).or_default();
                     *known = returns.max(*known);
+                }
+            }
+            Record::Waiting { queue, waiting } => {
+                for (sequence, due_ms) in waiting {
+                    if let Some(band) = self.band(queue, band_of(sequence)) {
+                        let known = band.waiting.entry(number_of(sequence)).or_default();
+                        *known = due_ms.max(*known);
+                    }
                 }
             }
             Record::Seen(seen) => self.seen(entry.index, seen),

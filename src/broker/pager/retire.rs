@@ -216,4 +216,7 @@ fn encode_state(records: &mut dyn Records, queue: u64, checkpoint: &Checkpoint) 
     for (place, returns) in &checkpoint.returned {
         records.returned(*place, *returns);
     }
+    if !checkpoint.waiting.is_empty() {
+        records.waiting(queue, &checkpoint.waiting);
+    }
 }

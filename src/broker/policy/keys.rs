@@ -29,6 +29,8 @@ enum Takes {
     AnyInteger,
     AtLeast(u64),
     Between(u64, u64),
+    /// With a fraction, if need be.
+    From(f64, f64),
     Age,
 }
 
@@ -88,6 +90,9 @@ impl Key {
             Takes::Between(least, most) => value
                 .as_u64()
                 .is_some_and(|number| (*least..=*most).contains(&number)),
+            Takes::From(least, most) => value
+                .as_f64()
+                .is_some_and(|number| (*least..=*most).contains(&number)),
             Takes::Age => value.as_str().is_some_and(is_age),
         };
         match is_right {
@@ -112,7 +117,7 @@ fn is_age(text: &str) -> bool {
 /// The largest stream segment that RabbitMQ makes.
 const MAX_SEGMENT_BYTES: u64 = 3_000_000_000;
 
-static KEYS: [Key; 26] = [
+static KEYS: [Key; 29] = [
     key("alternate-exchange", Takes::Text, "alternate exchange name"),
     key(
         "consumer-disconnected-timeout",
@@ -135,6 +140,23 @@ static KEYS: [Key; 26] = [
         "dead-letter-strategy",
         Takes::OneOf(&["at-most-once"]),
         "dead letter strategy",
+    ),
+    // Three that are Warren's own.
+    key(
+        "delayed-retry-jitter",
+        Takes::From(0.0, 1.0),
+        "delayed retry jitter. Valid range is 0-1",
+    ),
+    key(
+        "delayed-retry-max-attempts",
+        Takes::AtLeast(1),
+        "delayed retry number of attempts. Must be a positive integer",
+    )
+    .argument(Merge::Least),
+    key(
+        "delayed-retry-multiplier",
+        Takes::From(1.0, f64::MAX),
+        "delayed retry multiplier. Must be at least 1",
     ),
     key(
         "delayed-retry-max",

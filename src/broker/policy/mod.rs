@@ -129,7 +129,12 @@ impl Settings {
 
 /// An argument as a policy would have it. Only texts and numbers are asked for.
 fn json(value: &FieldValue) -> Option<Value> {
-    let number = value.as_i64().map(Value::from);
+    let fraction = || match *value {
+        FieldValue::F32(number) => Some(Value::from(number)),
+        FieldValue::F64(number) => Some(Value::from(number)),
+        _ => None,
+    };
+    let number = value.as_i64().map(Value::from).or_else(fraction);
     number.or_else(|| value.as_str().map(Value::from))
 }
 
@@ -137,6 +142,7 @@ fn field(name: &str, value: &Value) -> Option<FieldValue> {
     match value {
         Value::String(text) => Some(FieldValue::from(text.as_str())),
         Value::Bool(switch) => Some(FieldValue::Bool(*switch)),
+        Value::Number(number) if number.is_f64() => number.as_f64().map(FieldValue::F64),
         Value::Number(number) => {
             let number = number.as_i64().unwrap_or(i64::MAX);
             let most = match name {

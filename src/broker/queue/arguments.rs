@@ -5,6 +5,7 @@
 
 use bytes::Bytes;
 
+use super::retry::{Retry, RetryType};
 use super::stream::StreamArguments;
 use super::stream::max_age::{self, NoSpan};
 use crate::amqp::reply::{Exception, ReplyCode};
@@ -105,6 +106,8 @@ pub struct QueueArguments {
     /// x-delivery-limit: how often a message may be given back before it is dead-lettered as
     /// `delivery_limit`.
     pub delivery_limit: Option<u32>,
+    /// x-delayed-retry-*: what comes back waits.
+    pub retry: Option<Retry>,
     /// What only a stream has; its defaults for other queues.
     pub stream: StreamArguments,
 }
@@ -116,7 +119,7 @@ const MAX_EXPIRY_MS: i64 = 315_360_000_000;
 /// (RabbitMQ since 4.0).
 const DEFAULT_DELIVERY_LIMIT: u32 = 20;
 
-const CLASSIC_ARGUMENTS: [&str; 14] = [
+const CLASSIC_ARGUMENTS: [&str; 20] = [
     "x-expires",
     "x-message-ttl",
     "x-dead-letter-exchange",
@@ -132,9 +135,17 @@ const CLASSIC_ARGUMENTS: [&str; 14] = [
     "x-queue-master-locator",
     // RabbitMQ's since 4.0.
     "x-queue-leader-locator",
+    // Its quorum queues' since 4.3.
+    RETRY_TYPE,
+    RETRY_MIN,
+    RETRY_MAX,
+    // Warren's own.
+    RETRY_MULTIPLIER,
+    RETRY_JITTER,
+    RETRY_MAX_ATTEMPTS,
 ];
 
-const QUORUM_ARGUMENTS: [&str; 15] = [
+const QUORUM_ARGUMENTS: [&str; 21] = [
     "x-dead-letter-exchange",
     "x-dead-letter-routing-key",
     "x-dead-letter-strategy",
@@ -150,7 +161,20 @@ const QUORUM_ARGUMENTS: [&str; 15] = [
     "x-delivery-limit",
     "x-message-ttl",
     "x-queue-leader-locator",
+    RETRY_TYPE,
+    RETRY_MIN,
+    RETRY_MAX,
+    RETRY_MULTIPLIER,
+    RETRY_JITTER,
+    RETRY_MAX_ATTEMPTS,
 ];
+
+const RETRY_TYPE: &str = "x-delayed-retry-type";
+const RETRY_MIN: &str = "x-delayed-retry-min";
+const RETRY_MAX: &str = "x-delayed-retry-max";
+const RETRY_MULTIPLIER: &str = "x-delayed-retry-multiplier";
+const RETRY_JITTER: &str = "x-delayed-retry-jitter";
+const RETRY_MAX_ATTEMPTS: &str = "x-delayed-retry-max-attempts";
 
 /// (`x-quorum-target-group-size` is none that RabbitMQ checks.)
 const STREAM_ARGUMENTS: [&str; 6] = [
@@ -267,6 +291,7 @@ impl QueueArguments {
             check.quorum(&mut arguments)?;
         }
         check.locator("x-queue-leader-locator")?;
+        arguments.retry = check.retry()?;
         check.foreign(queue_type)?;
         arguments.takes_once = check.boolean("x-message-deduplication")?;
         Ok(arguments)
@@ -403,6 +428,66 @@ impl Check<'_> {
                 "x-queue-version",
                 format_args!("\"unsupported queue version '{version}'\""),
             )),
+        }
+    }
+
+    /// RabbitMQ takes any value and does nothing where one makes no sense.
+    fn retry(&self) -> Result<Option<Retry>, Exception> {
+        let kind = match self.string(RETRY_TYPE)?.map(Bytes::as_ref) {
+            None | Some(b"disabled") => None,
+            Some(name) => match RetryType::from_name(name) {
+                Some(kind) => Some(kind),
+                None => return Err(self.unsupported(RETRY_TYPE, "delayed retry type", name)),
+            },
+        };
+        let positive = |argument: &str| match self.count(argument)? {
+            Some(0) => Err(self.invalid(argument, "{value_zero,0}")),
+            number => Ok(number),
+        };
+        let (min_ms, max_ms) = (positive(RETRY_MIN)?, positive(RETRY_MAX)?);
+        let multiplier = self.number(RETRY_MULTIPLIER, 1.0, f64::MAX)?;
+        let jitter = self.number(RETRY_JITTER, 0.0, 1.0)?;
+        let max_attempts = positive(RETRY_MAX_ATTEMPTS)?;
+        let (kind, min_ms) = match (kind, min_ms) {
+            (None, _) => return Ok(None),
+            (Some(_), None) => {
+                let why = format_args!("\"{RETRY_MIN} is required\"");
+                return Err(self.invalid(RETRY_TYPE, why));
+            }
+            (Some(kind), Some(min_ms)) => (kind, min_ms),
+        };
+        Ok(Some(Retry {
+            kind,
+            min_ms,
+            max_ms,
+            multiplier,
+            jitter: jitter.unwrap_or(0.0),
+            max_attempts: max_attempts.map(|most| u32::try_from(most).unwrap_or(u32::MAX)),
+        }))
+    }
+
+    /// A number of any type between two.
+    fn number(&self, argument: &str, least: f64, most: f64) -> Result<Option<f64>, Exception> {
+        let Some(value) = self.table.get(argument) else {
+            return Ok(None);
+        };
+        let number = match *value {
+            FieldValue::F32(number) => number.into(),
+            FieldValue::F64(number) => number,
+            _ => match value.as_i64() {
+                Some(number) => number as f64,
+                None => return Err(self.unacceptable(argument, value)),
+            },
+        };
+        match (least..=most).contains(&number) {
+            true => Ok(Some(number)),
+            false if most == f64::MAX => {
+                Err(self.invalid(argument, format_args!("\"expected {least} or more\"")))
+            }
+            false => {
+                let why = format_args!("\"expected {least} to {most}\"");
+                Err(self.invalid(argument, why))
+            }
         }
     }
 

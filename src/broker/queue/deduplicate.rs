@@ -6,7 +6,7 @@ use std::sync::Arc;
 use parking_lot::MutexGuard;
 
 use super::publish::Picked;
-use super::{Queue, State, sequence_of};
+use super::{Queue, QueueType, State, sequence_of};
 use crate::broker::Effects;
 use crate::broker::deduplication::MessageId;
 use crate::broker::log::{Place, Placement};
@@ -62,7 +62,7 @@ impl Queue {
         effects: &mut Effects,
     ) {
         self.spec.engine.metrics.messages_deduplicated.add(1);
-        let keeps_all = state.counts_deliveries;
+        let keeps_all = self.queue_type == QueueType::Quorum;
         if self.spec.durable
             && self.spec.engine.log().is_some()
             && (message.facts.persistent || keeps_all)

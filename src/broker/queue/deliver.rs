@@ -215,7 +215,7 @@ impl Queue {
         if deliveries.is_empty() {
             return false;
         }
-        if state.counts_deliveries {
+        if state.counts_deliveries() {
             let came_back = deliveries.iter().enumerate();
             counted = came_back
                 .filter(|(_, delivery)| delivery.returns > 0)

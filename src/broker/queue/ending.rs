@@ -95,17 +95,19 @@ impl Queue {
             return;
         }
         let now_ms = self.spec.engine.clock.now_ms();
-        self.drop_expired(&mut state, now_ms, effects);
-        if self.is_for_delayed {
-            self.send_due(&mut state, now_ms, effects);
+        match self.is_for_delayed {
+            true => self.send_due(&mut state, now_ms, effects),
+            false => self.bring_back(&mut state, now_ms),
         }
+        self.drop_over_length(&mut state, effects);
+        self.drop_expired(&mut state, now_ms, effects);
         if self
             .expires_at_ms(&state)
             .is_some_and(|at_ms| at_ms <= now_ms)
         {
             effects.abandon(Arc::clone(self));
         }
-        self.after(&mut state);
+        self.run(&mut state, effects);
     }
 
     /// Whether the queue, unused for as long as x-expires says, is to go now.

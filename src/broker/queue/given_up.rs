@@ -1,4 +1,5 @@
-//! Messages that a queue gives up but must read from the disk first, to dead-letter them.
+//! Messages that a queue gives up but must read from the disk first, to dead-letter them; and those that
+//! are to wait for their next attempt as long as they say themselves.
 //!
 //! As long as there are any, whatever else is given up waits behind them, in memory or not, so that dead
 //! letters leave in the order in which messages were given up. A queue that is deleted meanwhile is kept
@@ -34,7 +35,7 @@ impl GivenUp {
         self.0.is_empty()
     }
 
-    fn push(&mut self, sequence: u64, reason: Reason) {
+    pub fn push(&mut self, sequence: u64, reason: Reason) {
         match self.0.back_mut() {
             Some(run) if run.last + 1 == sequence && run.reason == reason => run.last = sequence,
             _ => self.0.push_back(Run {
@@ -76,7 +77,7 @@ impl Queue {
         effects: &mut Effects,
     ) {
         let is_behind = !state.paging.given_up.is_empty() && self.sends_letters(state);
-        if is_behind || self.must_be_read(state, sequence) {
+        if is_behind || self.must_be_read(state, sequence, reason) {
             // It counts as unacked until it goes.
             state.paging.given_up.push(sequence, reason);
         } else {
@@ -91,10 +92,13 @@ impl Queue {
         effects: &mut Effects,
     ) {
         while let Some((sequence, reason)) = state.paging.given_up.front()
-            && !self.must_be_read(state, sequence)
+            && !self.must_be_read(state, sequence, reason)
         {
             state.paging.given_up.pop_front();
-            self.give_up_now(state, sequence, reason, effects);
+            match reason {
+                Reason::Retry => self.wait_now(state, sequence, effects),
+                _ => self.give_up_now(state, sequence, reason, effects),
+            }
         }
     }
 
@@ -127,6 +131,9 @@ impl Queue {
         if !self.sends_letters(state) || self.is_for_delayed {
             state.paging.given_up = GivenUp::default();
         }
+        // Nobody tries again.
+        let given_up = &mut state.paging.given_up.0;
+        given_up.retain(|run| run.reason != Reason::Retry);
         let staying = state.paging.given_up.sorted();
         state.unacked = staying.iter().map(|(first, last)| last - first + 1).sum();
         let mut staying = staying.into_iter().peekable();
@@ -149,9 +156,9 @@ impl Queue {
         state.wants.dead_letter_exchange.is_some() || self.is_for_delayed
     }
 
-    /// Whether a message that is given up goes somewhere and is not in memory.
-    fn must_be_read(&self, state: &State, sequence: u64) -> bool {
-        self.sends_letters(state)
+    /// Whether a message that is given up goes somewhere, or waits, and is not in memory.
+    fn must_be_read(&self, state: &State, sequence: u64, reason: Reason) -> bool {
+        (self.sends_letters(state) || reason == Reason::Retry)
             && state.bands.get(band_of(sequence)).is_some_and(|band| {
                 let record = band.record(number_of(sequence));
                 matches!(record, Err(NoRecord::NotLoaded(_)))

@@ -24,8 +24,8 @@ impl Queue {
             return;
         }
         let max_length = state.wants.max_length.unwrap_or(u64::MAX);
-        while state.ready > max_length {
-            let excess = (state.ready - max_length).min(SLICE);
+        while state.held() > max_length && state.ready > 0 {
+            let excess = (state.held() - max_length).min(SLICE);
             if self.drop_head(state, Reason::MaxLength, effects, |taken, _| taken < excess) == 0 {
                 // It is on its way from the disk.
                 return;
@@ -55,7 +55,7 @@ impl Queue {
             && (state
                 .wants
                 .max_length
-                .is_some_and(|most| state.ready > most)
+                .is_some_and(|most| state.held() > most)
                 || state
                     .wants
                     .max_length_bytes
@@ -253,6 +253,11 @@ impl Queue {
 }
 
 impl State {
+    /// What counts against the limit of messages: those that are ready, and those that will be.
+    pub(super) fn held(&self) -> u64 {
+        self.ready + self.waiting.len() as u64
+    }
+
     /// When the message at the head expires, if it does.
     fn head_expires_at_ms(&self) -> Option<u64> {
         if self.stream.is_some() {

@@ -13,7 +13,8 @@
 //! spec.rs, arguments.rs: what it was declared with   policies.rs: what policies change of it
 //! ending.rs: how it goes
 //! state.rs: what the lock guards   sequence.rs: how messages are named
-//! waiting.rs: what comes back, or leaves, at a time   delaying.rs: the queue behind a delaying exchange
+//! waiting.rs: what comes back, or leaves, at a time   retry.rs: what was returned comes back later
+//! delaying.rs: the queue behind a delaying exchange
 //! stream/: queues from which nothing is taken
 //! ```
 //!
@@ -40,6 +41,7 @@ mod paging;
 mod policies;
 mod publish;
 mod restored;
+mod retry;
 mod sequence;
 mod settle;
 mod settled;
@@ -69,6 +71,7 @@ pub use self::consumers::ConsumerId;
 pub use self::paging::Then;
 pub(super) use self::paging::{Checkpoint, Moving, PageOut};
 pub(super) use self::restored::RestoredBand;
+pub use self::retry::{Cause, Retry, RetryType};
 pub(super) use self::sequence::{band_of, number_of, sequence_of};
 pub use self::settle::Got;
 pub use self::spec::{ConsumerSpec, QueueId, QueueSpec};
@@ -97,6 +100,8 @@ pub struct Counts {
     pub ready: u64,
     /// Messages delivered and not yet settled.
     pub unacked: u64,
+    /// Messages that wait for a time.
+    pub waiting: u64,
     /// Consumers.
     pub consumers: u32,
 }
@@ -167,7 +172,6 @@ impl Queue {
             chunk_bytes = chunk_bytes.min(delaying::CHUNK_BYTES);
         }
         let state = State {
-            counts_deliveries: queue_type == QueueType::Quorum,
             stream: is_stream.then(|| Box::new(Stream::new(wants.stream))),
             bands: vec![new_band(chunk_bytes, takes_once)],
             ready: 0,
@@ -265,7 +269,8 @@ impl Queue {
         let state = self.state.lock();
         Counts {
             ready: state.ready,
-            unacked: state.unacked,
+            unacked: state.unacked - state.waiting.len() as u64,
+            waiting: state.waiting.len() as u64,
             consumers: state.consumers.len() as u32,
         }
     }
@@ -275,7 +280,7 @@ impl Queue {
         self.deleted.load(Ordering::Acquire)
     }
 
-    /// Drops all ready messages and says how many.
+    /// Drops all ready messages, and those that wait to be ready again, and says how many.
     pub fn purge(self: &Arc<Self>, effects: &mut Effects) -> u64 {
         let mut state = self.state.lock();
         let mut log = self.log_of(&mut state, effects);
@@ -284,6 +289,7 @@ impl Queue {
                 log.settled(self.spec.id.0, first, last);
             }
         });
+        let purged = purged + self.drop_waiting(&mut state, effects);
         self.after(&mut state);
         purged
     }

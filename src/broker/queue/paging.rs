@@ -61,6 +61,8 @@ pub(in crate::broker) struct Checkpoint {
     pub settled: Vec<(u64, u64)>,
     pub cursors: Vec<u64>,
     pub returned: Vec<(Place, u32)>,
+    /// Sequences of messages that wait, and until when.
+    pub waiting: Vec<(u64, u64)>,
     pub messages: Vec<Kept>,
 }
 
@@ -453,6 +455,9 @@ impl Queue {
                     slot.logged_from = Some(from_now);
                 }
             }
+        }
+        if !self.is_for_delayed {
+            checkpoint.waiting.extend(state.waiting.iter());
         }
         Some(checkpoint)
     }

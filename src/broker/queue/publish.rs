@@ -131,7 +131,7 @@ impl Queue {
         let max_length = state.wants.max_length.unwrap_or(u64::MAX);
         for at in 0..picked.len() {
             let body_bytes = picked.get(at).body.len() as u64;
-            if state.ready + 1 > max_length || state.ready_bytes() + body_bytes > max_bytes {
+            if state.held() + 1 > max_length || state.ready_bytes() + body_bytes > max_bytes {
                 effects.refused.push(picked.index(at));
                 if state.wants.overflow == Overflow::RejectPublishDlx {
                     self.dead_letter_refused(state, picked.get(at), effects);
@@ -139,7 +139,7 @@ impl Queue {
                 continue;
             }
             self.append(state, picked, at..at + 1, now_ms, effects);
-            if state.ready >= max_length || state.ready_bytes() >= max_bytes {
+            if state.held() >= max_length || state.ready_bytes() >= max_bytes {
                 self.deliver_as_of(state, now_ms, effects);
             }
         }

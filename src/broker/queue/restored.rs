@@ -33,6 +33,7 @@ impl RestoredBand {
             empty,
             cursor,
             returns,
+            waiting,
             next,
             marks,
             ..
@@ -57,9 +58,15 @@ impl RestoredBand {
         stored.for_each(|chunk| band.restore_stored(chunk, &settled, &empty));
         // What is settled or was given back was taken before, and so was everything below it.
         let last_taken = settled.last().max(returns.keys().max().copied());
+        let last_taken = last_taken.max(waiting.keys().max().copied());
         let cursor = cursor.max(last_taken.map_or(0, |last| last + 1));
-        let mut given_back = BTreeMap::new();
+        let (mut given_back, mut due, mut counted) = (BTreeMap::new(), Vec::new(), Vec::new());
         for number in band.unsettled_below(cursor) {
+            if let Some(due_ms) = waiting.get(&number) {
+                due.push((*due_ms, number));
+                counted.extend(returns.get(&number).map(|returns| (number, *returns)));
+                continue;
+            }
             let back = GivenBack {
                 returns: returns.get(&number).copied().unwrap_or(0),
                 redelivered: true,
@@ -67,11 +74,14 @@ impl RestoredBand {
             given_back.insert(number, back);
         }
         band.restore_cursor(next.max(cursor), cursor, given_back);
+        for (number, returns) in counted {
+            band.note_returns(number, returns);
+        }
         Self {
             band,
             may_expire,
             marks,
-            due: Vec::new(),
+            due,
         }
     }
 

@@ -14,6 +14,7 @@ use crate::broker::{Delivery, Effects};
 
 use super::consumers::ConsumerId;
 use super::paging::Then;
+use super::retry::Cause;
 
 /// What a get came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,7 +72,7 @@ impl Queue {
         let remaining = state.ready;
         let counted;
         if let Ok(mut record) = state.bands[band].record(number) {
-            if state.counts_deliveries && back.returns > 0 {
+            if state.counts_deliveries() && back.returns > 0 {
                 counted = with_delivery_count(record.message.properties, back.returns);
                 record.message.properties = &counted;
             }
@@ -156,12 +157,12 @@ impl Queue {
         self.run(&mut state, effects);
     }
 
-    /// Gives messages back to their place. `counted` says whether the return counts as a failed
-    /// attempt, for the delivery limit.
+    /// Gives messages back to their place, at once or after a delay. `cause` says whether the return counts
+    /// as an attempt.
     pub fn requeue(
         self: &Arc<Self>,
         returned: &[Returned],
-        counted: bool,
+        cause: Cause,
         resume: &[ConsumerId],
         effects: &mut Effects,
     ) {
@@ -174,11 +175,14 @@ impl Queue {
         }
         for message in returned {
             // To a quorum queue every return counts.
-            let returns = message.returns + u32::from(counted || state.counts_deliveries);
+            let is_counted = cause.counts() || state.counts_deliveries();
+            let returns = message.returns.saturating_add(is_counted.into());
+            let retry = state.wants.retry.and_then(|retry| retry.max_attempts);
             if state
                 .wants
                 .delivery_limit
                 .is_some_and(|limit| returns > limit)
+                || retry.is_some_and(|attempts| returns >= attempts)
             {
                 self.give_up(&mut state, message.sequence, Reason::DeliveryLimit, effects);
                 continue;
@@ -191,6 +195,13 @@ impl Queue {
                     sequence: message.sequence,
                 };
                 log.returned(place, returns);
+            }
+            let counted = Returned {
+                sequence: message.sequence,
+                returns,
+            };
+            if self.wait_to_retry(&mut state, &counted, cause, effects) {
+                continue;
             }
             let back = GivenBack {
                 returns,

@@ -6,7 +6,7 @@ use super::pace::Pace;
 use super::paging::Paging;
 use super::stream::Stream;
 use super::waiting::Waiting;
-use super::{QueueArguments, sequence_of};
+use super::{QueueArguments, QueueType, sequence_of};
 use crate::broker::deduplication::MessageId;
 use crate::broker::policy::Applied;
 
@@ -17,8 +17,6 @@ pub(super) struct State {
     pub(super) policies: Applied,
     /// As of which version of the vhost's policies.
     pub(super) policies_version: u64,
-    /// Whether consumers are told how often a message came back.
-    pub(super) counts_deliveries: bool,
     /// What a stream has more; None for other queues.
     pub(super) stream: Option<Box<Stream>>,
     /// One band a priority in use; the last is the highest.
@@ -49,6 +47,11 @@ pub(super) struct State {
 }
 
 impl State {
+    /// Whether every return counts, and consumers are told how often a message came back.
+    pub(super) fn counts_deliveries(&self) -> bool {
+        self.wants.queue_type == QueueType::Quorum || self.wants.retry.is_some()
+    }
+
     /// The highest band in which something is ready.
     pub(super) fn top_band(&self) -> Option<usize> {
         self.bands.iter().rposition(|band| band.ready() > 0)

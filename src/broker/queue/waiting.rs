@@ -14,7 +14,7 @@ const KEPT_CAPACITY: usize = 1024;
 pub(super) struct Waiting(BinaryHeap<Reverse<(u64, u64)>>);
 
 impl Waiting {
-    #[cfg(test)]
+    /// How many there are.
     pub fn len(&self) -> usize {
         self.0.len()
     }
@@ -39,6 +39,21 @@ impl Waiting {
             self.0.shrink_to(self.0.len() * 2);
         }
         Some(sequence)
+    }
+
+    /// Takes out all: their sequences, in order.
+    pub fn take_all(&mut self) -> Vec<u64> {
+        let all = std::mem::take(&mut self.0).into_iter();
+        let mut sequences: Vec<u64> = all.map(|Reverse((_, sequence))| sequence).collect();
+        sequences.sort_unstable();
+        sequences
+    }
+
+    /// Where they are, and when they are due, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = (u64, u64)> {
+        self.0
+            .iter()
+            .map(|Reverse((due_ms, sequence))| (*sequence, *due_ms))
     }
 
     /// Nobody waits any more.

@@ -142,7 +142,8 @@ impl Vhost {
             totals.add(queue.counts());
         }
         for exchange in &self.exchanges {
-            totals.delayed += exchange.delays().map_or(0, |store| store.counts().unacked);
+            let counts = exchange.delays().map(|store| store.counts());
+            totals.delayed += counts.map_or(0, |counts| counts.waiting + counts.unacked);
         }
         totals
     }
@@ -186,7 +187,7 @@ pub struct Totals {
     pub ready: u64,
     /// Messages delivered and not yet settled.
     pub unacked: u64,
-    /// Messages that exchanges are to route later.
+    /// Messages that exchanges are to route later, and those that wait in queues to be delivered again.
     pub delayed: u64,
     /// Consumers.
     pub consumers: u64,
@@ -197,6 +198,7 @@ impl Totals {
         self.queues += 1;
         self.ready += queue.ready;
         self.unacked += queue.unacked;
+        self.delayed += queue.waiting;
         self.consumers += u64::from(queue.consumers);
     }
 }

@@ -62,6 +62,7 @@ use crate::amqp::reply::{Exception, ReplyCode};
 use crate::amqp::table::ShortStr;
 use crate::broker::Effects;
 use crate::broker::catalog::Durability;
+use crate::broker::queue::Cause;
 
 /// A publisher waits for slower consumers no longer than this after each read.
 const LONGEST_PACE: Duration = Duration::from_millis(2);
@@ -262,7 +263,7 @@ impl Channel {
                 vacant.push(queue);
             }
         }
-        let mut settling = Settling::new(Outcome::Recovered);
+        let mut settling = Settling::new(Outcome::Returned(Cause::Abandoned));
         self.deliveries
             .lock()
             .unacked

@@ -13,7 +13,7 @@ use super::read_batch::Gathering;
 use super::unacked::Unsettled;
 use crate::amqp::method::basic;
 use crate::amqp::reply::{Exception, ReplyCode};
-use crate::broker::queue::{ConsumerId, Returned};
+use crate::broker::queue::{Cause, ConsumerId, Returned};
 use crate::broker::{Effects, Queue};
 
 /// What becomes of a delivery.
@@ -22,10 +22,8 @@ pub(super) enum Outcome {
     /// It is done with.
     #[default]
     Acked,
-    /// It goes back: its consumer failed on it.
-    Requeued,
-    /// It goes back: its consumer says nothing about it (recover, a closed channel).
-    Recovered,
+    /// It goes back.
+    Returned(Cause),
     /// It is dead-lettered or dropped.
     Rejected,
 }
@@ -56,7 +54,7 @@ impl Channel {
         self.settle(
             nack.delivery_tag,
             nack.multiple,
-            given_up(nack.requeue),
+            given_up(nack.requeue, Cause::Nacked),
             batch,
         )
     }
@@ -66,7 +64,8 @@ impl Channel {
         reject: basic::Reject,
         batch: &mut Gathering<'_>,
     ) -> Result<(), Exception> {
-        self.settle(reject.delivery_tag, false, given_up(reject.requeue), batch)
+        let outcome = given_up(reject.requeue, Cause::Rejected);
+        self.settle(reject.delivery_tag, false, outcome, batch)
     }
 
     /// basic.recover and recover-async: everything unsettled goes back, after the answer.
@@ -80,7 +79,7 @@ impl Channel {
             return Err(Exception::new(ReplyCode::NotImplemented, "requeue=false"));
         }
         self.reply_unless(!is_answered, basic::RecoverOk);
-        let mut settling = Settling::new(Outcome::Recovered);
+        let mut settling = Settling::new(Outcome::Returned(Cause::Recovered));
         self.deliveries
             .lock()
             .unacked
@@ -129,9 +128,9 @@ impl Channel {
     }
 }
 
-fn given_up(requeue: bool) -> Outcome {
+fn given_up(requeue: bool, cause: Cause) -> Outcome {
     if requeue {
-        Outcome::Requeued
+        Outcome::Returned(cause)
     } else {
         Outcome::Rejected
     }
@@ -232,8 +231,8 @@ impl Settling {
     fn tell_all(&mut self, portions: &[Portion], effects: &mut Effects) {
         let deliveries = std::mem::take(&mut self.deliveries);
         match self.outcome {
-            Outcome::Requeued | Outcome::Recovered => {
-                self.give_back(portions, &deliveries, effects);
+            Outcome::Returned(cause) => {
+                self.give_back(cause, portions, &deliveries, effects);
             }
             Outcome::Acked | Outcome::Rejected => {
                 let mut rest = deliveries.as_slice();
@@ -252,7 +251,13 @@ impl Settling {
 
     /// Each queue gets back all of its own at once, whichever consumer had it: so nobody is dealt a
     /// later one before an earlier one.
-    fn give_back(&mut self, portions: &[Portion], deliveries: &[Unsettled], effects: &mut Effects) {
+    fn give_back(
+        &mut self,
+        cause: Cause,
+        portions: &[Portion],
+        deliveries: &[Unsettled],
+        effects: &mut Effects,
+    ) {
         let mut rest = deliveries;
         let mut parts: SmallVec<[(&Portion, &[Unsettled]); 4]> = SmallVec::new();
         for portion in portions {
@@ -276,8 +281,7 @@ impl Settling {
             }
             let resume = parts.iter().filter_map(|(portion, _)| portion.resume);
             let resume: SmallVec<[ConsumerId; 4]> = resume.collect();
-            let is_counted = self.outcome == Outcome::Requeued;
-            queue.requeue(&self.returned, is_counted, &resume, effects);
+            queue.requeue(&self.returned, cause, &resume, effects);
         }
     }
 

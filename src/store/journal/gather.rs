@@ -242,13 +242,23 @@ impl Batch<'_> {
 
     /// Messages of a queue are done with: first and last sequence of each range.
     pub fn settle(&mut self, queue: u64, ranges: &[(u64, u64)]) -> u64 {
-        let index = self.begin(kind::SETTLE, 12 + ranges.len() * 16);
+        self.pairs(kind::SETTLE, queue, ranges)
+    }
+
+    /// Messages of a queue that were given back wait: the sequence of each, and until when in milliseconds
+    /// since 1970.
+    pub fn waiting(&mut self, queue: u64, waiting: &[(u64, u64)]) -> u64 {
+        self.pairs(kind::WAITING, queue, waiting)
+    }
+
+    fn pairs(&mut self, kind: u8, queue: u64, pairs: &[(u64, u64)]) -> u64 {
+        let index = self.begin(kind, 12 + pairs.len() * 16);
         let bytes = self.0.bytes.end();
         bytes.extend_from_slice(&queue.to_le_bytes());
-        bytes.extend_from_slice(&(ranges.len() as u32).to_le_bytes());
-        for (first, last) in ranges {
-            bytes.extend_from_slice(&first.to_le_bytes());
-            bytes.extend_from_slice(&last.to_le_bytes());
+        bytes.extend_from_slice(&(pairs.len() as u32).to_le_bytes());
+        for (one, other) in pairs {
+            bytes.extend_from_slice(&one.to_le_bytes());
+            bytes.extend_from_slice(&other.to_le_bytes());
         }
         index
     }

@@ -137,6 +137,7 @@ pub(super) mod kind {
     /// A queue was deleted. It is not written any more, since the catalog says so, and read over.
     pub const DROP: u8 = 5;
     pub const SEEN: u8 = 6;
+    pub const WAITING: u8 = 7;
 }
 
 /// A record that was read.
@@ -164,6 +165,13 @@ pub enum Record<'a> {
         place: Place,
         /// How often it was given back in a way that counts.
         returns: u32,
+    },
+    /// Messages of a queue that were given back wait.
+    Waiting {
+        /// The queue's id.
+        queue: u64,
+        /// The sequence of each, and until when, in milliseconds since 1970.
+        waiting: RangeViews<'a>,
     },
     /// Exchanges remember messages that went to no queue that outlives a run.
     Seen(SeenViews<'a>),
@@ -265,7 +273,7 @@ impl Iterator for PlaceViews<'_> {
     }
 }
 
-/// Ranges, still encoded.
+/// Ranges, or other pairs, still encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RangeViews<'a>(&'a [u8]);
 
@@ -278,6 +286,13 @@ impl<'a> RangeViews<'a> {
             buffer.extend_from_slice(&last.to_le_bytes());
         }
         Self(buffer)
+    }
+}
+
+impl<'a> RangeViews<'a> {
+    fn decode(fields: &mut Fields<'a>) -> Option<Self> {
+        let pairs = fields.u32()? as usize;
+        Some(Self(fields.bytes(pairs.checked_mul(16)?)?))
     }
 }
 
@@ -400,10 +415,7 @@ impl<'a> Record<'a> {
             kind::MESSAGE => Record::Message(MessageView::decode(&mut fields)?),
             kind::SETTLE => Record::Settle {
                 queue: fields.u64()?,
-                ranges: {
-                    let ranges = fields.u32()? as usize;
-                    RangeViews(fields.bytes(ranges.checked_mul(16)?)?)
-                },
+                ranges: RangeViews::decode(&mut fields)?,
             },
             kind::CURSOR => Record::Cursor {
                 queue: fields.u64()?,
@@ -415,6 +427,10 @@ impl<'a> Record<'a> {
                     sequence: fields.u64()?,
                 },
                 returns: fields.u32()?,
+            },
+            kind::WAITING => Record::Waiting {
+                queue: fields.u64()?,
+                waiting: RangeViews::decode(&mut fields)?,
             },
             kind::SEEN => Record::Seen(SeenViews::decode(&mut fields)?),
             _ => return None,

@@ -36,7 +36,9 @@ impl Concerned {
                     self.add_queue(place.queue);
                 }
             }
-            Record::Settle { queue, .. } | Record::Cursor { queue, .. } => self.add_queue(*queue),
+            Record::Settle { queue, .. }
+            | Record::Cursor { queue, .. }
+            | Record::Waiting { queue, .. } => self.add_queue(*queue),
             Record::Returned { place, .. } => self.add_queue(place.queue),
             Record::Seen(_) => {}
         }

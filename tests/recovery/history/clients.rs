@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use warren::broker::queue::{ConsumerSpec, Got, Returned};
+use warren::broker::queue::{Cause, ConsumerSpec, Got, Returned};
 use warren::broker::{Delivery, Effects, Message, Queue, Sink, Taken};
 
 use super::{Deferred, History, InFlight, Outgoing, gives_up};
@@ -346,7 +346,11 @@ impl History {
         let returned: Vec<Returned> = some.iter().map(|one| self.returned(one)).collect();
         self.note(|| format!("op {op}: requeue {returned:?} to {name} (counted: {counted})"));
         let mut effects = Effects::new();
-        queue.requeue(&returned, counted, &[], &mut effects);
+        let cause = match counted {
+            true => Cause::Nacked,
+            false => Cause::Recovered,
+        };
+        queue.requeue(&returned, cause, &[], &mut effects);
         let mut letters = Vec::new();
         for ((id, _), returned) in some.iter().zip(&returned) {
             let mut model = self.model();

@@ -328,6 +328,18 @@ impl Band {
         self.ready_bytes = self.ready_bytes.saturating_sub(body_bytes);
     }
 
+    /// How often a message that is taken was given back, in a way that counts.
+    pub fn returns_of(&self, number: u64) -> u32 {
+        self.returns.get(&number).copied().unwrap_or(0)
+    }
+
+    /// A message that is taken was given back so often.
+    pub fn note_returns(&mut self, number: u64, returns: u32) {
+        if returns > 0 {
+            self.returns.insert(number, returns);
+        }
+    }
+
     /// Puts a message that was taken back among the ready ones. Says whether it is there: its chunk
     /// may have been found damaged meanwhile.
     #[must_use]
