@@ -26,6 +26,7 @@ pub use users::{PermissionSettings, UserSettings};
 
 use address::check_address;
 
+use crate::broker::queue::TimeoutAction;
 use crate::connection::settings::FRAME_MIN_BYTES;
 use crate::connection::{Limits, Settings};
 use crate::net::{ClientCertificate, NetSettings, TlsFiles};
@@ -116,6 +117,8 @@ pub struct LimitSettings {
     pub max_message_bytes: u64,
     /// How long a delivery may stay unacked; 0: for ever.
     pub consumer_timeout_ms: u64,
+    /// What becomes of it then.
+    pub consumer_timeout_action: ConsumerTimeoutAction,
     /// Messages take no more memory than this before publishers are blocked; 0: two fifths of the
     /// machine's.
     pub memory_limit_bytes: u64,
@@ -135,6 +138,17 @@ pub struct LogSettings {
     pub level: String,
     /// How it is logged.
     pub format: LogFormat,
+}
+
+/// What becomes of a delivery that was not acked in time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ConsumerTimeoutAction {
+    /// Its channel is closed.
+    #[default]
+    Close,
+    /// It alone goes back to its queue.
+    Return,
 }
 
 /// How a line of the log looks.
@@ -242,6 +256,7 @@ impl Default for LimitSettings {
             handshake_timeout_ms: 10_000,
             max_message_bytes: 134_217_728,
             consumer_timeout_ms: 1_800_000,
+            consumer_timeout_action: ConsumerTimeoutAction::Close,
             memory_limit_bytes: 0,
             outgoing_high_water_bytes: 1 << 20,
             write_timeout_ms: 1_800_000,
@@ -345,6 +360,10 @@ impl Config {
             handshake_timeout: Duration::from_millis(limits.handshake_timeout_ms),
             max_message_bytes: limits.max_message_bytes,
             consumer_timeout_ms: (consumer_timeout_ms > 0).then_some(consumer_timeout_ms),
+            consumer_timeout_action: match limits.consumer_timeout_action {
+                ConsumerTimeoutAction::Close => TimeoutAction::Close,
+                ConsumerTimeoutAction::Return => TimeoutAction::Return,
+            },
         };
         let cluster_name = match self.cluster_name.as_str() {
             "" => format!("warren@{}", machine_name()),

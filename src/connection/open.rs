@@ -6,7 +6,7 @@
 //! another channel's frames follow or the input is used up.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use hashbrown::HashMap;
@@ -42,7 +42,8 @@ pub(super) struct Open {
     pub is_lone_publish: bool,
     channel_max: u16,
     channels: HashMap<u16, Slot, foldhash::fast::FixedState>,
-    next_timeout_check: Option<Instant>,
+    /// When it was last looked whether deliveries are overdue.
+    timeouts_checked_at: Instant,
     _seat: Seat,
 }
 
@@ -132,11 +133,12 @@ impl Open {
                 frame_max => frame_max,
             },
             max_message_bytes: limits.max_message_bytes,
-            consumer_timeout_ms: limits.consumer_timeout_ms,
+            consumer_timeout: limits.consumer_timeout(),
+            shortest_timeout_ms: AtomicU64::new(limits.consumer_timeout().limit_ms()),
             capabilities: client.capabilities,
             pauses: Pauses::default(),
         });
-        let mut open = Self {
+        Self {
             shared,
             heartbeat: Heartbeat::start(tuned.heartbeat_s, now),
             throttle: Throttle::new(alarms, client.capabilities.connection_blocked),
@@ -146,11 +148,9 @@ impl Open {
             is_lone_publish: false,
             channel_max: tuned.channel_max,
             channels: HashMap::default(),
-            next_timeout_check: None,
+            timeouts_checked_at: now,
             _seat: seat,
-        };
-        open.schedule_timeout_check(now);
-        open
+        }
     }
 
     /// How many channels are in use.
@@ -240,24 +240,26 @@ impl Open {
         let heartbeat = self.heartbeat.as_ref().map(Heartbeat::deadline);
         let deadlines = [
             heartbeat,
-            self.next_timeout_check,
+            Some(self.next_timeout_check()),
             self.shared.pauses.deadline(),
         ];
         deadlines.into_iter().flatten().min()
     }
 
-    /// Closes channels whose consumers have not acked for too long.
+    /// Closes channels whose consumers have not acked for too long, or takes from them what is overdue.
     pub fn check_consumer_timeouts(&mut self, link: &Link, now: Instant) {
-        if self.next_timeout_check.is_none_or(|at| now < at) {
+        if now < self.next_timeout_check() {
             return;
         }
-        self.schedule_timeout_check(now);
-        let timeout_ms = self.shared.consumer_timeout_ms.unwrap_or_default();
+        self.timeouts_checked_at = now;
+        let mut shortest_ms = u64::MAX;
         for (number, slot) in &mut self.channels {
-            let State::Open(channel) = &slot.channel else {
+            let State::Open(channel) = &mut slot.channel else {
                 continue;
             };
-            if channel.next_timeout_ms() == Some(0) {
+            let looked = channel.look_for_timeouts();
+            shortest_ms = shortest_ms.min(looked.shortest_ms);
+            if let Some(timeout_ms) = looked.closes {
                 let text = format!(
                     "delivery acknowledgement on channel {number} timed out. Timeout value used: \
                      {timeout_ms} ms. This timeout value can be configured, see consumers doc guide \
@@ -267,12 +269,18 @@ impl Open {
                 slot.close(link, *number, &fault);
             }
         }
+        // Only this task makes it shorter.
+        self.shared
+            .shortest_timeout_ms
+            .store(shortest_ms, Ordering::Relaxed);
     }
 
-    fn schedule_timeout_check(&mut self, now: Instant) {
-        let timeout = self.shared.consumer_timeout_ms.map(Duration::from_millis);
-        let wait = timeout.map(|timeout| timeout.min(CONSUMER_TIMEOUT_CHECK));
-        self.next_timeout_check = wait.map(|wait| now + wait);
+    /// It is looked after as long as the shortest timeout takes, and every minute: policies may have made
+    /// one shorter.
+    fn next_timeout_check(&self) -> Instant {
+        let shortest_ms = self.shared.shortest_timeout_ms.load(Ordering::Relaxed);
+        let wait = Duration::from_millis(shortest_ms.max(1));
+        self.timeouts_checked_at + wait.min(CONSUMER_TIMEOUT_CHECK)
     }
 
     /// Closes all channels and deletes what was exclusive to the connection.

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use crate::amqp::encode;
 use crate::amqp::method::{Method, connection};
 use crate::amqp::table::FieldTable;
+use crate::broker::queue::{ConsumerTimeout, TimeoutAction};
 
 /// Frames of at least this size must be allowed, and larger ones are not before tuning.
 pub const FRAME_MIN_BYTES: u32 = 4096;
@@ -26,6 +27,18 @@ pub struct Limits {
     pub max_message_bytes: u64,
     /// How long a delivery may stay unacked; None: for ever.
     pub consumer_timeout_ms: Option<u64>,
+    /// What becomes of it then.
+    pub consumer_timeout_action: TimeoutAction,
+}
+
+impl Limits {
+    /// What holds for a delivery of which nobody says more.
+    pub(super) fn consumer_timeout(&self) -> ConsumerTimeout {
+        ConsumerTimeout {
+            after_ms: self.consumer_timeout_ms,
+            action: Some(self.consumer_timeout_action),
+        }
+    }
 }
 
 impl Default for Limits {
@@ -37,6 +50,7 @@ impl Default for Limits {
             handshake_timeout: Duration::from_secs(10),
             max_message_bytes: 134_217_728,
             consumer_timeout_ms: Some(1_800_000),
+            consumer_timeout_action: TimeoutAction::Close,
         }
     }
 }

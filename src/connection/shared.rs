@@ -1,12 +1,14 @@
 //! What a connection's channels share once the connection is open.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::Outgoing;
 use super::pause::{Pauses, Resume, Then};
 use crate::auth::User;
 use crate::broker::catalog::Revision;
+use crate::broker::queue::ConsumerTimeout;
 use crate::broker::{Broker, ConnectionId, Vhost};
 
 /// What the client said it understands (client-properties, `capabilities`).
@@ -37,9 +39,11 @@ pub struct Shared {
     pub frame_max: u32,
     /// Largest body in bytes; more is refused with PRECONDITION_FAILED.
     pub max_message_bytes: u64,
-    /// How long a delivery may stay unacked before its channel is closed (RabbitMQ's
-    /// consumer_timeout); None: for ever.
-    pub consumer_timeout_ms: Option<u64>,
+    /// How long a delivery may stay unacked, and what becomes of it then, where neither its consumer nor
+    /// its queue says so.
+    pub consumer_timeout: ConsumerTimeout,
+    /// The shortest timeout of any delivery that there may be; `u64::MAX`: there is none.
+    pub shortest_timeout_ms: AtomicU64,
     /// What the client understands.
     pub capabilities: ClientCapabilities,
     /// What the connection waits for before it takes more input.
@@ -47,6 +51,12 @@ pub struct Shared {
 }
 
 impl Shared {
+    /// There may be deliveries with that timeout from now on.
+    pub(super) fn note_timeout(&self, limit_ms: u64) {
+        self.shortest_timeout_ms
+            .fetch_min(limit_ms, Ordering::Relaxed);
+    }
+
     /// What the catalog still has to store, if anything. A message may have gone to a queue that is
     /// not stored yet, and is not safe before that is.
     pub fn unstored_revision(&self) -> Option<Revision> {

@@ -77,7 +77,8 @@ impl Client {
             outgoing: Outgoing::detached(high_water_bytes),
             frame_max: FRAME_MAX,
             max_message_bytes: MAX_MESSAGE_BYTES,
-            consumer_timeout_ms: Some(1_800_000),
+            consumer_timeout: Default::default(),
+            shortest_timeout_ms: u64::MAX.into(),
             pauses: Default::default(),
             capabilities: ClientCapabilities {
                 consumer_cancel_notify: true,

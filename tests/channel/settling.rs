@@ -125,18 +125,6 @@ fn what_is_given_back_comes_again_in_its_old_order() {
     assert_eq!(client.drain_queue("q"), numbered("q", [1, 3, 4]));
 }
 
-#[test]
-fn a_delivery_that_is_not_acknowledged_times_out() {
-    let mut client = consuming(&["q"], 2);
-    let whole = client
-        .channel
-        .next_timeout_ms()
-        .expect("something to wait for");
-    assert!(whole > 0 && whole <= 1_800_000);
-    client.write(ack_up_to(0)).read();
-    assert_eq!(client.channel.next_timeout_ms(), None);
-}
-
 #[derive(Clone, Debug)]
 enum Step {
     Publish(usize),

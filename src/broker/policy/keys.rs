@@ -74,6 +74,7 @@ impl Key {
     pub fn argument_of(&self, queue_type: QueueType) -> Merge {
         match (self.name, queue_type) {
             ("overflow", QueueType::Quorum) => Merge::Second,
+            ("consumer-timeout" | "consumer-timeout-action", _) => self.argument,
             // A stream does what the policy says.
             (_, QueueType::Stream) => Merge::Second,
             _ => self.argument,
@@ -117,14 +118,20 @@ fn is_age(text: &str) -> bool {
 /// The largest stream segment that RabbitMQ makes.
 const MAX_SEGMENT_BYTES: u64 = 3_000_000_000;
 
-static KEYS: [Key; 29] = [
+static KEYS: [Key; 30] = [
     key("alternate-exchange", Takes::Text, "alternate exchange name"),
     key(
         "consumer-disconnected-timeout",
         Takes::AtLeast(0),
         "consumer disconnected timeout",
     ),
-    key("consumer-timeout", Takes::AtLeast(0), "consumer timeout"),
+    key("consumer-timeout", Takes::AtLeast(0), "consumer timeout").argument(Merge::Least),
+    // Warren's own.
+    key(
+        "consumer-timeout-action",
+        Takes::OneOf(&["close", "return"]),
+        "consumer timeout action. Must be one of: close, return",
+    ),
     key(
         "dead-letter-exchange",
         Takes::Text,

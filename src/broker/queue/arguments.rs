@@ -5,6 +5,7 @@
 
 use bytes::Bytes;
 
+use super::consumer_timeout::{ConsumerTimeout, TimeoutAction};
 use super::retry::{Retry, RetryType};
 use super::stream::StreamArguments;
 use super::stream::max_age::{self, NoSpan};
@@ -106,6 +107,8 @@ pub struct QueueArguments {
     /// x-delivery-limit: how often a message may be given back before it is dead-lettered as
     /// `delivery_limit`.
     pub delivery_limit: Option<u32>,
+    /// x-consumer-timeout, x-consumer-timeout-action.
+    pub consumer_timeout: ConsumerTimeout,
     /// x-delayed-retry-*: what comes back waits.
     pub retry: Option<Retry>,
     /// What only a stream has; its defaults for other queues.
@@ -119,7 +122,7 @@ const MAX_EXPIRY_MS: i64 = 315_360_000_000;
 /// (RabbitMQ since 4.0).
 const DEFAULT_DELIVERY_LIMIT: u32 = 20;
 
-const CLASSIC_ARGUMENTS: [&str; 20] = [
+const CLASSIC_ARGUMENTS: [&str; 22] = [
     "x-expires",
     "x-message-ttl",
     "x-dead-letter-exchange",
@@ -136,16 +139,18 @@ const CLASSIC_ARGUMENTS: [&str; 20] = [
     // RabbitMQ's since 4.0.
     "x-queue-leader-locator",
     // Its quorum queues' since 4.3.
+    TIMEOUT,
     RETRY_TYPE,
     RETRY_MIN,
     RETRY_MAX,
     // Warren's own.
+    TIMEOUT_ACTION,
     RETRY_MULTIPLIER,
     RETRY_JITTER,
     RETRY_MAX_ATTEMPTS,
 ];
 
-const QUORUM_ARGUMENTS: [&str; 21] = [
+const QUORUM_ARGUMENTS: [&str; 24] = [
     "x-dead-letter-exchange",
     "x-dead-letter-routing-key",
     "x-dead-letter-strategy",
@@ -161,14 +166,19 @@ const QUORUM_ARGUMENTS: [&str; 21] = [
     "x-delivery-limit",
     "x-message-ttl",
     "x-queue-leader-locator",
+    "x-consumer-disconnected-timeout",
+    TIMEOUT,
     RETRY_TYPE,
     RETRY_MIN,
     RETRY_MAX,
+    TIMEOUT_ACTION,
     RETRY_MULTIPLIER,
     RETRY_JITTER,
     RETRY_MAX_ATTEMPTS,
 ];
 
+const TIMEOUT: &str = "x-consumer-timeout";
+const TIMEOUT_ACTION: &str = "x-consumer-timeout-action";
 const RETRY_TYPE: &str = "x-delayed-retry-type";
 const RETRY_MIN: &str = "x-delayed-retry-min";
 const RETRY_MAX: &str = "x-delayed-retry-max";
@@ -177,13 +187,15 @@ const RETRY_JITTER: &str = "x-delayed-retry-jitter";
 const RETRY_MAX_ATTEMPTS: &str = "x-delayed-retry-max-attempts";
 
 /// (`x-quorum-target-group-size` is none that RabbitMQ checks.)
-const STREAM_ARGUMENTS: [&str; 6] = [
+const STREAM_ARGUMENTS: [&str; 8] = [
     "x-max-length-bytes",
     "x-queue-type",
     "x-max-age",
     "x-stream-max-segment-size-bytes",
     "x-initial-cluster-size",
     "x-queue-leader-locator",
+    TIMEOUT,
+    TIMEOUT_ACTION,
 ];
 
 /// What RabbitMQ looks at in streams alone, but does not name among what they take: it may be another
@@ -255,10 +267,12 @@ impl QueueArguments {
         let queue_type = check.queue_type()?;
         if queue_type == QueueType::Stream {
             let stream = check.stream()?;
+            let consumer_timeout = check.consumer_timeout()?;
             check.foreign(queue_type)?;
             return Ok(Self {
                 queue_type,
                 stream,
+                consumer_timeout,
                 ..Self::default()
             });
         }
@@ -291,6 +305,7 @@ impl QueueArguments {
             check.quorum(&mut arguments)?;
         }
         check.locator("x-queue-leader-locator")?;
+        arguments.consumer_timeout = check.consumer_timeout()?;
         arguments.retry = check.retry()?;
         check.foreign(queue_type)?;
         arguments.takes_once = check.boolean("x-message-deduplication")?;
@@ -431,6 +446,18 @@ impl Check<'_> {
         }
     }
 
+    fn consumer_timeout(&self) -> Result<ConsumerTimeout, Exception> {
+        let after_ms = self.count(TIMEOUT)?;
+        let action = match self.string(TIMEOUT_ACTION)? {
+            None => None,
+            Some(name) => match TimeoutAction::from_name(name) {
+                Some(action) => Some(action),
+                None => return Err(self.unsupported(TIMEOUT_ACTION, "timeout action", name)),
+            },
+        };
+        Ok(ConsumerTimeout::said(after_ms, action))
+    }
+
     /// RabbitMQ takes any value and does nothing where one makes no sense.
     fn retry(&self) -> Result<Option<Retry>, Exception> {
         let kind = match self.string(RETRY_TYPE)?.map(Bytes::as_ref) {
@@ -541,6 +568,8 @@ impl Check<'_> {
     fn quorum(&self, arguments: &mut QueueArguments) -> Result<(), Exception> {
         self.count("x-max-in-memory-length")?;
         self.count("x-max-in-memory-bytes")?;
+        // There is no other node that could be out of reach.
+        self.count("x-consumer-disconnected-timeout")?;
         if self.count("x-quorum-initial-group-size")? == Some(0) {
             return Err(self.invalid("x-quorum-initial-group-size", "{value_zero,0}"));
         }

@@ -10,6 +10,7 @@
 //! pace.rs: publishers who are too fast   outbox.rs: dead letters on their way
 //! paging.rs: which chunks are in memory (slot.rs)   counted.rs: the bytes in those that are not
 //! restored.rs: what the last run left
+//! consumer_timeout.rs: how long a delivery may stay unacked
 //! spec.rs, arguments.rs: what it was declared with   policies.rs: what policies change of it
 //! ending.rs: how it goes
 //! state.rs: what the lock guards   sequence.rs: how messages are named
@@ -25,6 +26,7 @@
 mod arguments;
 mod band;
 mod chunk;
+mod consumer_timeout;
 mod consumers;
 mod consuming;
 mod counted;
@@ -67,6 +69,7 @@ use self::stream::Stream;
 use self::waiting::Waiting;
 
 pub use self::arguments::{Overflow, QueueArguments, QueueType};
+pub use self::consumer_timeout::{ConsumerTimeout, TimeoutAction};
 pub use self::consumers::ConsumerId;
 pub use self::paging::Then;
 pub(super) use self::paging::{Checkpoint, Moving, PageOut};
@@ -262,6 +265,11 @@ impl Queue {
     /// What arguments and policies ask for together, now.
     pub fn wants(&self) -> QueueArguments {
         self.state.lock().wants.clone()
+    }
+
+    /// What is said here of deliveries that nobody settles, now.
+    pub fn consumer_timeout(&self) -> ConsumerTimeout {
+        self.state.lock().wants.consumer_timeout
     }
 
     /// Messages and consumers, now.

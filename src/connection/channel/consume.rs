@@ -15,7 +15,9 @@ use crate::amqp::reply::{Exception, ReplyCode};
 use crate::amqp::table::{FieldTable, FieldValue, ShortStr};
 use crate::auth::Permission;
 use crate::broker::names::{Resource, made_up};
-use crate::broker::queue::{ConsumerSpec, Filter, QueueType, Start};
+use crate::broker::queue::{
+    ConsumerSpec, ConsumerTimeout, Filter, QueueType, Start, TimeoutAction,
+};
 use crate::broker::{Queue, SinkRef};
 
 /// A channel has no more consumers than this. (RabbitMQ has a setting for it since 4.0.)
@@ -62,6 +64,7 @@ impl Channel {
         } else {
             priority = check_arguments(&consume.arguments, resource)?;
         }
+        let timeout = check_timeout(&consume.arguments, resource)?;
         check_takes(queue_type, &consume.arguments, resource)?;
         if is_stream {
             self.check_stream_consumer(consume.no_ack, resource)?;
@@ -82,6 +85,7 @@ impl Channel {
             id: None,
             no_ack: consume.no_ack,
             prefetch: self.prefetch.into(),
+            timeout,
             waits: Waits::Not,
             state: ConsumerState::Starting,
         };
@@ -104,6 +108,9 @@ impl Channel {
             None => queue.add_consumer(spec),
             Some((start, filter)) => queue.add_reader(spec, start, filter),
         };
+        if !consume.no_ack {
+            self.shared.watch_timeouts(timeout, &queue);
+        }
         let id = added.inspect_err(|_| {
             let slots = &mut self.deliveries.lock().slots;
             slots.cancel(slot);
@@ -254,6 +261,42 @@ fn check_takes(
             ),
         )),
     }
+}
+
+/// What a consumer asks for itself of deliveries that take too long.
+fn check_timeout(
+    arguments: &FieldTable,
+    queue: Resource<'_>,
+) -> Result<ConsumerTimeout, Exception> {
+    let invalid = |name: &str, reason: String| {
+        Err(Exception::new(
+            ReplyCode::PreconditionFailed,
+            format!("invalid arg '{name}' for {queue}: {reason}"),
+        ))
+    };
+    const AFTER: &str = "x-consumer-timeout";
+    let after_ms = match arguments.get(AFTER) {
+        None => None,
+        Some(value) => match value.as_i64().map(|number| (number, u64::try_from(number))) {
+            Some((_, Ok(after_ms))) => Some(after_ms),
+            Some((number, Err(_))) => {
+                return invalid(AFTER, format!("{{value_negative,{number}}}"));
+            }
+            None => {
+                let kind = value.type_name();
+                return invalid(AFTER, format!("\"expected integer, got {kind}\""));
+            }
+        },
+    };
+    const ACTION: &str = "x-consumer-timeout-action";
+    let action = match arguments.get(ACTION) {
+        None => None,
+        Some(value) => match value.as_bytes().and_then(TimeoutAction::from_name) {
+            Some(action) => Some(action),
+            None => return invalid(ACTION, "\"expected close or return\"".into()),
+        },
+    };
+    Ok(ConsumerTimeout::said(after_ms, action))
 }
 
 /// Checks the arguments that classic and quorum queues know, and says the consumer's priority.

@@ -7,7 +7,7 @@ use super::read_batch::Gathering;
 use crate::amqp::method::basic;
 use crate::amqp::reply::Exception;
 use crate::auth::Permission;
-use crate::broker::queue::Got;
+use crate::broker::queue::{ConsumerTimeout, Got};
 use crate::connection::pause::Then;
 
 impl Channel {
@@ -29,7 +29,13 @@ impl Channel {
             },
         );
         match got {
-            Got::Message => self.shared.broker.metrics().messages_got.add(1),
+            Got::Message => {
+                self.shared.broker.metrics().messages_got.add(1);
+                if !get.no_ack {
+                    let own = ConsumerTimeout::default();
+                    self.shared.watch_timeouts(own, &queue);
+                }
+            }
             Got::Nothing => self.reply_unless(false, basic::GetEmpty),
             Got::NotLoaded => {
                 let resume = self.shared.pause(self.number, Then::Again);

@@ -9,7 +9,7 @@
 //! consume.rs ──▶ slots.rs ◀── delivery.rs ◀── queues (and get.rs, reply_to.rs)
 //!                                 │
 //!                                 └─▶ content_frames.rs ──▶ client
-//! acks ──▶ settle.rs ──▶ unacked.rs ──▶ queues
+//! acks ──▶ settle.rs ──▶ unacked.rs ──▶ queues   timeouts.rs: what nobody settles in time
 //! exchanges.rs, queues.rs: declare, bind, delete   permissions.rs: what they check
 //! safe_replies.rs: replies that wait for the log
 //! ```
@@ -39,6 +39,7 @@ mod safe_replies;
 mod sender_selected;
 mod settle;
 mod slots;
+mod timeouts;
 mod tx;
 mod unacked;
 
@@ -286,18 +287,6 @@ impl Channel {
         }
         effects.complete();
         metrics.channels_closed.add(1);
-    }
-
-    /// Milliseconds until the oldest unacked delivery times out; None: nothing to wait for.
-    pub fn next_timeout_ms(&self) -> Option<u64> {
-        let timeout_ms = self.shared.consumer_timeout_ms?;
-        let delivered_at_ms = self.deliveries.lock().unacked.oldest()?.delivered_at_ms;
-        let now_ms = self.shared.broker.engine.clock.now_ms();
-        Some(
-            delivered_at_ms
-                .saturating_add(timeout_ms)
-                .saturating_sub(now_ms),
-        )
     }
 
     fn flow(&mut self, flow: channel::Flow) -> Result<(), Exception> {

@@ -225,7 +225,10 @@ impl Settling {
         if !self.deliveries.is_sorted_by_key(key) {
             self.deliveries.sort_unstable_by_key(key);
         }
-        self.free_room(&mut channel.lock())
+        let freed = self.free_room(&mut channel.lock());
+        // What took too long is in its queue again, which is not told once more.
+        self.deliveries.retain(|delivery| !delivery.is_given_back());
+        freed
     }
 
     fn tell_all(&mut self, portions: &[Portion], effects: &mut Effects) {
@@ -274,7 +277,7 @@ impl Settling {
             };
             self.returned.clear();
             let deliveries = parts.iter().flat_map(|(_, deliveries)| *deliveries);
-            self.returned.extend(deliveries.map(returned));
+            self.returned.extend(deliveries.map(Unsettled::returned));
             if parts.len() > 1 {
                 self.returned
                     .sort_unstable_by_key(|message| message.sequence);
@@ -298,10 +301,11 @@ impl Settling {
             let queue = Arc::clone(&state.slots.get_mut(slot)?.queue);
             let resume = state.take_resumable(slot);
             state.slots.free_if_done(slot);
+            let count = run.iter().filter(|delivery| !delivery.is_given_back());
             Some(Portion {
                 queue,
                 resume,
-                count: run.len(),
+                count: count.count(),
             })
         });
         let portions = portions.collect();
@@ -326,14 +330,8 @@ impl Settling {
             return;
         }
         self.returned.clear();
-        self.returned.extend(deliveries.iter().map(returned));
+        self.returned
+            .extend(deliveries.iter().map(Unsettled::returned));
         queue.reject(&self.returned, resume.as_slice(), effects);
-    }
-}
-
-fn returned(delivery: &Unsettled) -> Returned {
-    Returned {
-        sequence: delivery.sequence,
-        returns: delivery.returns,
     }
 }

@@ -15,7 +15,7 @@ use slab::Slab;
 
 use crate::amqp::encode::DeliverTemplate;
 use crate::amqp::table::ShortStr;
-use crate::broker::queue::ConsumerId;
+use crate::broker::queue::{ConsumerId, ConsumerTimeout};
 use crate::broker::{Queue, QueueId};
 
 /// Why a consumer takes nothing at the moment, and thus who resumes it.
@@ -51,6 +51,8 @@ pub(super) struct Consumer {
     pub no_ack: bool,
     /// How many deliveries may be unsettled; 0: any number.
     pub prefetch: u32,
+    /// What it asks for itself of deliveries that take too long.
+    pub timeout: ConsumerTimeout,
     pub waits: Waits,
     pub state: ConsumerState,
 }
@@ -158,6 +160,24 @@ impl Slots {
             self.by_tag.remove(&consumer.tag);
         }
         Some(before)
+    }
+
+    /// Which slots have something unsettled, or will: their queues, and what their consumers ask for.
+    pub fn timeouts(&self) -> Vec<(u32, Arc<Queue>, ConsumerTimeout)> {
+        let slots = self.slots.iter();
+        let watched = slots.filter(|(_, slot)| {
+            let consumer = slot.consumer.as_ref();
+            slot.unsettled > 0 || consumer.is_some_and(|consumer| !consumer.no_ack)
+        });
+        let timeout = |slot: &Slot| {
+            let consumer = slot.consumer.as_ref();
+            consumer
+                .map(|consumer| consumer.timeout)
+                .unwrap_or_default()
+        };
+        watched
+            .map(|(number, slot)| (number as u32, Arc::clone(&slot.queue), timeout(slot)))
+            .collect()
     }
 
     /// A consumer's tag.

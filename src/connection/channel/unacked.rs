@@ -10,11 +10,16 @@
 
 use std::collections::VecDeque;
 
+use crate::broker::queue::Returned;
+
 /// How many settled entries may stay in the list whatever its length.
 const SLACK: usize = 64;
 
 /// An emptied list with room for more than this gives its memory back.
 const KEPT_CAPACITY: usize = 4096;
+
+/// Stands for the time of a delivery that went back to its queue.
+const GIVEN_BACK: u64 = u64::MAX;
 
 /// Marks an entry that was settled out of order.
 const SETTLED: u32 = u32::MAX;
@@ -34,6 +39,26 @@ pub(super) struct Unsettled {
     pub delivered_at_ms: u64,
 }
 
+impl Unsettled {
+    /// Whether it went back to its queue already, because it took too long.
+    pub fn is_given_back(&self) -> bool {
+        self.delivered_at_ms == GIVEN_BACK
+    }
+
+    /// Whether it has been unsettled for so long.
+    pub fn is_overdue(&self, limit_ms: u64, now_ms: u64) -> bool {
+        self.delivered_at_ms.saturating_add(limit_ms) <= now_ms
+    }
+
+    /// As its queue is told of it.
+    pub fn returned(&self) -> Returned {
+        Returned {
+            sequence: self.sequence,
+            returns: self.returns,
+        }
+    }
+}
+
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Unacked {
@@ -47,9 +72,22 @@ impl Unacked {
         self.entries.len() - self.settled
     }
 
-    /// The oldest unsettled delivery.
-    pub fn oldest(&self) -> Option<&Unsettled> {
-        self.entries.front()
+    /// The unsettled deliveries, oldest first.
+    pub fn iter(&self) -> impl Iterator<Item = &Unsettled> {
+        self.entries.iter().filter(|entry| entry.slot != SETTLED)
+    }
+
+    /// Whether any of them has been unsettled for so long, those apart that went back.
+    pub fn is_overdue(&self, limit_ms: u64, now_ms: u64) -> bool {
+        let oldest = self.iter().find(|entry| !entry.is_given_back());
+        oldest.is_some_and(|oldest| oldest.is_overdue(limit_ms, now_ms))
+    }
+
+    /// A delivery went back to its queue: it stays here until its client settles it all the same.
+    pub fn mark_given_back(&mut self, tag: u64) {
+        if let Some(entry) = self.position(tag).and_then(|at| self.entries.get_mut(at)) {
+            entry.delivered_at_ms = GIVEN_BACK;
+        }
     }
 
     /// A delivery; its tag is higher than all before.
@@ -231,7 +269,7 @@ mod tests {
                     }
                 }
                 prop_assert_eq!(unacked.len(), model.len());
-                prop_assert_eq!(unacked.oldest(), model.values().next());
+                prop_assert!(unacked.iter().eq(model.values()));
                 prop_assert!(unacked.entries.len() <= 2 * unacked.len() + SLACK + 1);
             }
         }
