@@ -431,6 +431,24 @@ fn an_error_names_the_flag_or_variable_that_it_comes_from() {
         ..Flags::default()
     };
     refused(&[], flags, "tls.cert (--tls-cert): tls.key must be set");
+    // Of the wrong type, or a word that means nothing.
+    let flags = Flags {
+        fsync: Some("maybe".into()),
+        ..Flags::default()
+    };
+    refused(
+        &[],
+        flags,
+        "storage.fsync (--fsync): unknown variant `maybe`",
+    );
+    let flags = Flags {
+        disk_free_limit: Some("abc".into()),
+        ..Flags::default()
+    };
+    refused(&[], flags, "storage.disk_free_limit (--disk-free-limit): ");
+    let variable = [("WARREN_LIMITS_CHANNEL_MAX", "70000")];
+    let expected = "limits.channel_max (WARREN_LIMITS_CHANNEL_MAX): invalid value";
+    refused(&variable, Flags::default(), expected);
 }
 
 #[test]

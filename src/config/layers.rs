@@ -73,7 +73,8 @@ impl Sources {
             None => Table::new(),
         };
         self.add_environment(&mut table)?;
-        for Flag { key, value, .. } in flag_values(&self.flags)? {
+        for Flag { name, key, value } in flag_values(&self.flags)? {
+            check_alone(name, key, &value)?;
             set(&mut table, key, value);
         }
         let mut config: Config = Value::Table(table.clone())
@@ -100,7 +101,11 @@ impl Sources {
                 .to_str()
                 .ok_or_else(|| refused("is no UTF-8".to_string()))?;
             match settings.iter().find(|(path, _)| variable(path) == *name) {
-                Some((path, like)) => set(table, path, read_value(text, like).map_err(refused)?),
+                Some((path, like)) => {
+                    let value = read_value(text, like).map_err(refused)?;
+                    check_alone(name, path, &value)?;
+                    set(table, path, value);
+                }
                 None if is_service_link(name, text) => {}
                 None => return Err(refused("there is no such setting".to_string())),
             }
@@ -122,11 +127,27 @@ impl Sources {
             None => variables.any(|name| *name == variable).then_some(variable),
         };
         let key = match origin {
-            Some(origin) => format!("{key} ({origin})"),
+            Some(origin) => given_by(&key, &origin),
             None => key,
         };
         ConfigError::Value(key, why)
     }
+}
+
+/// A key, and what gave it its value.
+fn given_by(key: &str, origin: &str) -> String {
+    format!("{key} ({origin})")
+}
+
+/// Whether a value is of its setting's type. On its own, since only then an error can tell what it was
+/// given by.
+fn check_alone(origin: &str, key: &str, value: &Value) -> Result<(), ConfigError> {
+    let mut table = Table::new();
+    set(&mut table, key, value.clone());
+    let alone: Result<Config, _> = Value::Table(table).try_into();
+    let why = |error: toml::de::Error| error.message().to_string();
+    let refused = |error| ConfigError::Value(given_by(key, origin), why(error));
+    alone.map(|_| ()).map_err(refused)
 }
 
 /// What a flag sets.
