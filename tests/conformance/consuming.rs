@@ -235,6 +235,24 @@ fn a_deleted_queue_cancels_its_consumers() {
     client.on(2).consume(&other, "a");
 }
 
+/// Durable ones, too, whose delete-ok waits until the deletion is stored.
+#[test]
+fn who_deletes_a_queue_hears_of_that_before_its_consumers_are_cancelled() {
+    let mut client = Broker::shared().client();
+    for durable in [false, true] {
+        let queue = unique("deleted");
+        client.call(method!("queue.declare", queue: &queue, durable: durable));
+        client.consume(&queue, "a");
+        client.send(method!("queue.delete", queue: &queue));
+        client.send(method!("basic.qos"));
+        client.expect(method!("queue.delete-ok"));
+        let mut then = [(); 2].map(|()| client.receive());
+        then.sort_by_key(|method| method.name != "basic.cancel");
+        let cancel = method!("basic.cancel", consumer_tag: "a", no_wait: true);
+        assert_eq!(then, [cancel, method!("basic.qos-ok")]);
+    }
+}
+
 #[test]
 fn clients_that_do_not_know_cancel_notifications_get_none() {
     let login = Login {

@@ -52,6 +52,8 @@ pub(super) struct State {
     next_tag: u64,
     /// What a delivery took of late in the outgoing buffer.
     typical_bytes: usize,
+    /// The tags of cancelled consumers that the client is to be told of later, while that is so.
+    kept_cancels: Option<Vec<ShortStr>>,
 }
 
 impl Deliveries {
@@ -70,6 +72,7 @@ impl Deliveries {
                 is_open: true,
                 next_tag: 1,
                 typical_bytes: SMALLEST_BYTES,
+                kept_cancels: None,
             }),
         })
     }
@@ -82,16 +85,25 @@ impl Deliveries {
     /// Tells the client that the broker cancelled a consumer, if it wants to know.
     pub fn write_cancel(&self, consumer_tag: ShortStr) {
         if self.shared.capabilities.consumer_cancel_notify {
-            let method = Method::BasicCancel(basic::Cancel {
-                consumer_tag,
-                no_wait: true,
-            });
+            let method = cancelled(consumer_tag);
             encode::method_frame(
                 &mut self.shared.outgoing.lock().frames,
                 self.channel,
                 &method,
             );
         }
+    }
+
+    /// Keeps what it would tell the client of cancelled consumers from now on, until
+    /// [`Deliveries::take_cancels`].
+    pub fn keep_cancels(&self) {
+        self.lock().kept_cancels = Some(Vec::new());
+    }
+
+    /// What was kept; nothing is any more.
+    pub fn take_cancels(&self) -> Vec<Method> {
+        let kept = self.lock().kept_cancels.take().unwrap_or_default();
+        kept.into_iter().map(cancelled).collect()
     }
 
     /// Writes a basic.get-ok and remembers it if it is to be acknowledged. Called under the
@@ -239,7 +251,11 @@ impl Sink for Deliveries {
         // A consumer whose consume-ok is not out yet is told by whoever writes that.
         if was == ConsumerState::Running {
             if let Some(tag) = state.slots.tag(slot) {
-                self.write_cancel(tag);
+                match &mut state.kept_cancels {
+                    Some(kept) if self.shared.capabilities.consumer_cancel_notify => kept.push(tag),
+                    Some(_) => {}
+                    None => self.write_cancel(tag),
+                }
             }
             state.slots.free_if_done(slot);
             self.shared.broker.metrics().consumers_removed.add(1);
@@ -401,6 +417,13 @@ impl State {
         }
         count
     }
+}
+
+fn cancelled(consumer_tag: ShortStr) -> Method {
+    Method::BasicCancel(basic::Cancel {
+        consumer_tag,
+        no_wait: true,
+    })
 }
 
 fn unsettled(tag: u64, slot: u32, delivered_at_ms: u64, delivery: &Delivery<'_>) -> Unsettled {

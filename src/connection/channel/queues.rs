@@ -205,6 +205,8 @@ impl Channel {
         let name = without_line_ends(&name);
         self.check_permission(Permission::Configure, self.queue(&name))?;
         let (if_unused, if_empty) = (delete.if_unused, delete.if_empty);
+        // As in RabbitMQ the channel's own consumers are cancelled behind the reply.
+        self.deliveries.keep_cancels();
         let vhost = &self.shared.vhost;
         let deleted = vhost.delete_queue(
             &name,
@@ -212,7 +214,9 @@ impl Channel {
             if_empty,
             self.shared.id,
             &mut batch.effects,
-        )?;
+        );
+        let cancels = self.deliveries.take_cancels();
+        let deleted = deleted?;
         self.reply_when_stored(
             delete.no_wait,
             deleted.durability,
@@ -220,6 +224,9 @@ impl Channel {
                 message_count: count(deleted.messages),
             },
         );
+        for cancel in cancels {
+            self.send_behind_replies(cancel);
+        }
         Ok(())
     }
 }
