@@ -43,6 +43,32 @@ fn more_than_the_maximum_counts_as_the_maximum() {
     assert_eq!(came[1].properties.get("priority"), Some(&Arg::from(200)));
 }
 
+/// A consumer with room is given each message as it comes, whatever the same read brings behind it.
+#[test]
+fn a_consumer_with_room_is_given_what_comes_first() {
+    let mut client = Broker::shared().client();
+    client.open_channel(2);
+    for (no_ack, given) in [(true, "012345"), (false, "012")] {
+        let queue = client.queue_with(table! { "x-max-priority" => 5 });
+        client.on(2).prefetch(3);
+        let consume = method!("basic.consume", queue: &queue, no_ack: no_ack);
+        client.on(2).call(consume);
+        let mut burst = Vec::new();
+        for priority in 0..=5 {
+            let publish = method!("basic.publish", routing_key: &queue);
+            let properties = properties!(priority: priority);
+            burst.extend(Frame::method(1, &publish).encode());
+            burst.extend(Frame::content_header(1, 1, &properties).encode());
+            burst.extend(Frame::body(1, priority.to_string().as_bytes()).encode());
+        }
+        client.send_bytes(&burst);
+        let bodies: Vec<&str> = given.split("").filter(|body| !body.is_empty()).collect();
+        client.on(2).expect_bodies(&bodies);
+        client.call(method!("queue.delete", queue: &queue));
+        client.on(2).expect_name("basic.cancel");
+    }
+}
+
 #[test]
 fn without_x_max_priority_priorities_mean_nothing() {
     let mut client = Broker::shared().client();

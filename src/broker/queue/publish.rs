@@ -88,34 +88,19 @@ impl Queue {
             return self.publish_unless_full(state, picked, effects);
         }
         let mut from = 0;
-        // With priorities the batch must be put in order first.
-        let in_order = state.wants.max_priority == 0;
-        while in_order && from < picked.len() && state.ready == 0 && state.hands_on() {
+        while from < picked.len() && state.ready == 0 && state.hands_on() {
             from += state.hand_on(picked, from, effects);
         }
-        if !in_order && state.wants.limits_length() {
-            self.take_in_one_by_one(state, picked, effects);
-        } else if from < picked.len() {
-            let now_ms = self.spec.engine.clock.now_ms();
-            self.append(state, picked, from..picked.len(), now_ms, effects);
-            self.deliver_as_of(state, now_ms, effects);
+        if from == picked.len() {
+            return;
         }
-        self.drop_over_length(state, effects);
-    }
-
-    /// With priorities and a length limit what goes depends on what came before it: each message pushes
-    /// out what is too much, as if it had come alone.
-    fn take_in_one_by_one(
-        self: &Arc<Self>,
-        state: &mut MutexGuard<'_, State>,
-        picked: Picked<'_>,
-        effects: &mut Effects,
-    ) {
         let now_ms = self.spec.engine.clock.now_ms();
-        for at in 0..picked.len() {
-            self.append(state, picked, at..at + 1, now_ms, effects);
+        while from < picked.len() {
+            let to = from + state.at_a_time(picked, from);
+            self.append(state, picked, from..to, now_ms, effects);
             self.deliver_as_of(state, now_ms, effects);
             self.drop_over_length(state, effects);
+            from = to;
         }
     }
 
@@ -246,6 +231,26 @@ impl State {
                 .turn
                 .iter()
                 .all(|id| consumers.get(*id).is_some_and(|consumer| consumer.no_ack))
+    }
+
+    /// How many messages from `from` on may be taken at once, with what comes of it as if they had come
+    /// one by one. With priorities that depends on those before: a consumer that has room is given
+    /// the next one whatever follows it, and a length limit counts what is there.
+    fn at_a_time(&self, picked: Picked<'_>, from: usize) -> usize {
+        let left = picked.len() - from;
+        if self.wants.max_priority == 0 {
+            return left;
+        }
+        if self.wants.limits_length() {
+            return 1;
+        }
+        if self.ready > 0 || !self.consumers.any_with_room() {
+            return left;
+        }
+        let priority = |at| picked.get(at).facts.priority.min(self.wants.max_priority);
+        let rises = |at: &usize| priority(*at) > priority(at - 1);
+        let rise = (from + 1..picked.len()).find(rises);
+        rise.map_or(left, |at| at - from)
     }
 
     /// Hands messages from `from` on to consumers without storing them; says how many.
