@@ -104,6 +104,38 @@ fn many_consumers_and_queues_of_one_connection_go_with_it() {
 }
 
 #[test]
+fn tens_of_thousands_of_consumers_of_one_queue_go_at_once() {
+    let broker = Broker::shared();
+    // RabbitMQ takes half a minute for 20,000.
+    let consumers = if broker.is_warren() { 60_000 } else { 1_000 };
+    for arguments in [table! {}, table! { "x-queue-type" => "stream" }] {
+        let is_stream = !arguments.0.is_empty();
+        let queue = unique("consumed");
+        let mut client = broker.client();
+        client.call(
+            method!("queue.declare", queue: &queue, durable: is_stream, arguments: arguments),
+        );
+        client.prefetch(1);
+        let mut consumes = Vec::new();
+        for n in 0..consumers {
+            let consume = method!(
+                "basic.consume", queue: &queue, consumer_tag: n.to_string(), no_wait: true
+            );
+            consumes.extend(Frame::method(1, &consume).encode());
+        }
+        undisturbed(broker, || {
+            client.send_bytes(&consumes);
+            client.call(method!("basic.qos"));
+            drop(client);
+            let mut client = broker.client();
+            let gone = || client.counts(&queue).1 == 0;
+            crate::support::broker::eventually("the consumers are gone", gone);
+            client.call(method!("queue.delete", queue: &queue));
+        });
+    }
+}
+
+#[test]
 fn strangers_by_the_hundred_are_let_in_and_go() {
     let broker = Broker::shared();
     let mut strangers: Vec<Client> = (0..300).map(|_| broker.stranger()).collect();

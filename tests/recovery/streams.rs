@@ -413,14 +413,15 @@ impl History {
         if last.is_some_and(|last| wanted.contains(&last)) {
             assert_eq!(offsets.last().copied(), last);
         }
-        queue.remove_consumer(reader.id, &mut Effects::new());
+        queue.remove_consumers(&[reader.id], &mut Effects::new());
     }
 
     fn detach(&mut self) {
         if !self.readers.is_empty() {
             let at = self.random(0..self.readers.len());
             let reader = self.readers.remove(at);
-            self.queue().remove_consumer(reader.id, &mut Effects::new());
+            self.queue()
+                .remove_consumers(&[reader.id], &mut Effects::new());
         }
     }
 
@@ -584,7 +585,7 @@ impl History {
             .expect("a reader");
         queue.resume(id, &mut Effects::new());
         self.world().load_all();
-        queue.remove_consumer(id, &mut Effects::new());
+        queue.remove_consumers(&[id], &mut Effects::new());
         let got = std::mem::take(&mut all.0.lock().1);
         let mut before = std::mem::take(&mut self.there);
         before.append(&mut self.taken.clone());

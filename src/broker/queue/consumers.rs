@@ -3,31 +3,18 @@
 //! Among the consumers with room, those of the highest priority come first, in turn. With a
 //! single active consumer only that one is ever given anything.
 
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
 use std::sync::Arc;
-
-use slab::Slab;
 
 use super::ConsumerSpec;
 use crate::broker::sink::SinkRef;
 
-/// Names a consumer within its queue; never used again.
+/// Names a consumer within its queue; never used again. Who came later has a higher one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ConsumerId(pub u64);
 
-impl ConsumerId {
-    fn new(generation: u32, index: usize) -> Self {
-        Self(u64::from(generation) << 32 | index as u64)
-    }
-
-    fn index(self) -> usize {
-        (self.0 & 0xffff_ffff) as usize
-    }
-}
-
 /// A consumer.
 pub struct Consumer {
-    id: ConsumerId,
     tag: Arc<str>,
     /// Where its deliveries go.
     pub sink: SinkRef,
@@ -37,52 +24,55 @@ pub struct Consumer {
     pub no_ack: bool,
     exclusive: bool,
     priority: i32,
-    has_room: bool,
+    /// Its place in its turn, if it has room.
+    ticket: Option<u64>,
 }
 
 /// The consumers of one priority that have room, in the order in which they are served.
 struct Turn {
     priority: i32,
-    waiting: VecDeque<ConsumerId>,
+    /// By their tickets.
+    waiting: BTreeMap<u64, ConsumerId>,
 }
 
-/// See the module.
+/// See the module. Any of them goes, and gets or loses room, at a cost that grows with the logarithm of
+/// their number: all of a channel's go when its client does.
 pub struct Consumers {
-    all: Slab<Consumer>,
     /// In the order of their coming; who follows when the single active consumer goes.
-    order: Vec<ConsumerId>,
+    all: BTreeMap<ConsumerId, Consumer>,
     turns: Vec<Turn>,
     single_active: bool,
     active: Option<ConsumerId>,
     /// The active one went and nobody may follow it yet.
     is_vacant: bool,
     exclusive: bool,
-    generation: u32,
+    next_id: u64,
+    next_ticket: u64,
 }
 
 impl Consumers {
     /// No consumers.
     pub fn new(single_active: bool) -> Self {
         Self {
-            all: Slab::new(),
-            order: Vec::new(),
+            all: BTreeMap::new(),
             turns: Vec::new(),
             single_active,
             active: None,
             is_vacant: false,
             exclusive: false,
-            generation: 0,
+            next_id: 1,
+            next_ticket: 0,
         }
     }
 
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.order.len()
+        self.all.len()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.order.is_empty()
+        self.all.is_empty()
     }
 
     /// Whether a consumer has the queue for itself.
@@ -92,20 +82,18 @@ impl Consumers {
 
     /// Adds a consumer, without room as yet.
     pub fn add(&mut self, spec: ConsumerSpec) -> ConsumerId {
-        self.generation = self.generation.wrapping_add(1);
-        let entry = self.all.vacant_entry();
-        let id = ConsumerId::new(self.generation, entry.key());
-        entry.insert(Consumer {
-            id,
+        let id = ConsumerId(self.next_id);
+        self.next_id += 1;
+        let consumer = Consumer {
             tag: spec.tag,
             sink: spec.sink,
             slot: spec.slot,
             no_ack: spec.no_ack,
             exclusive: spec.exclusive,
             priority: spec.priority,
-            has_room: false,
-        });
-        self.order.push(id);
+            ticket: None,
+        };
+        self.all.insert(id, consumer);
         self.exclusive |= spec.exclusive;
         if self.single_active && self.active.is_none() && !self.is_vacant {
             self.active = Some(id);
@@ -116,7 +104,9 @@ impl Consumers {
     /// Removes a consumer; if it was the single active one, nobody is until
     /// [`Consumers::activate_next`] is called. Says whether that is to be done; None if it is not there.
     pub fn remove(&mut self, id: ConsumerId) -> Option<bool> {
-        self.take_out(id)?;
+        self.leave_turn(id);
+        let consumer = self.all.remove(&id)?;
+        self.exclusive &= !consumer.exclusive;
         let was_active = self.active == Some(id);
         if was_active {
             self.active = None;
@@ -133,54 +123,35 @@ impl Consumers {
         }
     }
 
-    fn take_out(&mut self, id: ConsumerId) -> Option<Consumer> {
-        self.get(id)?;
-        self.leave_turn(id);
-        self.order.retain(|other| *other != id);
-        let consumer = self.all.remove(id.index());
-        self.exclusive &= !consumer.exclusive;
-        Some(consumer)
-    }
-
     /// All of them, in the order of their coming, removed.
-    pub fn drain(&mut self) -> Vec<Consumer> {
+    pub fn drain(&mut self) -> impl Iterator<Item = Consumer> + use<> {
         self.turns.clear();
         self.active = None;
         self.exclusive = false;
-        std::mem::take(&mut self.order)
-            .into_iter()
-            .filter_map(|id| self.all.try_remove(id.index()))
-            .collect()
+        std::mem::take(&mut self.all).into_values()
     }
 
     /// The consumer of that id.
     pub fn get(&self, id: ConsumerId) -> Option<&Consumer> {
-        self.all
-            .get(id.index())
-            .filter(|consumer| consumer.id == id)
+        self.all.get(&id)
     }
 
     /// Their tags, in the order of their coming.
     pub fn tags(&self) -> impl Iterator<Item = &Arc<str>> {
-        self.iter().map(|consumer| &consumer.tag)
-    }
-
-    fn iter(&self) -> impl Iterator<Item = &Consumer> {
-        self.order.iter().filter_map(|id| self.get(*id))
+        self.all.values().map(|consumer| &consumer.tag)
     }
 
     /// The consumer has room (again). False if it is not there or had room anyway.
     pub fn has_room(&mut self, id: ConsumerId) -> bool {
-        let Some(consumer) = self
-            .all
-            .get_mut(id.index())
-            .filter(|consumer| consumer.id == id)
-        else {
+        let Some(consumer) = self.all.get_mut(&id) else {
             return false;
         };
-        if std::mem::replace(&mut consumer.has_room, true) {
+        if consumer.ticket.is_some() {
             return false;
         }
+        let ticket = self.next_ticket;
+        self.next_ticket += 1;
+        consumer.ticket = Some(ticket);
         let priority = consumer.priority;
         let at = self.turns.partition_point(|turn| turn.priority > priority);
         if self
@@ -192,20 +163,17 @@ impl Consumers {
                 at,
                 Turn {
                     priority,
-                    waiting: VecDeque::new(),
+                    waiting: BTreeMap::new(),
                 },
             );
         }
-        self.turns[at].waiting.push_back(id);
+        self.turns[at].waiting.insert(ticket, id);
         true
     }
 
     /// The consumer has no more room.
     pub fn is_full(&mut self, id: ConsumerId) {
         self.leave_turn(id);
-        if let Some(consumer) = self.all.get_mut(id.index()) {
-            consumer.has_room = false;
-        }
     }
 
     /// Whether anybody could be given a message.
@@ -214,9 +182,9 @@ impl Consumers {
             return self
                 .active
                 .and_then(|id| self.get(id))
-                .is_some_and(|consumer| consumer.has_room);
+                .is_some_and(|consumer| consumer.ticket.is_some());
         }
-        self.turns.iter().any(|turn| !turn.waiting.is_empty())
+        !self.turns.is_empty()
     }
 
     /// Whose turn it is: at most `limit` consumers, in the order in which they get one message
@@ -225,8 +193,8 @@ impl Consumers {
         into.clear();
         if self.single_active {
             into.extend(self.active.filter(|_| self.any_with_room()));
-        } else if let Some(turn) = self.turns.iter().find(|turn| !turn.waiting.is_empty()) {
-            into.extend(turn.waiting.iter().take(limit));
+        } else if let Some(turn) = self.turns.first() {
+            into.extend(turn.waiting.values().take(limit));
         }
     }
 
@@ -235,37 +203,39 @@ impl Consumers {
         if self.single_active {
             return;
         }
-        if let Some(turn) = self.turns.iter_mut().find(|turn| !turn.waiting.is_empty()) {
-            let steps = served % turn.waiting.len();
-            turn.waiting.rotate_left(steps);
+        let Some(turn) = self.turns.first_mut() else {
+            return;
+        };
+        for _ in 0..served % turn.waiting.len() {
+            let Some((_, id)) = turn.waiting.pop_first() else {
+                return;
+            };
+            let ticket = self.next_ticket;
+            self.next_ticket += 1;
+            turn.waiting.insert(ticket, id);
+            if let Some(consumer) = self.all.get_mut(&id) {
+                consumer.ticket = Some(ticket);
+            }
         }
     }
 
     fn successor(&self) -> Option<ConsumerId> {
-        let first_of_highest = self
-            .iter()
-            .fold(None::<&Consumer>, |best, consumer| match best {
-                Some(best) if best.priority >= consumer.priority => Some(best),
-                _ => Some(consumer),
-            });
-        first_of_highest.map(|consumer| consumer.id)
+        let highest = self.all.values().map(|consumer| consumer.priority).max()?;
+        let mut all = self.all.iter();
+        all.find(|(_, consumer)| consumer.priority == highest)
+            .map(|(id, _)| *id)
     }
 
     fn leave_turn(&mut self, id: ConsumerId) {
-        let Some(priority) = self
-            .get(id)
-            .filter(|consumer| consumer.has_room)
-            .map(|consumer| consumer.priority)
-        else {
+        let Some(consumer) = self.all.get_mut(&id) else {
+            return;
+        };
+        let (Some(ticket), priority) = (consumer.ticket.take(), consumer.priority) else {
             return;
         };
         let at = self.turns.partition_point(|turn| turn.priority > priority);
-        if let Some(turn) = self
-            .turns
-            .get_mut(at)
-            .filter(|turn| turn.priority == priority)
-        {
-            turn.waiting.retain(|other| *other != id);
+        if let Some(turn) = self.turns.get_mut(at) {
+            turn.waiting.remove(&ticket);
             if turn.waiting.is_empty() {
                 self.turns.remove(at);
             }

@@ -40,17 +40,22 @@ impl Queue {
         }
     }
 
-    /// Removes a consumer. What it has unacked stays with its channel. An auto-delete queue whose
-    /// last consumer this was is put into `effects`. Says whether it was the single active one: then
-    /// nobody is given anything until [`Queue::activate_next`] is called, after what is to come first
-    /// (what goes back, or a reply).
-    pub fn remove_consumer(self: &Arc<Self>, consumer: ConsumerId, effects: &mut Effects) -> bool {
+    /// Removes consumers, named in the order of their coming. What they have unacked stays with their
+    /// channel. An auto-delete queue whose last consumer is among them is put into `effects`. Says
+    /// whether the single active one is: then nobody is given anything until
+    /// [`Queue::activate_next`] is called, after what is to come first (what goes back, or a reply).
+    pub fn remove_consumers(
+        self: &Arc<Self>,
+        consumers: &[ConsumerId],
+        effects: &mut Effects,
+    ) -> bool {
         let mut state = self.state.lock();
-        let Some(was_active) = state.consumers.remove(consumer) else {
+        let removed = consumers.iter().map(|id| state.consumers.remove(*id));
+        let Some(was_active) = removed.flatten().reduce(|one, other| one | other) else {
             return false;
         };
         if let Some(stream) = &mut state.stream {
-            stream.remove_reader(consumer);
+            stream.remove_readers(consumers);
             self.evict(&mut state);
             self.after(&mut state);
             return was_active;

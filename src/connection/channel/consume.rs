@@ -190,7 +190,7 @@ impl Channel {
         });
         drop(state);
         let vacant = in_queue.and_then(|(queue, id)| {
-            let was_active = queue.remove_consumer(id, &mut batch.effects);
+            let was_active = queue.remove_consumers(&[id], &mut batch.effects);
             was_active.then_some(queue)
         });
         self.deliveries.lock().slots.free_if_done(slot);

@@ -253,15 +253,19 @@ impl Channel {
         self.stop_replies();
         let mut state = self.deliveries.lock();
         state.close();
-        let consumers = state.slots.cancel_all();
+        let mut consumers = state.slots.cancel_all();
         drop(state);
         let metrics = self.shared.broker.metrics();
         metrics.consumers_removed.add(consumers.len() as u64);
         // First the consumers, so that nothing comes back to them.
         let mut vacant = Vec::new();
-        for (queue, consumer) in consumers {
-            if queue.remove_consumer(consumer, &mut effects) {
-                vacant.push(queue);
+        consumers.sort_unstable_by_key(|(queue, id)| (queue.id(), *id));
+        for of_one_queue in consumers.chunk_by(|(one, _), (other, _)| one.id() == other.id()) {
+            let ids: Vec<_> = of_one_queue.iter().map(|(_, id)| *id).collect();
+            if let Some((queue, _)) = of_one_queue.first()
+                && queue.remove_consumers(&ids, &mut effects)
+            {
+                vacant.push(Arc::clone(queue));
             }
         }
         let mut settling = Settling::new(Outcome::Returned(Cause::Abandoned));
@@ -315,6 +319,16 @@ impl Channel {
                 Err(error) => resume.fail(error.into()),
             }),
         );
+    }
+
+    /// Sends a method once all replies that wait are out.
+    fn send_behind_replies(&self, method: Method) {
+        if self.shared.pauses.any() {
+            let reply = Then::Reply(Box::new(method));
+            self.shared.pause(self.number, reply).go_on();
+        } else {
+            self.reply_unless(false, method);
+        }
     }
 
     /// Answers a method, unless its client does not wait for that.

@@ -238,7 +238,7 @@ impl History {
             effects.complete();
             world.load_all();
         }
-        if queue.remove_consumer(consumer, &mut effects) {
+        if queue.remove_consumers(&[consumer], &mut effects) {
             queue.activate_next(&mut effects);
         }
         let taken = std::mem::take(&mut basket.0.lock().1);

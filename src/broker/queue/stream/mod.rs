@@ -75,9 +75,9 @@ impl Stream {
         self.wants.max_bytes = wants.max_bytes;
     }
 
-    /// A reader is gone.
-    pub fn remove_reader(&mut self, id: ConsumerId) {
-        self.readers.remove(id);
+    /// Readers are gone; their ids are sorted.
+    pub fn remove_readers(&mut self, ids: &[ConsumerId]) {
+        self.readers.remove(ids);
     }
 
     /// Nobody reads any more.

@@ -33,11 +33,10 @@ impl Readers {
         self.0.insert(at, reader);
     }
 
-    /// Removes one.
-    pub fn remove(&mut self, id: ConsumerId) {
-        if let Ok(at) = self.0.binary_search_by_key(&id, |reader| reader.id) {
-            self.0.remove(at);
-        }
+    /// Removes some; their ids are sorted.
+    pub fn remove(&mut self, ids: &[ConsumerId]) {
+        self.0
+            .retain(|reader| ids.binary_search(&reader.id).is_err());
     }
 
     /// Removes all.
