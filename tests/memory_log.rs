@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,7 +10,9 @@ use warren::amqp::table::FieldTable;
 use warren::auth::Users;
 use warren::broker::catalog::StoredCatalog;
 use warren::broker::engine::{Clock, Engine, EngineOptions};
-use warren::broker::log::{Log, MemoryLog};
+use warren::broker::log::{
+    AppendError, Entry, Log, MemoryLog, ReadError, Records, SafeListener, Safety,
+};
 use warren::broker::pager::{Pager, PagingOptions, Surroundings, Turn};
 use warren::broker::queue::Got;
 use warren::broker::vhost::QueueDeclare;
@@ -25,10 +28,75 @@ const MESSAGES: u64 = 5000;
 /// One of so many stays.
 const STAYS: u64 = 7;
 
+/// A log that takes nothing for a while.
+struct Moody {
+    log: Arc<MemoryLog>,
+    refuses: AtomicBool,
+}
+
+impl Log for Moody {
+    fn append(&self, encode: &mut dyn FnMut(&mut dyn Records)) -> Result<u64, AppendError> {
+        match self.refuses.load(Ordering::SeqCst) {
+            true => Err(AppendError::Full),
+            false => self.log.append(encode),
+        }
+    }
+
+    fn hurry(&self) {
+        self.log.hurry();
+    }
+
+    fn safe_index(&self) -> u64 {
+        self.log.safe_index()
+    }
+
+    fn notify_when_safe(&self, index: u64, listener: Arc<dyn SafeListener>) -> Safety {
+        self.log.notify_when_safe(index, listener)
+    }
+
+    fn next_index(&self) -> u64 {
+        self.log.next_index()
+    }
+
+    fn failure(&self) -> Option<String> {
+        self.log.failure()
+    }
+
+    fn read(
+        &self,
+        first: u64,
+        last: u64,
+        each: &mut dyn FnMut(&Entry<'_>) -> bool,
+    ) -> Result<(), ReadError> {
+        self.log.read(first, last, each)
+    }
+
+    fn sync_soon(&self) {
+        self.log.sync_soon();
+    }
+
+    fn synced_index(&self) -> u64 {
+        self.log.synced_index()
+    }
+
+    fn starts(&self) -> Vec<u64> {
+        self.log.starts()
+    }
+
+    fn part_bytes(&self) -> u64 {
+        self.log.part_bytes()
+    }
+
+    fn release_below(&self, index: u64) {
+        self.log.release_below(index);
+    }
+}
+
 struct Site {
     disk: SimDisk,
     broker: Arc<Broker>,
     log: Arc<MemoryLog>,
+    moody: Arc<Moody>,
     pager: Arc<Pager>,
     queue: Arc<Queue>,
     _folder: Folder,
@@ -67,9 +135,13 @@ impl Site {
             drive: Drive::Manual,
         };
         let pager = Pager::new(surroundings, 1);
-        broker.engine.set_log(Arc::clone(&log) as _);
+        let moody = Arc::new(Moody {
+            log: Arc::clone(&log),
+            refuses: AtomicBool::new(false),
+        });
+        broker.engine.set_log(Arc::clone(&moody) as _);
         broker.engine.set_pager(Arc::clone(&pager));
-        let started = pager.start(&broker, Some(Arc::clone(&log) as _));
+        let started = pager.start(&broker, Some(Arc::clone(&moody) as _));
         started.expect("it starts");
         let declare = QueueDeclare {
             name: "q",
@@ -83,6 +155,7 @@ impl Site {
         Self {
             disk,
             log,
+            moody,
             pager,
             queue: queue.expect("declared"),
             broker,
@@ -229,5 +302,32 @@ fn a_log_that_has_failed_is_not_kept_short() {
     site.turn(Turn::LookAfter);
     assert_eq!(site.log.starts(), starts);
     assert!(site.log.read(1, u64::MAX, &mut |_| true).is_ok());
+    site.pager.close();
+}
+
+/// What should have been put at the log's end and was not is put there the next time.
+#[test]
+fn what_the_log_refuses_is_not_forgotten() {
+    let site = Site::new();
+    let mut stay = BTreeSet::new();
+    for number in 0..10 {
+        site.publish(number);
+    }
+    stay.extend((0..10).map(|_| site.take().expect("it is there").0));
+    for number in 10..4 * PART {
+        site.publish(number);
+        let (sequence, _) = site.take().expect("it is there");
+        site.ack(sequence);
+    }
+    site.log.sync();
+    let starts = site.log.starts();
+    assert!(starts.len() > 4, "{starts:?}");
+    site.moody.refuses.store(true, Ordering::SeqCst);
+    site.turn(Turn::LookAfter);
+    assert_eq!(site.log.starts(), starts);
+    site.moody.refuses.store(false, Ordering::SeqCst);
+    site.turn(Turn::LookAfter);
+    assert!(site.log.starts().len() < starts.len());
+    assert_eq!(site.would_come_back(), stay);
     site.pager.close();
 }

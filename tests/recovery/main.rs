@@ -11,6 +11,7 @@ mod disk;
 mod history;
 mod letters;
 mod model;
+mod resting;
 mod retry;
 mod sparse;
 mod streams;

@@ -1,4 +1,5 @@
-//! Where publishers wait for the disk: for the log to write what gathered, for pages to be written.
+//! Where publishers wait for the disk: for the log to write what gathered or to become shorter, for
+//! pages to be written.
 //! Unlike an alarm it lasts milliseconds, and clients are not told.
 
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -12,6 +13,8 @@ pub enum Waits {
     ForLog,
     /// Queues hold more than their windows, and it is being written.
     ForPages,
+    /// The log is far longer than it should be, and is being shortened.
+    ForRoom,
 }
 
 impl Waits {

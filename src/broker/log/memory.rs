@@ -12,6 +12,9 @@ use crate::store::journal::{
     MessageView, PlaceViews, PlacementViews, RangeViews, Record, SeenId, SeenViews,
 };
 
+/// What a record takes, roughly, in bytes.
+const RECORD_BYTES: u64 = 128;
+
 /// A record, owned.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
@@ -258,6 +261,10 @@ impl Log for MemoryLog {
         let parts = part(first) + 1..=part(end);
         let later = parts.map(|part| part.saturating_mul(state.part_records) + 1);
         std::iter::once(first).chain(later).collect()
+    }
+
+    fn part_bytes(&self) -> u64 {
+        self.state.lock().part_records.saturating_mul(RECORD_BYTES)
     }
 
     fn release_below(&self, index: u64) {

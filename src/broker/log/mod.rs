@@ -94,6 +94,9 @@ pub trait Log: Send + Sync {
     /// The first index of each part of the log, oldest first: it lets go of whole parts only.
     fn starts(&self) -> Vec<u64>;
 
+    /// How many bytes a part takes, roughly.
+    fn part_bytes(&self) -> u64;
+
     /// Nothing below `index` is needed any more.
     fn release_below(&self, index: u64);
 }
@@ -170,6 +173,10 @@ impl Log for Journal {
 
     fn starts(&self) -> Vec<u64> {
         Journal::file_starts(self)
+    }
+
+    fn part_bytes(&self) -> u64 {
+        Journal::file_bytes(self)
     }
 
     fn release_below(&self, index: u64) {

@@ -2,8 +2,10 @@
 //!
 //! In: the log's files. Out: "nothing below this index is needed". Before that is said, for every
 //! durable queue: messages whose only durable copy lies below are in a listed segment, or at the
-//! end of the log once more, if they are few; and the end of the log says once more what is settled,
-//! delivered and given back. So whatever lies below says nothing that is not said above.
+//! end of the log once more, if they are few; and the log says somewhere above, if need be once more,
+//! what is settled, delivered and given back. So whatever lies below says nothing that is not said above.
+//!
+//! What is put at the end is always less than what goes: a log into which nobody writes comes to rest.
 
 use std::io;
 use std::sync::Arc;
@@ -12,13 +14,25 @@ use std::sync::atomic::Ordering;
 use super::barrier::Barrier;
 use super::segments::OpenSegments;
 use super::{Shared, reading};
-use crate::broker::Broker;
+use crate::broker::engine::Waits;
 use crate::broker::log::{AppendError, Log, NewMessage, Records};
-use crate::broker::queue::{Checkpoint, Moving, PageOut, Queue};
+use crate::broker::queue::{Checkpoint, Leftover, Moving, PageOut, Queue};
+use crate::broker::{Broker, Engine};
 use crate::store::catalog::Op;
 
 /// The log is given so much at once.
 const BATCH_BYTES: usize = 1 << 20;
+/// One record says of so many ranges that they are settled, or of so many messages that they wait.
+const RANGES_AT_ONCE: usize = 4096;
+/// So much of what queues have to say is kept in memory until it is synced.
+const SPEECH_BYTES: u64 = 8 << 20;
+/// Of what goes with a part of the log, no more messages than one part in so many are put at its end
+/// again: however many queues have few, in the end there is room.
+const CARRIED_SHARE: u64 = 4;
+/// Publishers wait when the log is so many times as long as it may be ...
+const FAR_TOO_LONG: usize = 4;
+/// ... until it is only so many times as long.
+const LONG_NO_MORE: usize = 3;
 
 /// Notes how far the log has come, so that the next start misses what is gone. Nothing waits for
 /// it: it is noted again with the next file.
@@ -29,51 +43,153 @@ fn note_end(shared: &Shared, log: &dyn Log) {
     }
 }
 
+/// How long the log may be.
+#[derive(Default)]
+pub(super) struct LogLength {
+    /// What queues say that the log must keep takes so many bytes there.
+    said_bytes: u64,
+}
+
+impl LogLength {
+    /// So many parts: twice what is needed at least, so that what is said again is less than what goes.
+    pub fn most_parts(&self, shared: &Shared, log: &dyn Log) -> usize {
+        let needed = self.said_bytes.div_ceil(log.part_bytes().max(1)) as usize;
+        shared.options.most_log_files.max(2 * needed)
+    }
+
+    /// Publishers wait while the log is so much longer than it may be that it is not shortened as fast
+    /// as it grows.
+    pub fn heed(&self, shared: &Shared, log: &dyn Log, engine: &Engine) {
+        let (parts, most) = (log.starts().len(), self.most_parts(shared, log));
+        if parts > most * FAR_TOO_LONG && log.failure().is_none() {
+            engine.gate.set(Waits::ForRoom, true);
+        } else if parts <= most * LONG_NO_MORE || log.failure().is_some() {
+            engine.gate.set(Waits::ForRoom, false);
+        }
+    }
+}
+
 /// Shortens the log if it is too long.
 pub(super) fn retire(
     shared: &Arc<Shared>,
     log: &dyn Log,
     broker: &Broker,
     segments: &mut OpenSegments,
+    length: &mut LogLength,
     barrier: &mut Barrier<'_>,
 ) -> io::Result<()> {
     if log.synced_index() > 0 && !shared.has_noted_journal.swap(true, Ordering::AcqRel) {
         note_end(shared, log);
     }
     let starts = log.starts();
-    let Some(surplus) = starts
-        .len()
-        .checked_sub(shared.options.most_log_files)
-        .filter(|surplus| *surplus > 0)
-    else {
+    let surplus = starts.len().checked_sub(length.most_parts(shared, log));
+    let Some(surplus) = surplus.filter(|surplus| *surplus > 0) else {
         return Ok(());
     };
     let before = starts[surplus];
     let queues = broker.durable_queues();
-    for queue in &queues {
+    for queue in too_many(&queues, before, log.part_bytes() / CARRIED_SHARE) {
         move_on(shared, segments, queue, before, barrier)?;
+        length.heed(shared, log, &broker.engine);
     }
-    let mut checkpoints: Vec<(u64, Checkpoint)> = Vec::new();
     for queue in &queues {
-        // A segment that the catalog names comes back at the next start, with all that the log does not
-        // call settled.
-        let has_segments = shared.has_listed(queue.id().0);
-        if let Some(checkpoint) = queue.checkpoint(before, has_segments) {
-            checkpoints.push((queue.id().0, checkpoint));
-        }
+        list(shared, segments, queue, before, barrier)?;
     }
     store_ids(shared, log, broker, before, barrier.pause)?;
-    // What a checkpoint calls settled may be a dead letter that the log does not have yet.
-    broker.engine.flights.wait(barrier.pause);
-    let appended = append_all(log, &checkpoints, barrier.pause);
-    match &appended {
-        Ok(()) => {
-            log.release_below(before);
-            note_end(shared, log);
+    let mut speech = Speech::new(log, broker, before);
+    for queue in &queues {
+        // A segment that the catalog names comes back at the next start, with all that the log does not
+        // call settled. It is about to name those that are open.
+        let id = queue.id().0;
+        let has_segments = shared.has_listed(id) || segments.has(id);
+        if let Some(checkpoint) = queue.checkpoint(before, has_segments) {
+            speech.add(queue, checkpoint, barrier.pause)?;
         }
-        Err(_) => queues.iter().for_each(|queue| queue.checkpoint_again()),
     }
-    appended
+    speech.say(barrier.pause)?;
+    // What has become of messages below may be all that the log says of them above.
+    barrier.wait()?;
+    length.said_bytes = queues.iter().map(|queue| queue.said_bytes()).sum();
+    log.release_below(before);
+    note_end(shared, log);
+    Ok(())
+}
+
+/// The queues whose leftovers go to segments: those that have many, and the larger ones of the others,
+/// so that what is put at the log's end again is no more than so many bytes.
+fn too_many(queues: &[Arc<Queue>], before: u64, most_bytes: u64) -> Vec<&Arc<Queue>> {
+    let mut moving = Vec::new();
+    let mut few = Vec::new();
+    for queue in queues {
+        match queue.leftover(before) {
+            Some(Leftover::Many) => moving.push(queue),
+            Some(Leftover::Few(bytes)) => few.push((bytes as u64, queue)),
+            None => {}
+        }
+    }
+    few.sort_by_key(|(bytes, _)| *bytes);
+    let mut carried_bytes = 0;
+    for (bytes, queue) in few {
+        carried_bytes += bytes;
+        if carried_bytes > most_bytes {
+            moving.push(queue);
+        }
+    }
+    moving
+}
+
+/// What queues have to say, some of them at a time.
+struct Speech<'a> {
+    log: &'a dyn Log,
+    broker: &'a Broker,
+    before: u64,
+    checkpoints: Vec<(&'a Queue, Checkpoint)>,
+    bytes: u64,
+}
+
+impl<'a> Speech<'a> {
+    fn new(log: &'a dyn Log, broker: &'a Broker, before: u64) -> Self {
+        Self {
+            log,
+            broker,
+            before,
+            checkpoints: Vec::new(),
+            bytes: 0,
+        }
+    }
+
+    fn add(
+        &mut self,
+        queue: &'a Queue,
+        checkpoint: Checkpoint,
+        pause: &mut dyn FnMut(),
+    ) -> io::Result<()> {
+        self.bytes += checkpoint.bytes();
+        self.checkpoints.push((queue, checkpoint));
+        match self.bytes >= SPEECH_BYTES {
+            true => self.say(pause),
+            false => Ok(()),
+        }
+    }
+
+    /// Has the log hear it, and waits until that is synced.
+    fn say(&mut self, pause: &mut dyn FnMut()) -> io::Result<()> {
+        self.bytes = 0;
+        let checkpoints = std::mem::take(&mut self.checkpoints);
+        if checkpoints.is_empty() {
+            return Ok(());
+        }
+        // What a checkpoint calls settled may be a dead letter that the log does not have yet.
+        self.broker.engine.flights.wait(pause);
+        let appended = append_all(self.log, &checkpoints, pause);
+        for (queue, checkpoint) in &checkpoints {
+            match appended {
+                Ok(()) => queue.said(self.before, checkpoint),
+                Err(_) => queue.not_said(checkpoint),
+            }
+        }
+        appended
+    }
 }
 
 /// Ids that exchanges must not forget, and that only old records have, go to the catalog: once the
@@ -119,17 +235,17 @@ fn await_synced(log: &dyn Log, index: u64, pause: &mut dyn FnMut()) -> io::Resul
 /// Appends the checkpoints and waits until they are synced.
 fn append_all(
     log: &dyn Log,
-    checkpoints: &[(u64, Checkpoint)],
+    checkpoints: &[(&Queue, Checkpoint)],
     pause: &mut dyn FnMut(),
 ) -> io::Result<()> {
     let mut last_index = 0;
     for (queue, checkpoint) in checkpoints {
-        last_index = append(log, *queue, checkpoint)?.max(last_index);
+        last_index = append(log, queue.id().0, checkpoint)?.max(last_index);
     }
     await_synced(log, last_index, pause)
 }
 
-/// Large leftovers go to the queue's segment, which is then listed.
+/// A queue's leftovers go to its segment.
 fn move_on(
     shared: &Arc<Shared>,
     segments: &mut OpenSegments,
@@ -158,6 +274,17 @@ fn move_on(
         queue.kept(placed);
         segments.close_if_full(shared, queue.id().0, barrier)?;
     }
+    Ok(())
+}
+
+/// A segment with messages that the log is about to forget is listed.
+fn list(
+    shared: &Arc<Shared>,
+    segments: &mut OpenSegments,
+    queue: &Arc<Queue>,
+    before: u64,
+    barrier: &mut Barrier<'_>,
+) -> io::Result<()> {
     if queue.waits_for_catalog(before) {
         segments.close(shared, queue.id().0, barrier)?;
     }
@@ -207,8 +334,8 @@ fn append(log: &dyn Log, queue: u64, checkpoint: &Checkpoint) -> io::Result<u64>
 }
 
 fn encode_state(records: &mut dyn Records, queue: u64, checkpoint: &Checkpoint) {
-    if !checkpoint.settled.is_empty() {
-        records.settle(queue, &checkpoint.settled);
+    for ranges in checkpoint.settled.chunks(RANGES_AT_ONCE) {
+        records.settle(queue, ranges);
     }
     for sequence in &checkpoint.cursors {
         records.cursor(queue, *sequence);
@@ -216,7 +343,7 @@ fn encode_state(records: &mut dyn Records, queue: u64, checkpoint: &Checkpoint) 
     for (place, returns) in &checkpoint.returned {
         records.returned(*place, *returns);
     }
-    if !checkpoint.waiting.is_empty() {
-        records.waiting(queue, &checkpoint.waiting);
+    for waiting in checkpoint.waiting.chunks(RANGES_AT_ONCE) {
+        records.waiting(queue, waiting);
     }
 }

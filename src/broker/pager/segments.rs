@@ -80,6 +80,11 @@ impl OpenSegments {
             .ok_or_else(|| io::Error::other("no segment is open"))
     }
 
+    /// Whether one of that queue is open.
+    pub fn has(&self, queue: u64) -> bool {
+        self.0.contains_key(&queue)
+    }
+
     /// Closes a queue's segment if it is full.
     pub fn close_if_full(
         &mut self,

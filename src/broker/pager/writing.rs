@@ -7,6 +7,7 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use super::barrier::Barrier;
+use super::retire::LogLength;
 use super::segments::OpenSegments;
 use super::{QueueRef, Shared, Stored, retire, rewrite};
 use crate::broker::Broker;
@@ -51,6 +52,7 @@ pub(super) struct Writing {
     broker: Weak<Broker>,
     log: Option<Arc<dyn Log>>,
     segments: OpenSegments,
+    log_length: LogLength,
     removed: Vec<Removed>,
     looked_at: Instant,
     /// Nothing is rewritten before that.
@@ -66,6 +68,7 @@ impl Writing {
             broker,
             log,
             segments: OpenSegments::default(),
+            log_length: LogLength::default(),
             removed: Vec::new(),
             looked_at: Instant::now(),
             rewrites_at: Instant::now(),
@@ -137,6 +140,9 @@ impl Writing {
             if pages.is_empty() {
                 return;
             }
+            if let Some(log) = &self.log {
+                self.log_length.heed(&self.shared, &**log, queue.engine());
+            }
             let reserve_bytes = self.shared.options.reserve_bytes;
             if reserve_bytes > 0
                 && let Ok(free_bytes) = self.shared.disk.free_bytes()
@@ -192,8 +198,11 @@ impl Writing {
         self.note(closed, "a segment cannot be closed");
         let mut barrier = self.barrier(pause);
         if let (Some(log), Some(broker)) = (&self.log, self.broker.upgrade()) {
-            let segments = &mut self.segments;
-            let retired = retire::retire(&self.shared, &**log, &broker, segments, &mut barrier);
+            let (segments, length) = (&mut self.segments, &mut self.log_length);
+            length.heed(&self.shared, &**log, &broker.engine);
+            let shared = &self.shared;
+            let retired = retire::retire(shared, &**log, &broker, segments, length, &mut barrier);
+            length.heed(shared, &**log, &broker.engine);
             self.note(retired, "the log cannot be shortened");
         }
     }

@@ -9,6 +9,7 @@
 //! consuming.rs: consumers come and go   consumers.rs: whose turn it is
 //! pace.rs: publishers who are too fast   outbox.rs: dead letters on their way
 //! paging.rs: which chunks are in memory (slot.rs)   counted.rs: the bytes in those that are not
+//! checkpoint.rs: what the log must hear again
 //! restored.rs: what the last run left
 //! consumer_timeout.rs: how long a delivery may stay unacked
 //! spec.rs, arguments.rs: what it was declared with   policies.rs: what policies change of it
@@ -25,6 +26,7 @@
 
 mod arguments;
 mod band;
+mod checkpoint;
 mod chunk;
 mod consumer_timeout;
 mod consumers;
@@ -68,11 +70,13 @@ use self::state::State;
 use self::stream::Stream;
 use self::waiting::Waiting;
 
+pub(super) use self::checkpoint::{Checkpoint, Leftover, Moving};
+
 pub use self::arguments::{Overflow, QueueArguments, QueueType};
 pub use self::consumer_timeout::{ConsumerTimeout, TimeoutAction};
 pub use self::consumers::ConsumerId;
+pub(super) use self::paging::PageOut;
 pub use self::paging::Then;
-pub(super) use self::paging::{Checkpoint, Moving, PageOut};
 pub(super) use self::restored::RestoredBand;
 pub use self::retry::{Cause, Retry, RetryType};
 pub(super) use self::sequence::{band_of, number_of, sequence_of};

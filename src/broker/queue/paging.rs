@@ -1,5 +1,5 @@
 //! What the pager asks of a queue: which chunks may leave memory, where they are now, here is one that
-//! you need; and what the log must hear again before its old files are written over.
+//! you need.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -9,11 +9,9 @@ use parking_lot::MutexGuard;
 use super::band::Band;
 use super::chunk::Chunk;
 use super::given_up::GivenUp;
-use super::slot::{Resident, Slot};
+use super::slot::Resident;
 use super::{Queue, State, sequence_of};
 use crate::broker::Effects;
-use crate::broker::log::{Place, Placement};
-use crate::broker::message::Message;
 use crate::broker::pager::Stored;
 use crate::store::segment::StoredChunk;
 
@@ -46,44 +44,6 @@ impl PageOut {
     }
 }
 
-/// A chunk that moves on from the log to a segment.
-pub(in crate::broker) enum Moving {
-    /// It is in memory.
-    Held(PageOut),
-    /// It must be read from another segment, which will never be listed.
-    Stored(Stored),
-}
-
-/// What the log must hear again of a queue.
-#[derive(Default)]
-pub(in crate::broker) struct Checkpoint {
-    /// First and last sequences.
-    pub settled: Vec<(u64, u64)>,
-    pub cursors: Vec<u64>,
-    pub returned: Vec<(Place, u32)>,
-    /// Sequences of messages that wait, and until when.
-    pub waiting: Vec<(u64, u64)>,
-    pub messages: Vec<Kept>,
-}
-
-/// A message that lives on at the end of the log.
-pub(in crate::broker) struct Kept {
-    pub placement: Placement,
-    chunk: Chunk,
-}
-
-impl Kept {
-    /// The message.
-    pub fn message(&self) -> Message<'_> {
-        self.chunk.record(0).message
-    }
-
-    /// What it takes, in bytes.
-    pub fn bytes(&self) -> usize {
-        self.chunk.memory_bytes()
-    }
-}
-
 /// What the state keeps for paging.
 #[derive(Default)]
 pub(super) struct Paging {
@@ -101,6 +61,10 @@ pub(super) struct Paging {
     pub owed_bytes: usize,
     /// Something was settled, delivered or given back since the last checkpoint.
     pub is_dirty: bool,
+    /// From that index on the log says all that it must know of the queue, ...
+    pub said_at: u64,
+    /// ... in so many bytes.
+    pub said_bytes: u64,
     /// Chunks whose bytes are yet to be counted: band, first number.
     pub uncounted: VecDeque<(usize, u64)>,
 }
@@ -357,39 +321,6 @@ impl Queue {
         }
     }
 
-    /// Chunks with messages that are durable only in the log below that index, to be written to a
-    /// segment: none if they are few.
-    pub(in crate::broker) fn chunks_logged_before(self: &Arc<Self>, before: u64) -> Vec<Moving> {
-        let mut state = self.state.lock();
-        let needs = |slot: &Slot| slot.is_only_logged_before(before);
-        let slots = state.bands.iter().flat_map(|band| &band.slots);
-        let needy = || slots.clone().filter(|slot| needs(slot));
-        let live_bytes: usize = needy().map(Slot::live_bytes).sum();
-        let is_in_memory = !needy().any(Slot::is_absent);
-        if live_bytes <= self.spec.engine.paging.few_bytes && is_in_memory {
-            return Vec::new();
-        }
-        let mut moving = Vec::new();
-        for (at, band) in state.bands.iter_mut().enumerate() {
-            if band.slots.back().is_some_and(needs) {
-                band.close_tail();
-            }
-            for slot in band.slots.iter().filter(|slot| needs(slot)) {
-                match (&slot.resident, &slot.stored) {
-                    (Resident::Closed(chunk), _) => moving.push(Moving::Held(PageOut {
-                        band: at,
-                        first: slot.first,
-                        chunk: Arc::clone(chunk),
-                    })),
-                    (Resident::No, Some(stored)) => moving.push(Moving::Stored(stored.clone())),
-                    _ => {}
-                }
-            }
-        }
-        self.account(&mut state);
-        moving
-    }
-
     /// Chunks were written, and stay in memory as well.
     pub(in crate::broker) fn kept(&self, placed: Vec<(usize, u64, Stored)>) {
         let mut state = self.state.lock();
@@ -408,69 +339,5 @@ impl Queue {
         slots.any(|slot| {
             slot.is_stored_for_good() && slot.logged_from.is_some_and(|from| from < before)
         })
-    }
-
-    /// What the log must hear again before it forgets what lies below that index; None if nothing.
-    /// `has_segments` says that the queue may have segments at the next start.
-    pub(in crate::broker) fn checkpoint(
-        &self,
-        before: u64,
-        has_segments: bool,
-    ) -> Option<Checkpoint> {
-        let log = self.spec.engine.log()?;
-        let mut state = self.state.lock();
-        let is_dirty = std::mem::take(&mut state.paging.is_dirty);
-        let is_empty = state.ready == 0 && state.unacked == 0 && !has_segments;
-        if self.is_deleted() || (!is_dirty && is_empty) {
-            return None;
-        }
-        let from_now = log.safe_index() + 1;
-        let mut checkpoint = Checkpoint::default();
-        for (at, band) in state.bands.iter_mut().enumerate() {
-            let sequence = |number| sequence_of(at, number);
-            let settled = band.settled_ranges();
-            checkpoint.settled.extend(
-                settled
-                    .into_iter()
-                    .map(|(first, last)| (sequence(first), sequence(last))),
-            );
-            checkpoint.cursors.push(sequence(band.cursor()));
-            for (number, returns) in band.returns() {
-                let place = self.place(sequence(number));
-                checkpoint.returned.push((place, returns));
-            }
-            for slot in &mut band.slots {
-                if slot.is_only_logged_before(before) {
-                    slot.for_each_live(|number, record| {
-                        if record.message.facts.persistent {
-                            let mut chunk = Chunk::default();
-                            chunk.append(&record.message, record.expires_at_ms);
-                            let placement = Placement {
-                                place: self.place(sequence(number)),
-                                expires_at_ms: record.expires_at_ms,
-                            };
-                            checkpoint.messages.push(Kept { placement, chunk });
-                        }
-                    });
-                    slot.logged_from = Some(from_now);
-                }
-            }
-        }
-        if !self.is_for_delayed {
-            checkpoint.waiting.extend(state.waiting.iter());
-        }
-        Some(checkpoint)
-    }
-
-    /// The log did not hear what it should hear again.
-    pub(in crate::broker) fn checkpoint_again(&self) {
-        self.state.lock().paging.is_dirty = true;
-    }
-
-    fn place(&self, sequence: u64) -> Place {
-        Place {
-            queue: self.spec.id.0,
-            sequence,
-        }
     }
 }

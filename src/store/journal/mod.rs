@@ -319,6 +319,11 @@ impl Journal {
             .collect()
     }
 
+    /// What a file of the usual size takes.
+    pub fn file_bytes(&self) -> u64 {
+        self.shared.options.file_bytes
+    }
+
     /// Nothing below `index` is needed any more. Files that hold nothing else, and behind which
     /// something is synced, are written over again, once it is durable that they may be.
     pub fn release_below(&self, index: u64) {

@@ -1,0 +1,210 @@
+//! A broker that nobody uses comes to rest, whatever its queues hold: its log is as short as it may be
+//! and nothing is written any more. One whose log grows faster than it can be shortened slows publishers.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use warren::amqp::table::{FieldTable, FieldValue};
+use warren::broker::engine::Clock;
+use warren::broker::pager::Turn;
+use warren::broker::queue::{Cause, Got, Returned};
+use warren::broker::vhost::QueueDeclare;
+use warren::broker::{Body, Effects, Facts, Message, Queue};
+use warren::store::disk::SimDisk;
+use warren::store::disk::sim::Keep;
+
+use crate::small;
+use crate::world::{ME, World};
+
+fn start(disk: &SimDisk) -> World {
+    let started = World::start(disk, &small(), &Clock::manual(0), 1, |_| {});
+    started.expect("it starts").0
+}
+
+fn declare(world: &World, name: &str, queue_type: &'static str) -> Arc<Queue> {
+    let mut arguments = FieldTable::new();
+    arguments.push("x-queue-type", FieldValue::LongStr(queue_type.into()));
+    let declare = QueueDeclare {
+        name,
+        passive: false,
+        durable: true,
+        exclusive: false,
+        auto_delete: false,
+        arguments,
+    };
+    world.vhost.declare_queue(declare, ME).expect("declared")
+}
+
+fn publish(world: &World, queue: &Arc<Queue>, number: u64, body_bytes: usize) {
+    let mut body = number.to_le_bytes().to_vec();
+    body.resize(body_bytes.max(8), b'.');
+    let body = Bytes::from(body);
+    let message = Message {
+        exchange: b"",
+        routing_key: queue.name().as_bytes(),
+        properties: &[0, 0],
+        body: Body::of(&body),
+        facts: Facts {
+            persistent: true,
+            ..Facts::PLAIN
+        },
+    };
+    let mut effects = Effects::new();
+    queue.publish(&[message], None, &mut effects);
+    let logged = effects.log_published(&world.broker.engine, &[message]);
+    logged.expect("it is taken");
+    effects.complete();
+}
+
+/// The next message: its sequence, its number, how often it came back.
+fn take(world: &World, queue: &Arc<Queue>) -> Option<(u64, u64, u32)> {
+    let mut effects = Effects::new();
+    let mut taken = None;
+    loop {
+        let got = queue.get(false, &mut effects, &mut |delivery, _| {
+            let mut number = [0; 8];
+            number.copy_from_slice(&delivery.message.body.as_slice()[..8]);
+            let number = u64::from_le_bytes(number);
+            taken = Some((delivery.sequence, number, delivery.returns));
+        });
+        effects.complete();
+        match got {
+            Got::Message | Got::Nothing => return taken,
+            Got::NotLoaded => {
+                queue.when_head_is_loaded(Box::new(|| {}));
+                assert!(world.load_all() > 0, "it never loads");
+            }
+        }
+    }
+}
+
+fn work(world: &World) {
+    let mut turn_journal = || {
+        world.journal.turn().expect("it works");
+    };
+    turn_journal();
+    while world.pager.turn(Turn::Write, &mut turn_journal) {}
+    world.pager.turn(Turn::LookAfter, &mut turn_journal);
+    while world.journal.turn().expect("it works") {}
+}
+
+/// Nobody does anything; says how many files the log has in the end.
+fn come_to_rest(world: &World) -> usize {
+    for _ in 0..100 {
+        work(world);
+    }
+    let before = world.journal.next_index();
+    for _ in 0..100 {
+        work(world);
+    }
+    let written = world.journal.next_index() - before;
+    assert_eq!(written, 0, "records are written though nothing happens");
+    world.journal.file_starts().len()
+}
+
+#[test]
+fn many_queues_with_little_each_come_to_rest() {
+    const QUEUES: usize = 300;
+    let disk = World::new_disk(&small());
+    let world = start(&disk);
+    let name = |at: usize| format!("little-{at}");
+    let queues: Vec<_> = (0..QUEUES)
+        .map(|at| declare(&world, &name(at), "classic"))
+        .collect();
+    world.wait_stored();
+    for number in 0..2 {
+        for queue in &queues {
+            publish(&world, queue, number, 100);
+        }
+        world.journal.turn().expect("it works");
+    }
+    assert!(world.journal.file_starts().len() > 4);
+    assert!(come_to_rest(&world) <= small().paging.most_log_files);
+
+    drop(queues);
+    drop(world);
+    disk.crash(Keep::Nothing);
+    let world = start(&disk);
+    for at in 0..QUEUES {
+        let queue = world.queue(&name(at));
+        let numbers: Vec<u64> = std::iter::from_fn(|| take(&world, &queue))
+            .map(|(_, number, _)| number)
+            .collect();
+        assert_eq!(numbers, [0, 1], "{at}");
+    }
+}
+
+/// What is settled and what came back, each beside the other, takes more in the log than it may have.
+#[test]
+fn a_queue_of_which_there_is_much_to_be_said_comes_to_rest() {
+    const MESSAGES: u64 = 6000;
+    let disk = World::new_disk(&small());
+    let world = start(&disk);
+    let queue = declare(&world, "told", "quorum");
+    world.wait_stored();
+    for number in 0..MESSAGES {
+        publish(&world, &queue, number, 8);
+        if number.is_multiple_of(100) {
+            work(&world);
+        }
+    }
+    let mut effects = Effects::new();
+    let taken: Vec<_> = (0..MESSAGES)
+        .map(|_| take(&world, &queue).expect("it is there"))
+        .collect();
+    let mut back = BTreeSet::new();
+    for (sequence, number, returns) in taken {
+        match number % 3 {
+            0 => queue.ack(&[(sequence, sequence)], &[], &mut effects),
+            1 => {
+                let returned = Returned { sequence, returns };
+                queue.requeue(&[returned], Cause::Nacked, &[], &mut effects);
+                back.insert(number);
+            }
+            _ => {}
+        }
+        effects.complete();
+        if number.is_multiple_of(100) {
+            work(&world);
+        }
+    }
+    let files = come_to_rest(&world);
+    let file_bytes = small().file_bytes as usize;
+    assert!(files * file_bytes < 1 << 20, "{files} files");
+
+    drop(queue);
+    drop(world);
+    disk.crash(Keep::Nothing);
+    let world = start(&disk);
+    let queue = world.queue("told");
+    for number in (0..MESSAGES).filter(|number| number % 3 != 0) {
+        let (_, found, returns) = take(&world, &queue).expect("it is there");
+        assert_eq!(found, number);
+        assert!(returns > 0 || !back.contains(&number), "{number}");
+    }
+    assert_eq!(take(&world, &queue), None);
+}
+
+#[test]
+fn publishers_wait_while_the_log_is_far_too_long() {
+    let disk = World::new_disk(&small());
+    let world = start(&disk);
+    let queue = world.queue("plain");
+    let gate = &world.broker.engine.gate;
+    for number in 0..2000 {
+        publish(&world, &queue, number, 100);
+        world.journal.turn().expect("it works");
+    }
+    assert!(world.journal.file_starts().len() > 10);
+    assert!(!gate.is_closed());
+    // Its files are only free once the journal has noted that.
+    world.pager.turn(Turn::LookAfter, &mut || {
+        world.journal.turn().expect("it works");
+    });
+    assert!(gate.is_closed());
+    for _ in 0..3 {
+        work(&world);
+    }
+    assert!(!gate.is_closed());
+}
