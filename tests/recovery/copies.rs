@@ -11,7 +11,7 @@ use warren::broker::{Body, Effects, Facts, Message};
 use warren::store::check::check;
 use warren::store::disk::SimDisk;
 use warren::store::disk::sim::Keep;
-use warren::store::journal::{OnDamage, Options};
+use warren::store::journal::{Fsync, OnDamage, Options};
 
 use crate::small;
 use crate::world::{Sizes, World};
@@ -25,6 +25,7 @@ fn sizes() -> Sizes {
     let sizes = small();
     Sizes {
         file_bytes: 1 << 20,
+        fsync: Fsync::Always,
         paging: PagingOptions {
             most_log_files: 1000,
             segment_idle: Duration::ZERO,

@@ -20,6 +20,7 @@ mod world;
 use std::time::Duration;
 
 use warren::broker::pager::PagingOptions;
+use warren::store::journal::Fsync;
 
 use crate::history::{Damage, History, Plan};
 use crate::world::{Sizes, World};
@@ -44,6 +45,7 @@ fn run(plan: Plan, usually: u64) {
 fn large() -> Sizes {
     Sizes {
         file_bytes: 256 << 10,
+        fsync: Fsync::Always,
         paging: PagingOptions {
             most_log_files: 1000,
             ..PagingOptions::default()
@@ -69,6 +71,7 @@ fn queues_come_back_from_the_log() {
 fn small() -> Sizes {
     Sizes {
         file_bytes: 16 << 10,
+        fsync: Fsync::Always,
         paging: PagingOptions {
             window_bytes: 2 << 10,
             narrow_window_bytes: 2 << 10,
@@ -102,6 +105,27 @@ fn queues_come_back_from_the_log_and_from_segments() {
         body_bytes: 6000,
     };
     run(plan, 200);
+}
+
+/// What was written and not synced may be gone: then all that came after it is, in the log and elsewhere.
+#[test]
+fn queues_come_back_as_they_were_when_the_log_was_synced() {
+    let interval = Fsync::Interval(Duration::from_millis(100));
+    for fsync in [interval, Fsync::Never] {
+        for breaks in [false, true] {
+            let sizes = Sizes { fsync, ..small() };
+            let plan = Plan {
+                sizes,
+                pages: true,
+                breaks,
+                damage: None,
+                lives: 3,
+                steps: 120,
+                body_bytes: 6000,
+            };
+            run(plan, 100);
+        }
+    }
 }
 
 /// Writes and syncs fail, are cut short, or find the disk full.

@@ -155,6 +155,8 @@ pub const KINDS: [Kind; 11] = [
 #[derive(Clone, Copy, Debug)]
 pub struct Sizes {
     pub file_bytes: u64,
+    /// When the log is synced.
+    pub fsync: Fsync,
     pub paging: PagingOptions,
 }
 
@@ -165,7 +167,7 @@ impl Sizes {
             first_file_bytes: self.file_bytes,
             reserve_bytes: 0,
             spare_files: 2,
-            fsync: Fsync::Always,
+            fsync: self.fsync,
             busy_wait: false,
             limits: Limits {
                 pressure_bytes: 64 << 20,

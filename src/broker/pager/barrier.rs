@@ -1,8 +1,9 @@
-//! Waiting for the log: until it is safe in it what queues show by now.
+//! Waiting for the log: until it is synced in it what queues show by now.
 //!
 //! A chunk is written without what was settled in it, and a segment goes once all of it is settled.
 //! Both must not be before the log is sure to say so after a crash, or a message would come back
-//! without its body, or not at all.
+//! without its body, or not at all. What the catalog says is synced, so the log must be, whatever it
+//! calls safe.
 
 use std::io;
 use std::sync::Arc;
@@ -19,7 +20,7 @@ pub(super) struct Barrier<'a> {
 }
 
 impl Barrier<'_> {
-    /// Waits until all changes to queues that show are safe in the log.
+    /// Waits until all changes to queues that show are synced in the log.
     ///
     /// # Errors
     /// The log has failed.
@@ -28,14 +29,23 @@ impl Barrier<'_> {
             return Ok(());
         };
         broker.engine.flights.wait(self.pause);
-        let last_index = log.next_index() - 1;
-        log.hurry();
-        while log.safe_index() < last_index {
-            if let Some(reason) = log.failure() {
-                return Err(io::Error::other(reason));
-            }
-            (self.pause)();
-        }
-        Ok(())
+        await_synced(&**log, log.next_index() - 1, self.pause)
     }
+}
+
+/// Waits until the log is synced so far. `pause` is called between two looks.
+///
+/// # Errors
+/// The log has failed.
+pub(super) fn await_synced(log: &dyn Log, index: u64, pause: &mut dyn FnMut()) -> io::Result<()> {
+    if log.synced_index() < index {
+        log.sync_soon();
+    }
+    while log.synced_index() < index {
+        if let Some(reason) = log.failure() {
+            return Err(io::Error::other(reason));
+        }
+        pause();
+    }
+    Ok(())
 }

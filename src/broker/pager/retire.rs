@@ -11,7 +11,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::barrier::Barrier;
+use super::barrier::{Barrier, await_synced};
 use super::segments::OpenSegments;
 use super::{Shared, reading};
 use crate::broker::engine::Waits;
@@ -216,18 +216,6 @@ fn store_ids(
         let stored = catalog.submit(storing.ops(exchange.id().0));
         stored.wait().map_err(io::Error::other)?;
         exchange.ids_stored(storing);
-    }
-    Ok(())
-}
-
-/// Waits until the log is synced so far.
-fn await_synced(log: &dyn Log, index: u64, pause: &mut dyn FnMut()) -> io::Result<()> {
-    log.sync_soon();
-    while log.synced_index() < index {
-        if let Some(reason) = log.failure() {
-            return Err(io::Error::other(reason));
-        }
-        pause();
     }
     Ok(())
 }

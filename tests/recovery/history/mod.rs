@@ -16,6 +16,7 @@ use warren::broker::pager::Turn;
 use warren::broker::{Body, Effects, Facts, Message, Queue};
 use warren::store::disk::SimDisk;
 use warren::store::disk::sim::Faults;
+use warren::store::journal::Fsync;
 
 use crate::content::Content;
 use crate::disk;
@@ -297,6 +298,10 @@ impl History {
         let done = disk::among(self.others(), || world.journal.turn());
         self.0.is_between.set(false);
         self.note(|| format!("journal turn: {done:?}"));
+        if matches!(self.0.plan.sizes.fsync, Fsync::Interval(_)) && self.chance(30) {
+            let synced = world.journal.sync_now();
+            self.note(|| format!("journal sync: {synced:?}"));
+        }
         self.resolve_deferred();
     }
 
