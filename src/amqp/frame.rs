@@ -19,7 +19,7 @@ use nom::{IResult, Parser};
 
 use super::constants::{FRAME_BODY, FRAME_END, FRAME_HEADER, FRAME_HEARTBEAT, FRAME_METHOD};
 use super::reply::{Exception, ReplyCode};
-use super::terms::PrettyBinary;
+use super::terms::{PrettyBinary, push_pair};
 
 /// The bytes of a frame that are not its payload.
 pub const FRAME_OVERHEAD_BYTES: usize = 8;
@@ -176,6 +176,20 @@ impl FrameError {
         }
     }
 
+    /// RabbitMQ's exception where not even a frame of a known type would have a place; None if what came
+    /// is out of step.
+    pub fn unexpected(&self) -> Option<Exception> {
+        match self {
+            Self::UnknownKind {
+                kind, size, start, ..
+            } => Some(Exception::new(
+                ReplyCode::UnexpectedFrame,
+                start.describe(*kind, *size),
+            )),
+            Self::TooLarge { .. } | Self::BadEnd { .. } => None,
+        }
+    }
+
     /// The exception with RabbitMQ's text.
     pub fn exception(&self) -> Exception {
         let text = match self {
@@ -197,10 +211,10 @@ impl FrameError {
                 start,
                 ..
             } => {
-                format!(
-                    "{}: {{invalid_frame_end_marker,{end}}}",
-                    start.describe(*kind, *size)
-                )
+                let mut text = start.describe(*kind, *size);
+                text.push_str(": ");
+                push_pair(&mut text, "invalid_frame_end_marker", (*end).into());
+                text
             }
         };
         Exception::new(ReplyCode::FrameError, text)

@@ -67,6 +67,20 @@ impl fmt::Display for PrettyBinary<'_> {
     }
 }
 
+/// Appends a tuple of two words as Erlang's `~p` prints it: on two lines where it would reach the last
+/// column.
+pub fn push_pair(text: &mut String, first: &str, second: u32) {
+    let line_start = text.rfind('\n').map_or(0, |at| at + 1);
+    let column = text[line_start..].chars().count();
+    let pair = format!("{{{first},{second}}}");
+    if column + pair.len() < LAST_COLUMN {
+        text.push_str(&pair);
+        return;
+    }
+    let margin = column + 1;
+    let _ = write!(text, "{{{first},\n{:margin$}{second}}}", "");
+}
+
 /// Bytes as Erlang's `~p` prints a list of them: as a string where all are printable in Latin-1, as
 /// numbers otherwise, on one line.
 pub struct PrettyList<'a>(pub &'a [u8]);

@@ -140,7 +140,10 @@ impl Handshake {
                 Ok(None) => return (0, Outcome::More),
                 Ok(Some((frame, used))) => (used, self.frame(link, frame)),
                 Err(error) => {
-                    let fault = error.exception().caused_by(NO_METHOD);
+                    // What is not for channel 0 has no place here, whatever it is.
+                    let elsewhere = error.unexpected().filter(|_| error.channel() != 0);
+                    let exception = elsewhere.unwrap_or_else(|| error.exception());
+                    let fault = exception.caused_by(NO_METHOD);
                     return (
                         input.len(),
                         Outcome::Refused(self.out_of_step(link, &fault, now)),

@@ -54,15 +54,16 @@ fn plain(response: &[u8]) -> Option<Credentials> {
     }
 }
 
-/// The contents of a field table with LOGIN and PASSWORD.
+/// The contents of a field table with LOGIN and PASSWORD, the first of each name. As in RabbitMQ one of
+/// them has to be a string, and the other one may be bytes; a password that is neither is a wrong one.
 fn amqplain(response: &[u8]) -> Option<Credentials> {
     let table = FieldTable::decode(response).ok()?;
-    match (table.get("LOGIN"), table.get("PASSWORD")) {
-        (Some(FieldValue::LongStr(user)), Some(FieldValue::LongStr(password))) => {
-            credentials(user, password)
-        }
-        _ => None,
+    let (user, password) = (table.get("LOGIN")?, table.get("PASSWORD")?);
+    let is_string = |value: &FieldValue| matches!(value, FieldValue::LongStr(_));
+    if !is_string(user) && !is_string(password) {
+        return None;
     }
+    credentials(user.as_bytes()?, password.as_bytes().unwrap_or_default())
 }
 
 fn credentials(user: &[u8], password: &[u8]) -> Option<Credentials> {
@@ -112,8 +113,15 @@ mod tests {
         let found = |response: &[u8]| found("AMQPLAIN", response);
         assert_eq!(found(&right), Some(("a".to_string(), b"b".to_vec())));
         assert_eq!(found(&response(vec![("LOGIN", "a".into())])), None);
-        let number = response(vec![("PASSWORD", 1.into()), ("LOGIN", "a".into())]);
+        let number = response(vec![("PASSWORD", "b".into()), ("LOGIN", 1.into())]);
         assert_eq!(found(&number), None);
+        let no_password = response(vec![("PASSWORD", 1.into()), ("LOGIN", "a".into())]);
+        assert_eq!(found(&no_password), Some(("a".to_string(), Vec::new())));
+        let bytes = |bytes: &'static [u8]| FieldValue::Bytes(bytes.into());
+        let one = response(vec![("PASSWORD", bytes(b"b")), ("LOGIN", "a".into())]);
+        assert_eq!(found(&one), Some(("a".to_string(), b"b".to_vec())));
+        let both = response(vec![("PASSWORD", bytes(b"b")), ("LOGIN", bytes(b"a"))]);
+        assert_eq!(found(&both), None);
         assert_eq!(found(b"\xffnonsense"), None);
         assert_eq!(Mechanism::named("EXTERNAL"), None);
     }

@@ -3,7 +3,6 @@
 //! An entry turns what RabbitMQ said into what Warren says. What is left must be equal, and an entry
 //! that turns nothing is a mistake.
 
-use std::collections::HashSet;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -14,8 +13,6 @@ use regex::{Captures, Regex};
 struct File {
     mask: Vec<MaskEntry>,
     difference: Vec<Entry>,
-    /// Conversations (`family/name`) in which Warren is wrong and known to be.
-    open: Vec<String>,
 }
 
 /// What is not compared, nor recorded.
@@ -45,7 +42,6 @@ struct Entry {
 pub struct Differences {
     masks: Vec<(Regex, String)>,
     differences: Vec<Difference>,
-    open: HashSet<String>,
 }
 
 struct Difference {
@@ -81,7 +77,6 @@ impl Differences {
         Differences {
             masks: file.mask.into_iter().map(mask).collect(),
             differences: file.difference.into_iter().map(difference).collect(),
-            open: file.open.into_iter().collect(),
         }
     }
 
@@ -112,11 +107,6 @@ impl Differences {
             }
         }
         text.lines().map(str::to_string).collect()
-    }
-
-    /// Whether Warren is known to be wrong there.
-    pub fn open(&self, conversation: &str) -> bool {
-        self.open.contains(conversation)
     }
 
     /// Entries that have turned nothing.

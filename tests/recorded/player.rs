@@ -12,7 +12,7 @@ use crate::support::{Client, Method, Talk, method};
 use crate::transcript;
 
 /// How long anything may take that the script waits for.
-const PATIENCE: Duration = Duration::from_secs(8);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What is written where the broker closed the connection.
 const END: &str = "end";
@@ -173,7 +173,10 @@ impl Seat {
             }
             let method = Method::decode(&frame.payload);
             let whole = self.content(&method, channel);
-            if !whole || self.closed(&method, channel) {
+            if !whole {
+                return;
+            }
+            if self.closed(&method, channel) && until.concerns(channel) {
                 return;
             }
             *events.entry(channel).or_default() += 1;
@@ -269,6 +272,10 @@ impl Seat {
     }
 
     fn silent(&mut self, silence: Silence) {
+        let rest = self.client.take_rest();
+        if !rest.is_empty() {
+            self.heard.push((0, transcript::bytes(&rest)));
+        }
         if silence == Silence::Deadline {
             self.heard.push((u16::MAX, NOTHING.to_string()));
         }

@@ -32,6 +32,17 @@ pub enum Until {
     Bytes(usize),
 }
 
+impl Until {
+    /// Whether nothing of it comes any more once this channel is closed; 0 is the connection.
+    pub fn concerns(&self, channel: u16) -> bool {
+        match self {
+            Until::Reply(on) => channel == 0 || *on == channel,
+            Until::Events(due) => channel == 0 || due.iter().any(|(on, _)| *on == channel),
+            Until::End | Until::Bytes(_) => channel == 0,
+        }
+    }
+}
+
 /// One step of one client.
 #[derive(Clone)]
 pub enum Step {

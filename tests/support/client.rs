@@ -192,6 +192,11 @@ impl Client {
         Ok(self.received.drain(..count).collect())
     }
 
+    /// What has come and is no whole frame.
+    pub fn take_rest(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.received)
+    }
+
     /// The next frame of a channel; others' frames are put into their inboxes.
     pub(super) fn frame_of(&mut self, channel: u16, deadline: Instant) -> Result<Frame, Silence> {
         if let Some(frame) = self.inbox.get_mut(&channel).and_then(VecDeque::pop_front) {

@@ -112,9 +112,19 @@ impl Queue {
     /// Whether a client may get messages one by one.
     ///
     /// # Errors
-    /// NOT_IMPLEMENTED for a stream, as in RabbitMQ.
+    /// NOT_IMPLEMENTED for a stream, RESOURCE_LOCKED for a quorum queue with a single active consumer, as
+    /// in RabbitMQ.
     pub fn check_get(&self) -> Result<(), Exception> {
-        self.refuse_for_stream("basic.get")
+        self.refuse_for_stream("basic.get")?;
+        if self.queue_type != QueueType::Quorum || !self.state.lock().wants.single_active_consumer {
+            return Ok(());
+        }
+        let queue = Resource::queue(&self.spec.name, &self.spec.vhost_name);
+        let text = format!(
+            "cannot obtain access to locked {queue}. basic.get operations are not supported by quorum \
+             queues with single active consumer"
+        );
+        Err(Exception::new(ReplyCode::ResourceLocked, text))
     }
 
     /// Whether a client may purge it.

@@ -62,7 +62,7 @@ impl Channel {
             let start = Start::parse(&consume.arguments, resource, now_ms)?;
             reading = Some((start, Filter::parse(&consume.arguments)));
         } else {
-            priority = check_arguments(&consume.arguments, resource)?;
+            priority = check_arguments(queue_type, &consume.arguments, resource)?;
         }
         let timeout = check_timeout(&consume.arguments, resource)?;
         check_takes(queue_type, &consume.arguments, resource)?;
@@ -100,8 +100,8 @@ impl Channel {
             sink,
             slot,
             no_ack: consume.no_ack,
-            // To a stream RabbitMQ lets everybody, whatever they ask for.
-            exclusive: consume.exclusive && !is_stream,
+            // To quorum queues and streams RabbitMQ lets everybody, whatever they ask for.
+            exclusive: consume.exclusive && queue_type == QueueType::Classic,
             priority,
         };
         let added = match reading {
@@ -243,7 +243,8 @@ fn check_takes(
     queue: Resource<'_>,
 ) -> Result<(), Exception> {
     let is_foreign = |argument: &str| match argument {
-        "x-priority" | "x-cancel-on-ha-failover" => queue_type == QueueType::Stream,
+        "x-priority" => queue_type == QueueType::Stream,
+        "x-cancel-on-ha-failover" => queue_type != QueueType::Classic,
         "x-stream-offset" | "x-stream-filter" | "x-stream-match-unfiltered" => {
             queue_type != QueueType::Stream
         }
@@ -300,7 +301,11 @@ fn check_timeout(
 }
 
 /// Checks the arguments that classic and quorum queues know, and says the consumer's priority.
-fn check_arguments(arguments: &FieldTable, queue: Resource<'_>) -> Result<i32, Exception> {
+fn check_arguments(
+    queue_type: QueueType,
+    arguments: &FieldTable,
+    queue: Resource<'_>,
+) -> Result<i32, Exception> {
     let invalid = |name: &str, reason: String| {
         Err(Exception::new(
             ReplyCode::PreconditionFailed,
@@ -321,8 +326,12 @@ fn check_arguments(arguments: &FieldTable, queue: Resource<'_>) -> Result<i32, E
         invalid(name, format!("{{unacceptable_type,{}}}", value.type_name()))
     };
     match arguments.get("x-cancel-on-ha-failover") {
-        None | Some(FieldValue::Bool(_)) => {}
-        Some(other) => return unacceptable("x-cancel-on-ha-failover", other),
+        Some(other)
+            if queue_type == QueueType::Classic && !matches!(other, FieldValue::Bool(_)) =>
+        {
+            return unacceptable("x-cancel-on-ha-failover", other);
+        }
+        _ => {}
     }
     // It does nothing, but over anything else RabbitMQ's queue crashes.
     match arguments.get("x-credit") {

@@ -75,6 +75,7 @@ fn closing(method: Method) -> Script {
     match method.name {
         "channel.close" => script.reply().send(ok).open(1).settled(),
         "channel.close-ok" => script.open(1).settled(),
+        "channel.open" => script.on(0).reply(),
         _ => script.send(ok).open(1).settled(),
     }
 }

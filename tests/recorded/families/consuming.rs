@@ -59,6 +59,26 @@ fn refused(scripts: &mut Vec<Script>) {
         let script = script.enters(Entry::Open(Login::default()));
         scripts.push(script.call(consume(&queue).with("exclusive", second)));
     }
+    for kind in ["quorum", "stream"] {
+        for (name, first, second) in [
+            ("second", false, true),
+            ("first", true, false),
+            ("both", true, true),
+        ] {
+            let script = Script::new(format!("{kind}-{name}-exclusive"));
+            let queue = script.own("q");
+            let arguments = table! { "x-queue-type" => kind };
+            let declare =
+                method!("queue.declare", queue: &queue, durable: true, arguments: arguments);
+            let qos = method!("basic.qos", prefetch_count: 5);
+            let script = script.call(declare).call(qos.clone());
+            let script = script
+                .call(consume(&queue).with("exclusive", first))
+                .open(2)
+                .call(qos);
+            scripts.push(script.call(consume(&queue).with("exclusive", second)));
+        }
+    }
     let (script, queue) = with_queue("exclusive-after-cancel");
     let script = script.call(consume(&queue).with("exclusive", true)).open(2);
     let script = script

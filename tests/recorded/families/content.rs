@@ -139,8 +139,8 @@ fn headers(scripts: &mut Vec<Script>) {
         scripts.push(
             script
                 .frame(CONTENT_HEADER, &payload)
-                .open(2)
-                .settled()
+                .on(2)
+                .call(method!("channel.open"))
                 .on(1)
                 .frame(9, b"x")
                 .end(),

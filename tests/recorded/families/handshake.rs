@@ -248,6 +248,44 @@ fn logins(scripts: &mut Vec<Script>) {
             table! { "LOGIN" => "guest", "PASSWORD" => 1 },
         ),
         (
+            "login-number",
+            table! { "LOGIN" => 1, "PASSWORD" => "guest" },
+        ),
+        ("both-numbers", table! { "LOGIN" => 1, "PASSWORD" => 2 }),
+        (
+            "password-bytes",
+            table! { "LOGIN" => "guest", "PASSWORD" => Value::Bytes(b"guest".to_vec()) },
+        ),
+        (
+            "password-wrong-bytes",
+            table! { "LOGIN" => "guest", "PASSWORD" => Value::Bytes(b"x".to_vec()) },
+        ),
+        (
+            "password-bool",
+            table! { "LOGIN" => "guest", "PASSWORD" => true },
+        ),
+        (
+            "password-void",
+            table! { "LOGIN" => "guest", "PASSWORD" => Value::Void },
+        ),
+        (
+            "password-table",
+            table! { "LOGIN" => "guest", "PASSWORD" => table! { "a" => 1 } },
+        ),
+        (
+            "both-bytes",
+            table! { "LOGIN" => Value::Bytes(b"guest".to_vec()),
+            "PASSWORD" => Value::Bytes(b"guest".to_vec()) },
+        ),
+        (
+            "login-twice",
+            Table(vec![
+                ("LOGIN".into(), "nobody".into()),
+                ("LOGIN".into(), "guest".into()),
+                ("PASSWORD".into(), "guest".into()),
+            ]),
+        ),
+        (
             "login-bytes",
             table! { "LOGIN" => Value::Bytes(b"guest".to_vec()), "PASSWORD" => "guest" },
         ),
@@ -409,15 +447,44 @@ fn running(scripts: &mut Vec<Script>) {
         ("type-9-longer", 1, 9, b"seventeen octets."),
         ("type-9-binary", 1, 9, b"\x00\x01\xff"),
         ("type-9-empty", 1, 9, b""),
+        ("type-9-sixteen-binary", 1, 9, &[0xFF; 16]),
+        ("type-9-seventeen-binary", 1, 9, &[0xFF; 17]),
+        ("type-9-quotes", 1, 9, b"\"\\\n\t"),
+        ("type-9-latin", 1, 9, b"\xe9\xe8"),
+        ("type-200-binary", 300, 200, &[200; 14]),
         ("type-255", 7, 255, b"hello"),
     ] {
         let script = Script::new(format!("running-frame-{name}")).on(channel);
         scripts.push(script.frame(kind, payload).end());
     }
-    for (name, channel, end) in [("0", 1, 0), ("0xcf", 1, 0xCF), ("on-0", 0, 0xCF)] {
-        let frame = Frame::new(METHOD, channel, Method::new("channel.flow").encode());
+    // How its text is broken into lines depends on how long it is.
+    for (name, channel, end, payload) in [
+        ("0", 1, 0, &[0, 20, 0, 20, 0][..]),
+        ("0xcf", 1, 0xCF, &[0, 20, 0, 20, 0]),
+        ("on-0", 0, 0xCF, &[0, 20, 0, 20, 0]),
+        ("text", 1, 9, b"exactly sixteen."),
+        ("text-of-8", 1, 9, b"exactly "),
+        ("text-of-14", 1, 99, b"exactly sixtee"),
+        ("text-of-15", 1, 9, b"exactly sixteen"),
+        ("longer-text", 1, 9, b"exactly sixteen, and more"),
+        ("binary", 1, 9, &[144; 16]),
+        ("binary-of-11", 1, 207, &[144; 11]),
+        ("binary-of-12", 1, 207, &[144; 12]),
+        ("binary-of-13", 1, 207, &[144; 13]),
+        ("binary-of-14", 1, 207, &[144; 14]),
+        ("longer-binary", 1, 207, &[144; 17]),
+        ("empty", 1, 206 - 1, b""),
+    ] {
+        let frame = Frame::new(METHOD, channel, payload);
         let script = Script::new(format!("running-frame-end-{name}"));
         scripts.push(script.frame_with_end(&frame, end).end());
+    }
+    for count in 10..16 {
+        for end in [9, 99, 207] {
+            let frame = Frame::new(METHOD, 1, vec![0; count]);
+            let script = Script::new(format!("running-frame-end-{end}-after-{count}"));
+            scripts.push(script.frame_with_end(&frame, end).end());
+        }
     }
     let payload = vec![0; 131_073];
     scripts.push(

@@ -220,13 +220,29 @@ fn deleting(scripts: &mut Vec<Script>) {
         .open(2)
         .call(consume(&queue))
         .on(1)
-        .publish("", &queue, "one");
+        .publish("", &queue, "one")
+        .on(2)
+        .events(1)
+        .on(1);
     scripts.push(script.call(unused(&queue).with("if_empty", true)));
     let (script, queue) = with_queue("delete-consumed");
-    scripts.push(script.call(consume(&queue)).call(delete(&queue)).settled());
+    scripts.push(script.call(consume(&queue)).send(delete(&queue)).events(2));
     let (script, queue) = with_queue("delete-consumed-elsewhere");
     let script = script.open(2).call(consume(&queue)).on(1);
     scripts.push(script.call_and_hear(delete(&queue), 2));
+    for kind in ["classic", "quorum"] {
+        let script = Script::new(format!("delete-durable-{kind}-consumed"));
+        let queue = script.own("q");
+        let arguments = table! { "x-queue-type" => kind };
+        let declare = method!("queue.declare", queue: &queue, durable: true, arguments: arguments);
+        let script = script.call(declare).call(consume(&queue));
+        let second = consume(&queue).with("consumer_tag", "d");
+        scripts.push(script.call(second).send(delete(&queue)).events(3));
+    }
+    let (script, queue) = with_queue("delete-consumed-no-wait");
+    let script = script.call(consume(&queue));
+    let no_wait = delete(&queue).with("no_wait", true);
+    scripts.push(script.send(no_wait).events(1));
     let login = Login {
         capabilities: Table::default(),
         ..Login::default()
