@@ -95,14 +95,14 @@ impl Client {
 
     /// Opens a channel.
     pub fn open_channel(&mut self, channel: u16) -> io::Result<()> {
-        self.put_channel_open(channel);
+        put_channel_open(&mut self.output, channel);
         self.call(method::CHANNEL_OPEN_OK).map(drop)
     }
 
     /// Opens channels, all before waiting for the replies.
     pub fn open_channels(&mut self, channels: Range<u16>) -> io::Result<()> {
         for channel in channels.clone() {
-            self.put_channel_open(channel);
+            put_channel_open(&mut self.output, channel);
         }
         self.calls(method::CHANNEL_OPEN_OK, channels.len())
     }
@@ -120,20 +120,9 @@ impl Client {
         self.calls(method::CHANNEL_CLOSE_OK, channels.len())
     }
 
-    fn put_channel_open(&mut self, channel: u16) {
-        MethodWriter::new(&mut self.output, channel, method::CHANNEL_OPEN)
-            .short_text("")
-            .end();
-    }
-
     /// Closes the connection and waits for the broker to agree.
     pub fn close(mut self) -> io::Result<()> {
-        MethodWriter::new(&mut self.output, 0, method::CONNECTION_CLOSE)
-            .short(200)
-            .short_text("done")
-            .short(0)
-            .short(0)
-            .end();
+        put_connection_close(&mut self.output);
         self.call(method::CONNECTION_CLOSE_OK).map(drop)
     }
 
@@ -387,6 +376,23 @@ pub fn unexpected(frame: &Frame<'_>) -> io::Error {
         None => format!("unexpected frame of type {}", frame.kind),
     };
     io::Error::other(text)
+}
+
+/// Appends `channel.open`.
+pub fn put_channel_open(output: &mut Vec<u8>, channel: u16) {
+    MethodWriter::new(output, channel, method::CHANNEL_OPEN)
+        .short_text("")
+        .end();
+}
+
+/// Appends `connection.close`.
+pub fn put_connection_close(output: &mut Vec<u8>) {
+    MethodWriter::new(output, 0, method::CONNECTION_CLOSE)
+        .short(200)
+        .short_text("done")
+        .short(0)
+        .short(0)
+        .end();
 }
 
 /// Appends `connection.start-ok` with PLAIN and the capabilities of a modern client.

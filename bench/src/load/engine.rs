@@ -91,10 +91,10 @@ impl Sample {
 /// Runs a load whose queues and exchanges exist already.
 pub fn run(url: &BrokerUrl, load: &Load, probe: Probe) -> io::Result<LoadOutcome> {
     let shared = Shared::new(load.publishers.len().max(1), load.consumers.len());
-    let consumers = load
+    let mut consumers = load
         .consumers
         .iter()
-        .map(|plan| open_consumer(url, plan))
+        .map(|_| Client::open(url))
         .collect::<io::Result<Vec<_>>>()?;
     let publishers = load
         .publishers
@@ -104,7 +104,12 @@ pub fn run(url: &BrokerUrl, load: &Load, probe: Probe) -> io::Result<LoadOutcome
     if let Until::Consumed(_) = load.until {
         shared.measuring.store(true, Ordering::Relaxed);
     }
-    let start = Sample::take(&shared, probe);
+    let mut start = Sample::take(&shared, probe);
+    // Looking at the broker's processes takes a while.
+    start.at = Instant::now();
+    for (client, plan) in consumers.iter_mut().zip(&load.consumers) {
+        consume(client, plan)?;
+    }
     thread::scope(|scope| {
         let mut threads = Threads::default();
         let result = threads
@@ -117,13 +122,11 @@ pub fn run(url: &BrokerUrl, load: &Load, probe: Probe) -> io::Result<LoadOutcome
     })
 }
 
-fn open_consumer(url: &BrokerUrl, plan: &ConsumerPlan) -> io::Result<Client> {
-    let mut client = Client::open(url)?;
+fn consume(client: &mut Client, plan: &ConsumerPlan) -> io::Result<()> {
     if plan.prefetch > 0 {
         client.set_prefetch(plan.prefetch)?;
     }
-    client.consume(&plan.queue, plan.ack == AckMode::Automatic, &plan.arguments)?;
-    Ok(client)
+    client.consume(&plan.queue, plan.ack == AckMode::Automatic, &plan.arguments)
 }
 
 fn open_publisher(url: &BrokerUrl, plan: &PublisherPlan) -> io::Result<Client> {

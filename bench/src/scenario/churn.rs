@@ -1,15 +1,17 @@
 //! Things that come and go: connections, channels, queues.
 //!
-//! A few connections, a thread each, make and remove things again and again. Channels and transient
-//! queues are asked for several at a time before the replies are awaited: one at a time, the load
-//! generator's and the kernel's switching to and fro costs more than what the broker does. Durable
-//! queues, where the broker waits for the disk, get many connections instead.
+//! A few threads make and remove things again and again. Connections are opened with one write each,
+//! several at a time (`visits.rs`), or as most client libraries do it, waiting for each reply. Channels
+//! and transient queues are asked for several at a time before the replies are awaited: one at a time,
+//! the load generator's and the kernel's switching to and fro costs more than what the broker does.
+//! Durable queues, where the broker waits for the disk, get many connections instead.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::visits::Visits;
 use super::{Bench, Scenario};
 use crate::client::{Client, QueueOptions};
 use crate::figures::{Figures, Unit};
@@ -21,16 +23,23 @@ const CHURNED_CHANNEL: u16 = 2;
 /// What comes and goes.
 #[derive(Clone, Copy, Debug)]
 enum Churned {
+    /// Opened with one write, several at a time.
     Connections,
+    /// By a client that waits for each reply.
+    WaitingConnections,
     Channels,
-    Queues { durable: bool },
+    Queues {
+        durable: bool,
+    },
 }
 
 impl Churned {
     /// How many connections at a time.
     fn connections(self) -> usize {
         match self {
-            Self::Connections | Self::Channels | Self::Queues { durable: false } => 8,
+            // Each is a thread with many in flight: more would only take turns.
+            Self::Connections => 2,
+            Self::WaitingConnections | Self::Channels | Self::Queues { durable: false } => 8,
             Self::Queues { durable: true } => 64,
         }
     }
@@ -38,7 +47,8 @@ impl Churned {
     /// How many are asked for before the replies are awaited.
     fn in_flight(self) -> u16 {
         match self {
-            Self::Connections | Self::Queues { durable: true } => 1,
+            Self::Connections => 32,
+            Self::WaitingConnections | Self::Queues { durable: true } => 1,
             Self::Channels | Self::Queues { durable: false } => 16,
         }
     }
@@ -100,6 +110,14 @@ fn churn(
     stop: &AtomicBool,
     turns: &AtomicU64,
 ) -> io::Result<()> {
+    if matches!(churned, Churned::Connections) {
+        let mut visits = Visits::to(url, index as u8 + 1)?;
+        while !stop.load(Ordering::Relaxed) {
+            visits.round(usize::from(churned.in_flight()))?;
+            turns.fetch_add(u64::from(churned.in_flight()), Ordering::Relaxed);
+        }
+        return Ok(());
+    }
     let mut client = Client::open(url)?;
     let channels = CHURNED_CHANNEL..CHURNED_CHANNEL + churned.in_flight();
     let queues = |durable| {
@@ -112,11 +130,11 @@ fn churn(
     };
     let queues: Vec<_> = match churned {
         Churned::Queues { durable } => queues(durable),
-        Churned::Connections | Churned::Channels => Vec::new(),
+        _ => Vec::new(),
     };
     while !stop.load(Ordering::Relaxed) {
         match churned {
-            Churned::Connections => Client::open(url)?.close()?,
+            Churned::Connections | Churned::WaitingConnections => Client::open(url)?.close()?,
             Churned::Channels => {
                 client.open_channels(channels.clone())?;
                 client.close_channels(channels.clone())?;
@@ -136,8 +154,13 @@ pub fn scenarios() -> Vec<Scenario> {
     [
         (
             "connections",
-            "connections opened with a channel and closed",
+            "connections opened with a channel by one write, and closed",
             Churned::Connections,
+        ),
+        (
+            "connections-waiting",
+            "connections opened with a channel and closed by clients that wait for each reply",
+            Churned::WaitingConnections,
         ),
         ("channels", "channels opened and closed", Churned::Channels),
         (
@@ -153,6 +176,9 @@ pub fn scenarios() -> Vec<Scenario> {
     ]
     .map(|(name, about, churned)| {
         let about = match (churned.connections(), churned.in_flight()) {
+            (threads, each) if matches!(churned, Churned::Connections) => {
+                format!("{about}, {} at a time", threads * usize::from(each))
+            }
             (connections, 1) => format!("{about}, {connections} connections at a time"),
             (connections, each) => format!("{about}, {connections} connections, {each} at a time"),
         };

@@ -4,6 +4,7 @@
 //! flows ─▶ traffic ───────────┐
 //! latency, backlog, rewriting ┴─▶ load engine ─▶ figures
 //! idle, churn, start ───────────▶ client ──────▶ figures
+//! churn of connections ─────────▶ visits ──────▶ figures
 //! ```
 //!
 //! A scenario sets up what it needs, measures, and leaves the broker as it found it.
@@ -19,6 +20,7 @@ mod scale;
 mod start;
 mod topology;
 mod traffic;
+mod visits;
 
 use std::io;
 use std::time::Duration;
