@@ -198,6 +198,7 @@ impl Broker {
                 queue.tidy();
                 tokio::task::consume_budget().await;
             }
+            crate::store::segment::let_go_of_unused();
         }
     }
 

@@ -14,7 +14,7 @@ use bytes::Bytes;
 
 use super::settled::Settled;
 use crate::broker::message::{Body, Facts, Message};
-use crate::store::segment::{ChunkParts, StoredChunk};
+use crate::store::segment::{Buffer, ChunkParts, StoredChunk};
 
 /// A chunk is closed once its buffer has as many bytes as its queue wants, or this many records (the
 /// index costs four bytes each) ...
@@ -36,10 +36,16 @@ pub struct Record<'a> {
     pub expires_at_ms: u64,
 }
 
+/// A record that was read, of which the like may follow: all that lies before its body.
+pub struct Before<'a> {
+    head: &'a [u8],
+    record: Record<'a>,
+}
+
 /// See the module. Records are found by their index.
 #[derive(Debug, Default)]
 pub struct Chunk {
-    data: Vec<u8>,
+    data: Buffer,
     starts: Vec<u32>,
     blobs: Vec<(u32, Bytes)>,
     blob_bytes: usize,
@@ -51,7 +57,7 @@ impl Chunk {
     /// will need.
     pub fn with_room(bytes: usize) -> Self {
         Self {
-            data: Vec::with_capacity(bytes),
+            data: Buffer::with_room(bytes),
             ..Self::default()
         }
     }
@@ -59,7 +65,7 @@ impl Chunk {
     /// A chunk that was read from a segment.
     pub fn from_stored(stored: StoredChunk) -> Self {
         Self {
-            data: stored.data.to_vec(),
+            data: stored.data,
             starts: stored.starts,
             blob_bytes: stored.blobs.iter().map(|(_, blob)| blob.len()).sum(),
             blobs: stored.blobs,
@@ -256,6 +262,42 @@ impl Chunk {
             },
             expires_at_ms,
         }
+    }
+
+    /// The record at that index, read after another one: most are like the one before but for the body's
+    /// bytes, and then share its names and properties.
+    #[inline]
+    pub fn record_after<'a>(&'a self, index: u32, before: &mut Option<Before<'a>>) -> Record<'a> {
+        let start = self.starts[index as usize] as usize;
+        if let Some(Before { head, record }) = before
+            && let Some((like, rest)) = self.data[start..].split_at_checked(head.len())
+            && like == *head
+            && let Some(body) = rest.get(..record.message.body.len())
+        {
+            record.message.body = Body::Slice(body);
+            return *record;
+        }
+        let record = self.record(index);
+        *before = self.before(start, record);
+        record
+    }
+
+    /// What the record that begins there has before its body, if that lies behind it.
+    fn before<'a>(&'a self, start: usize, record: Record<'a>) -> Option<Before<'a>> {
+        let Message {
+            exchange,
+            routing_key,
+            properties,
+            body: Body::Slice(_),
+            ..
+        } = record.message
+        else {
+            return None;
+        };
+        let names_bytes = exchange.len() + routing_key.len();
+        let end = start + HEADER_BYTES + names_bytes + properties.len();
+        let head = self.data.get(start..end)?;
+        Some(Before { head, record })
     }
 
     /// Whether it has shared bodies.

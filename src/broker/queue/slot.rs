@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::chunk::{Chunk, Record};
+use super::chunk::{Before, Chunk, Record};
 use super::settled::Settled;
 use crate::broker::pager::Stored;
 
@@ -221,6 +221,23 @@ impl Slot {
         }
         match self.chunk() {
             Some(chunk) => Ok(chunk.record(index)),
+            None => Err(NoRecord::NotLoaded(self.first)),
+        }
+    }
+
+    /// The same, read after another one of this slot.
+    #[inline]
+    pub fn record_after<'a>(
+        &'a self,
+        number: u64,
+        before: &mut Option<Before<'a>>,
+    ) -> Result<Record<'a>, NoRecord> {
+        let index = (number - self.first) as u32;
+        if self.settled.contains(index) {
+            return Err(NoRecord::Gone);
+        }
+        match self.chunk() {
+            Some(chunk) => Ok(chunk.record_after(index, before)),
             None => Err(NoRecord::NotLoaded(self.first)),
         }
     }

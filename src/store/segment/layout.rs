@@ -16,7 +16,7 @@ pub const CHUNK_HEADER_BYTES: usize = 64;
 /// Bytes at the very end of a sealed segment.
 pub const FOOTER_BYTES: usize = 32;
 
-/// Where a chunk lies in its segment: what has to be known to read it with one read.
+/// Where a chunk lies in its segment: what has to be known to read it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ChunkEntry {
     /// Where its header begins.

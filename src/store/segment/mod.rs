@@ -4,12 +4,14 @@
 //! ```text
 //! a chunk in memory ─▶ writer.rs ─▶ segments/QUEUE/NUMBER.segment ─▶ reader.rs ─▶ a chunk again
 //!                                     layout.rs: headers, footer
+//! buffer.rs: the memory that chunks lie in, used again
 //! ```
 //!
 //! A chunk lies in its segment as it lay in memory. Which segments a queue has, and where their
 //! chunks are, is in the catalog, so that a queue of any depth costs memory per segment. What
 //! the catalog does not name is not there: [`remove_unlisted`] takes it away at start.
 
+mod buffer;
 mod layout;
 mod reader;
 mod writer;
@@ -19,6 +21,7 @@ use std::io;
 
 use super::disk::Disk;
 
+pub use self::buffer::{Buffer, let_go_of_unused};
 pub use self::layout::{ChunkEntry, FORMAT};
 pub use self::reader::{ChunkError, Segment, StoredChunk};
 pub use self::writer::{ChunkParts, SegmentWriter};

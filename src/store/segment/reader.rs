@@ -1,4 +1,4 @@
-//! Reads chunks back, each with one read, and verifies them.
+//! Reads chunks back and verifies them.
 
 use std::fmt;
 use std::io;
@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::buffer::Buffer;
 use super::layout::{
     CHUNK_HEADER_BYTES, ChunkEntry, ChunkHeader, FOOTER_BYTES, decode_footer, decode_table,
     table_bytes,
@@ -23,7 +24,7 @@ pub struct StoredChunk {
     /// The number of its first record.
     pub first: u64,
     /// The records.
-    pub data: Bytes,
+    pub data: Buffer,
     /// Where each record begins in `data`; never past its end.
     pub starts: Vec<u32>,
     /// Bodies that lie outside, with the index of their record.
@@ -176,28 +177,40 @@ impl Segment {
 
     /// None if the chunk is not what the list says, or was written.
     fn read_intact(&self, chunk: &ChunkEntry) -> io::Result<Option<StoredChunk>> {
-        let mut bytes = vec![0; chunk.bytes as usize];
-        match self.file.read_at(&mut bytes, chunk.offset) {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
-            Err(error) => return Err(error),
+        match self.read_parts(chunk) {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
+            read => read,
         }
-        let Some(header) = ChunkHeader::decode(&bytes) else {
+    }
+
+    /// The records are read to where they are to stay.
+    fn read_parts(&self, chunk: &ChunkEntry) -> io::Result<Option<StoredChunk>> {
+        let mut header = [0; CHUNK_HEADER_BYTES];
+        self.file.read_at(&mut header, chunk.offset)?;
+        let Some(header) = ChunkHeader::decode(&header) else {
             return Ok(None);
         };
         let is_right = header.queue == self.queue
             && header.first == chunk.first
             && header.band == chunk.band
             && header.records == chunk.records
-            && header.total_bytes() == u64::from(chunk.bytes)
-            && header.payload_crc == crc(0, &bytes[CHUNK_HEADER_BYTES..]);
-        Ok(is_right.then(|| split(header, bytes)).flatten())
+            && header.total_bytes() == u64::from(chunk.bytes);
+        if !is_right {
+            return Ok(None);
+        }
+        let data_bytes = header.data_bytes as usize;
+        let data_at = chunk.offset + CHUNK_HEADER_BYTES as u64;
+        let mut data = Buffer::with_len(data_bytes);
+        self.file.read_at(&mut data, data_at)?;
+        let mut rest = vec![0; chunk.bytes as usize - CHUNK_HEADER_BYTES - data_bytes];
+        self.file.read_at(&mut rest, data_at + data_bytes as u64)?;
+        let is_whole = header.payload_crc == crc(crc(0, &data), &rest);
+        Ok(is_whole.then(|| split(header, data, rest)).flatten())
     }
 }
 
-fn split(header: ChunkHeader, bytes: Vec<u8>) -> Option<StoredChunk> {
-    let mut rest = Bytes::from(bytes).split_off(CHUNK_HEADER_BYTES);
-    let data = rest.split_to(header.data_bytes as usize);
+fn split(header: ChunkHeader, data: Buffer, rest: Vec<u8>) -> Option<StoredChunk> {
+    let mut rest = Bytes::from(rest);
     let starts = rest.split_to(header.records as usize * 4);
     let mut table = rest.split_to(header.blobs as usize * 8);
     let starts: Vec<u32> = starts

@@ -292,8 +292,9 @@ impl Band {
         }
         let from = self.after(self.cursor).saturating_sub(1);
         for slot in self.slots.range(from..) {
+            let mut before = None;
             for number in self.cursor.max(slot.first)..slot.end() {
-                match slot.record(number) {
+                match slot.record_after(number, &mut before) {
                     Ok(record) if each(number, GivenBack::default(), record) => {}
                     Ok(_) => return None,
                     Err(NoRecord::Gone) => {}
