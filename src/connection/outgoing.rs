@@ -484,6 +484,11 @@ impl Outgoing {
 impl Drop for Outgoing {
     fn drop(&mut self) {
         self.close();
+        if let Route::Direct(socket) = std::mem::replace(&mut self.route, Route::Owner) {
+            // The socket is closed with its other half: saying first that nothing more will be written
+            // would be one more call of the system.
+            socket.forget();
+        }
     }
 }
 

@@ -87,6 +87,8 @@ fn bind(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
         socket.set_only_v6(true)?;
     }
     socket.set_nonblocking(true)?;
+    // What is accepted has it from here.
+    socket.set_tcp_nodelay(true)?;
     socket.bind(&address.into())?;
     socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
     TcpListener::from_std(socket.into())
@@ -100,8 +102,6 @@ pub(super) async fn accept(listener: TcpListener, mut serve: impl FnMut(TcpStrea
         match listener.accept().await {
             Ok((socket, peer)) => {
                 backoff = FIRST_BACKOFF;
-                // A socket that is gone already tells so soon enough.
-                let _ = socket.set_nodelay(true);
                 serve(socket, peer);
             }
             // The client gave up while it was waiting; others are not concerned.
