@@ -43,9 +43,9 @@ use crate::store::journal::Drive;
 use crate::store::segment::{self, ChunkEntry, ChunkError, StoredChunk};
 
 /// So much beyond their windows may queues hold together until publishers wait ...
-const MOST_DEBT_BYTES: usize = 96 << 20;
+const MOST_DEBT_BYTES: usize = 32 << 20;
 /// ... and so much when they may go on.
-const LOW_DEBT_BYTES: usize = 48 << 20;
+const LOW_DEBT_BYTES: usize = 16 << 20;
 
 /// A chunk's place in a segment. The segment's file goes with the last of them.
 #[derive(Clone, Debug)]
