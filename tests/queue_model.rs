@@ -98,15 +98,16 @@ impl Sink for Basket {
         granted
     }
 
-    fn deliver(&self, _slot: u32, deliveries: &[Delivery<'_>]) {
+    fn deliver(&self, _slot: u32, deliveries: &[Delivery<'_>], places: &[u16]) {
         let mut contents = self.0.lock();
         assert_eq!(
-            deliveries.len(),
+            places.len(),
             contents.promised,
             "a promise is used up whole"
         );
         contents.promised = 0;
-        contents.new.extend(deliveries.iter().map(Seen::of));
+        let dealt = places.iter().map(|at| &deliveries[usize::from(*at)]);
+        contents.new.extend(dealt.map(Seen::of));
     }
 
     fn cancel(&self, _slot: u32) {
@@ -452,6 +453,40 @@ fn consumers_of_one_priority_are_served_in_turn() {
         baskets.map(|basket| basket.take_names()),
         [[0, 3, 6], [1, 4, 7], [2, 5, 8]]
     );
+}
+
+#[test]
+fn a_large_batch_is_dealt_one_each_in_turn_to_many() {
+    let plain = queue(&[]);
+    // Here everything is stored before it is dealt.
+    let stored = queue(&[("x-max-priority", FieldValue::I32(1))]);
+    for (queue, no_ack) in [(&plain, true), (&plain, false), (&stored, true)] {
+        let baskets: Vec<_> = (0..40).map(|_| Basket::new(usize::MAX)).collect();
+        let consumers = baskets
+            .iter()
+            .map(|basket| consume(queue, basket, no_ack, 0));
+        let consumers: Vec<_> = consumers.collect();
+        publish(queue, 0..5_000, |_| 0);
+        for (at, basket) in (0..).zip(&baskets) {
+            let expected: Vec<_> = (at..5_000).step_by(40).collect();
+            assert_eq!(basket.take_names(), expected);
+        }
+        assert_eq!(queue.counts().unacked, if no_ack { 0 } else { 5_000 });
+        queue.remove_consumers(&consumers, &mut Effects::new());
+    }
+}
+
+#[test]
+fn some_of_a_large_batch_is_settled_at_once_and_some_is_not() {
+    let queue = queue(&[("x-max-priority", FieldValue::I32(1))]);
+    let baskets = [usize::MAX; 3].map(Basket::new);
+    for (basket, no_ack) in baskets.iter().zip([true, false, true]) {
+        consume(&queue, basket, no_ack, 0);
+    }
+    publish(&queue, 0..3_000, |_| 0);
+    assert_eq!(queue.counts().unacked, 1_000);
+    let expected: Vec<_> = (1..3_000).step_by(3).collect();
+    assert_eq!(baskets[1].take_names(), expected);
 }
 
 #[test]

@@ -12,6 +12,9 @@ use super::queue::Then;
 use super::{Engine, Message, Queue, SinkRef};
 use crate::store::journal::SeenId;
 
+/// With so many sinks to flush, those that were given little may wait for more.
+const MANY_SINKS: usize = 4;
+
 /// See the module.
 #[derive(Default)]
 pub struct Effects {
@@ -114,8 +117,12 @@ impl Effects {
             }
             // Before anybody outside hears of it.
             self.pending.append_rest();
+            let are_many = self.flush.len() >= MANY_SINKS;
             for sink in self.flush.drain(..) {
-                sink.flush();
+                match are_many {
+                    true => sink.flush_among_many(),
+                    false => sink.flush(),
+                }
             }
         }
         self.resumed.drain(..).for_each(|then| then());

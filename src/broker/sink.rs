@@ -43,8 +43,16 @@ pub trait Sink: Send + Sync {
     /// consumer could see messages out of order.)
     fn reserve(&self, slot: u32, wanted: usize) -> usize;
 
-    /// Takes what was promised, or a part of it.
-    fn deliver(&self, slot: u32, deliveries: &[Delivery<'_>]);
+    /// Takes what was promised, or a part of it: those of `deliveries` at these places, in order.
+    fn deliver(&self, slot: u32, deliveries: &[Delivery<'_>], places: &[u16]);
+
+    /// The consumer has room, but what there is for it had better be delivered from its own task: it
+    /// counts as full, as in [`Taken::full`], and its owner calls
+    /// [`Queue::resume`](super::Queue::resume) soon after the next [`Sink::flush`]. Says whether it
+    /// will; if not, nothing has changed.
+    fn defer(&self, _slot: u32) -> bool {
+        false
+    }
 
     /// The broker cancelled the consumer, because its queue is gone.
     fn cancel(&self, slot: u32);
@@ -52,6 +60,12 @@ pub trait Sink: Send + Sync {
     /// Sends what was taken. Called without any lock, once per batch; it may write to the socket
     /// if that does not block, and may be called for nothing.
     fn flush(&self);
+
+    /// The same for one of many that were given something at once: if that is little, it may be sent a
+    /// little later, together with what others give it meanwhile.
+    fn flush_among_many(&self) {
+        self.flush();
+    }
 }
 
 /// A shared sink. Two of them are the same channel's when they point to the same place.

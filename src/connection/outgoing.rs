@@ -35,6 +35,12 @@ pub const HIGH_WATER_BYTES: usize = 1 << 20;
 /// Below this many unsent bytes consumers that were full are resumed, unless configured otherwise.
 pub const LOW_WATER_BYTES: usize = HIGH_WATER_BYTES / 2;
 
+/// Buffers grow step by step up to this size.
+const SMALL_BUFFER_BYTES: usize = 64 << 10;
+
+/// Less than this is worth gathering some more.
+const LITTLE_BYTES: usize = 16 << 10;
+
 /// So often in a row a writer takes out what was appended meanwhile; then the connection's own
 /// task goes on, so that a busy consumer does not keep a publisher's task for itself.
 const WRITE_ROUNDS: usize = 8;
@@ -131,6 +137,18 @@ impl Pending {
     pub fn push_shared(&mut self, bytes: Bytes) {
         self.shared_bytes += bytes.len();
         self.shared.push_back((self.frames.len(), bytes));
+    }
+
+    /// So many bytes are about to be appended for a consumer: a buffer that leaves the small sizes grows
+    /// to its largest at once, instead of being moved, to fresh memory, each time it has doubled.
+    pub fn make_room(&mut self, bytes: usize) {
+        let wanted_bytes = self.frames.len() + bytes;
+        let capacity_bytes = self.frames.capacity();
+        let mark_bytes = self.high_water_bytes.min(HIGH_WATER_BYTES);
+        let most_bytes = mark_bytes + mark_bytes / 8;
+        if wanted_bytes > SMALL_BUFFER_BYTES.max(capacity_bytes) && capacity_bytes < most_bytes {
+            self.frames.reserve_exact(most_bytes - self.frames.len());
+        }
     }
 
     /// How much more may be appended for consumers, in bytes; 0 when past the high-water mark.
@@ -258,11 +276,17 @@ impl Outgoing {
     }
 
     /// Writes out what is there if nobody else is writing and the socket takes it, else sees to
-    /// it that the connection's task does. Call without any lock.
+    /// it that the connection's task does; has that task resume consumers that wait although there is
+    /// room. Call without any lock.
     pub fn flush(&self) {
         let mut pending = self.pending.lock();
         if pending.appended_bytes() == 0 {
-            return;
+            // Whoever writes looks after it.
+            let is_deferred =
+                matches!(pending.writer, Writer::Nobody) && !pending.waiting.is_empty();
+            let owner = is_deferred.then(|| pending.call_owner());
+            drop(pending);
+            return wake(owner.flatten());
         }
         match (&self.route, &pending.writer) {
             (Route::Direct(socket), Writer::Nobody) => {
@@ -288,6 +312,21 @@ impl Outgoing {
             // The writer looks again before it goes.
             (_, Writer::Somebody | Writer::Closed) => {}
         }
+    }
+
+    /// The same, but if there is little to write, the connection's own task writes it: a task waits behind
+    /// others that are ready, and those may append more. A write, and waking the client, costs many times
+    /// what a task does.
+    pub fn flush_or_wake_owner(&self) {
+        let mut pending = self.pending.lock();
+        let appended_bytes = pending.appended_bytes();
+        if matches!(pending.writer, Writer::Nobody) && (1..LITTLE_BYTES).contains(&appended_bytes) {
+            let owner = pending.call_owner();
+            drop(pending);
+            return wake(owner);
+        }
+        drop(pending);
+        self.flush();
     }
 
     /// Writes from the connection's own task: what stalled, then what was appended since.

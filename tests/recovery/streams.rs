@@ -70,7 +70,7 @@ impl Sink for Basket {
         unreachable!("readers share nothing")
     }
 
-    fn deliver(&self, _slot: u32, _deliveries: &[Delivery<'_>]) {
+    fn deliver(&self, _slot: u32, _deliveries: &[Delivery<'_>], _places: &[u16]) {
         unreachable!("readers share nothing")
     }
 

@@ -1,4 +1,7 @@
 //! Dealing ready messages out to consumers with room: one each in turn, many with one call.
+//!
+//! Whoever deals to several consumers takes each one's locks twice for a slice, once for its promise and
+//! once for what it gets. So where there are many, slices are large.
 
 use std::sync::Arc;
 
@@ -10,19 +13,63 @@ use super::delivery_count::with_delivery_count;
 use super::{Queue, State, sequence_of};
 use crate::broker::{Delivery, Effects};
 
-/// So many messages are dealt at once; not more than a [`Dealt::settled`] has bits.
+/// So many messages are dealt at once to one consumer, or where acknowledgements bound how many are
+/// taken ...
 pub(super) const SLICE: usize = 64;
+/// ... and so many to several that take all there is, ...
+pub(super) const LARGE_SLICE: usize = 1024;
+/// ... if their bodies are no larger than that in all, because a promise is made in messages.
+pub(super) const LARGE_SLICE_BYTES: usize = 256 << 10;
 
 /// What became of the messages that were dealt.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Debug, Default)]
 pub(super) struct Dealt {
     /// The first so many were taken.
     pub count: usize,
-    /// A bit for each that went to a consumer without acknowledgements, and so is settled.
-    pub settled: u64,
+    /// Which of them are settled.
+    pub settled: AtOnce,
 }
 
-/// Deals `deliveries` (at most [`SLICE`]) to the consumers in turn, in order, until they are used
+/// Which of the messages that were dealt went to consumers without acknowledgements, and so are
+/// settled.
+#[derive(Debug, Default)]
+pub(super) enum AtOnce {
+    /// None of them.
+    #[default]
+    Nothing,
+    /// All of them.
+    All,
+    /// Those with true at their place.
+    Some(SmallVec<[bool; SLICE]>),
+}
+
+impl AtOnce {
+    fn all_if(no_ack: bool) -> Self {
+        match no_ack {
+            true => Self::All,
+            false => Self::Nothing,
+        }
+    }
+
+    fn contains(&self, at: usize) -> bool {
+        match self {
+            Self::Nothing => false,
+            Self::All => true,
+            Self::Some(places) => places.get(at).is_some_and(|is_settled| *is_settled),
+        }
+    }
+
+    /// How many of the first `count`.
+    fn count(&self, count: usize) -> usize {
+        match self {
+            Self::Nothing => 0,
+            Self::All => count,
+            Self::Some(places) => places.iter().filter(|is_settled| **is_settled).count(),
+        }
+    }
+}
+
+/// Deals `deliveries` (at most [`LARGE_SLICE`]) to the consumers in turn, in order, until they are used
 /// up or one round found nobody with room. Nobody sees two of them out of order.
 pub(super) fn deal(
     consumers: &mut Consumers,
@@ -52,11 +99,7 @@ fn deal_to_one(
     if count > 0 {
         effects.touch(&consumer.sink);
     }
-    let settled = if consumer.no_ack {
-        first_bits(count)
-    } else {
-        0
-    };
+    let settled = AtOnce::all_if(consumer.no_ack);
     consumers.advance_turn(count);
     if taken.full || count < deliveries.len() {
         consumers.is_full(id);
@@ -84,46 +127,79 @@ fn deal_to_many(
         promises.push(promise.min(share));
     }
     let count: usize = promises.iter().sum();
-    let mut hands: SmallVec<[SmallVec<[u8; SLICE]>; 8]> =
-        promises.iter().map(|_| SmallVec::new()).collect();
-    let mut next = 0;
-    for at in 0..count {
-        while hands[next].len() == promises[next] {
-            next = (next + 1) % hands.len();
-        }
-        hands[next].push(at as u8);
-        next = (next + 1) % hands.len();
-    }
-    let mut settled = 0;
+    let hands = Hands::deal(&promises, count);
+    let no_acks = || {
+        turn.iter()
+            .filter_map(|id| Some(consumers.get(*id)?.no_ack))
+    };
+    let mut settled = match no_acks().next() {
+        Some(first) if no_acks().all(|no_ack| no_ack == first) => AtOnce::all_if(first),
+        _ => AtOnce::Some(SmallVec::from_elem(false, count)),
+    };
     // Two consumers of one channel: what they get must reach it in the queue's order.
-    let mut shared: SmallVec<[(u8, &Consumer); SLICE]> = SmallVec::new();
+    let mut shared: SmallVec<[(u16, &Consumer); SLICE]> = SmallVec::new();
     let sharers = sharers(consumers, turn);
-    for (id, hand) in turn.iter().zip(&hands) {
+    for (id, hand) in turn.iter().zip(hands.iter()) {
         let Some(consumer) = consumers.get(*id).filter(|_| !hand.is_empty()) else {
             continue;
         };
         if sharers.contains(&address(consumer)) {
             shared.extend(hand.iter().map(|at| (*at, consumer)));
         } else {
-            let dealt: SmallVec<[Delivery<'_>; SLICE]> =
-                hand.iter().map(|at| deliveries[usize::from(*at)]).collect();
-            consumer.sink.deliver(consumer.slot, &dealt);
+            consumer.sink.deliver(consumer.slot, deliveries, hand);
         }
         effects.touch(&consumer.sink);
-        if consumer.no_ack {
-            settled |= hand.iter().fold(0, |bits, at| bits | 1 << at);
+        if let AtOnce::Some(places) = &mut settled
+            && consumer.no_ack
+        {
+            hand.iter().for_each(|at| places[usize::from(*at)] = true);
         }
     }
     shared.sort_unstable_by_key(|(at, _)| *at);
     for (at, consumer) in shared {
-        let at = usize::from(at);
-        consumer.sink.deliver(consumer.slot, &deliveries[at..=at]);
+        consumer.sink.deliver(consumer.slot, deliveries, &[at]);
     }
     consumers.advance_turn(count);
     for id in full {
         consumers.is_full(id);
     }
     Dealt { count, settled }
+}
+
+/// Who gets which of the messages that are dealt, by their places.
+struct Hands {
+    places: SmallVec<[u16; SLICE]>,
+    /// Where each hand begins in them; one more entry for the end.
+    starts: SmallVec<[usize; SLICE]>,
+}
+
+impl Hands {
+    /// Deals `count` places in turn, to each as many as it has promised to take, which is `count` in all.
+    fn deal(promises: &[usize], count: usize) -> Self {
+        let mut starts = SmallVec::with_capacity(promises.len() + 1);
+        starts.push(0);
+        starts.extend(promises.iter().scan(0, |end, promise| {
+            *end += promise;
+            Some(*end)
+        }));
+        let mut places: SmallVec<[u16; SLICE]> = SmallVec::from_elem(0, count);
+        let rounds = promises.iter().copied().max().unwrap_or_default();
+        let mut next = 0;
+        for round in 0..rounds {
+            for (promise, start) in promises.iter().zip(&starts) {
+                if round < *promise {
+                    places[start + round] = next;
+                    next += 1;
+                }
+            }
+        }
+        Self { places, starts }
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &[u16]> {
+        let ends = self.starts.windows(2);
+        ends.map(|ends| &self.places[ends[0]..ends[1]])
+    }
 }
 
 /// The channels, by their addresses, that more than one of these consumers belongs to.
@@ -143,16 +219,45 @@ fn address(consumer: &Consumer) -> usize {
     Arc::as_ptr(&consumer.sink).cast::<()>().addr()
 }
 
-/// The lowest `count` bits.
-fn first_bits(count: usize) -> u64 {
-    if count >= 64 {
-        u64::MAX
-    } else {
-        (1 << count) - 1
+impl State {
+    /// How many messages are dealt at once. Only a few consumers are looked at where acknowledgements
+    /// bound what they take.
+    fn slice(&mut self) -> usize {
+        let waits = usize::try_from(self.ready).unwrap_or(LARGE_SLICE);
+        match self.hands_on(2) && self.turn.len() > 1 && self.hands_on(waits) {
+            true => LARGE_SLICE,
+            false => SLICE,
+        }
     }
 }
 
 impl Queue {
+    /// Leaves the delivering to the task of the queue's only consumer, if there is only one and it has
+    /// room: whoever has something better to do goes on at once. Says whether it will be done.
+    pub(super) fn leave_delivering(
+        &self,
+        state: &mut MutexGuard<'_, State>,
+        effects: &mut Effects,
+    ) -> bool {
+        let state = &mut **state;
+        if state.ready == 0 || state.stream.is_some() || state.consumers.len() != 1 {
+            return false;
+        }
+        state.consumers.next_in_turn(1, &mut state.turn);
+        let Some(only) = state.turn.first().copied() else {
+            return false;
+        };
+        let Some(consumer) = state.consumers.get(only) else {
+            return false;
+        };
+        if !consumer.sink.defer(consumer.slot) {
+            return false;
+        }
+        effects.touch(&consumer.sink);
+        state.consumers.is_full(only);
+        true
+    }
+
     /// Delivers what is ready, the highest band first, for as long as somebody has room.
     pub(super) fn deliver(
         self: &Arc<Self>,
@@ -199,18 +304,21 @@ impl Queue {
         effects: &mut Effects,
     ) -> bool {
         let counted: Vec<(usize, Vec<u8>)>;
+        let most = state.slice();
+        let mut left_bytes = LARGE_SLICE_BYTES;
         let mut deliveries: SmallVec<[Delivery<'_>; SLICE]> = SmallVec::new();
         state.bands[band].read_ready(|number, back, record| {
             if record.expires_at_ms <= expired_by_ms {
                 return false;
             }
+            left_bytes = left_bytes.saturating_sub(record.message.body.len());
             deliveries.push(Delivery {
                 message: record.message,
                 sequence: sequence_of(band, number),
                 returns: back.returns,
                 redelivered: back.redelivered,
             });
-            deliveries.len() < SLICE
+            deliveries.len() < most && (left_bytes > 0 || most == SLICE)
         });
         if deliveries.is_empty() {
             return false;
@@ -239,34 +347,47 @@ impl Queue {
             .iter()
             .map(|delivery| delivery.message.body.len() as u64)
             .sum();
-        let numbers: SmallVec<[u64; SLICE]> = taken
-            .iter()
-            .map(|delivery| super::number_of(delivery.sequence))
-            .collect();
+        let number = |delivery: &Delivery<'_>| super::number_of(delivery.sequence);
+        // They rise.
+        let run = taken.first().zip(taken.last());
+        let run = run.map(|(first, last)| (number(first), number(last)));
+        let run = run.filter(|(first, last)| {
+            last - first + 1 == dealt.count as u64 && matches!(dealt.settled, AtOnce::All)
+        });
+        let numbers: SmallVec<[u64; SLICE]> = match run {
+            Some(_) => SmallVec::new(),
+            None => taken.iter().map(number).collect(),
+        };
         drop(deliveries);
 
         state.pace(dealt.count, effects);
         state.ready -= dealt.count as u64;
-        state.unacked += dealt.count as u64 - u64::from(dealt.settled.count_ones());
+        let settled_count = dealt.settled.count(dealt.count);
+        state.unacked += (dealt.count - settled_count) as u64;
         let queue = self.spec.id.0;
         let mut log = self.log_of(state, effects);
         let taken_from = &mut state.bands[band];
         taken_from.take_head(dealt.count as u64, body_bytes);
         if let Some(log) = &mut log
-            && (dealt.settled.count_ones() as usize) < dealt.count
+            && settled_count < dealt.count
         {
             log.delivered(queue, sequence_of(band, taken_from.cursor()));
         }
-        let settled = numbers
-            .iter()
-            .enumerate()
-            .filter(|(at, _)| dealt.settled >> at & 1 == 1);
-        settle_runs(settled.map(|(_, number)| *number), |first, last| {
+        let mut settle = |first, last| {
             taken_from.settle(first, last);
             if let Some(log) = &mut log {
                 log.settled(queue, sequence_of(band, first), sequence_of(band, last));
             }
-        });
+        };
+        if let Some((first, last)) = run {
+            settle(first, last);
+            return true;
+        }
+        let settled = numbers
+            .iter()
+            .enumerate()
+            .filter(|(at, _)| dealt.settled.contains(*at));
+        settle_runs(settled.map(|(_, number)| *number), settle);
         true
     }
 }

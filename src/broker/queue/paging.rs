@@ -269,7 +269,11 @@ impl Queue {
             self.drop_expired(&mut state, now_ms, effects);
         }
         let waiting = std::mem::take(&mut state.paging.waiting);
-        self.run(&mut state, effects);
+        // What comes next is asked for first; meanwhile others deliver this.
+        self.after(&mut state);
+        if !self.leave_delivering(&mut state, effects) {
+            self.run(&mut state, effects);
+        }
         waiting
     }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use parking_lot::MutexGuard;
 use smallvec::SmallVec;
 
-use super::deliver::{SLICE, deal};
+use super::deliver::{LARGE_SLICE, LARGE_SLICE_BYTES, SLICE, deal};
 use super::{Overflow, Queue, QueueType, State, sequence_of};
 use crate::broker::log::{Place, Placement};
 use crate::broker::message::{Facts, Message};
@@ -88,7 +88,7 @@ impl Queue {
             return self.publish_unless_full(state, picked, effects);
         }
         let mut from = 0;
-        while from < picked.len() && state.ready == 0 && state.hands_on() {
+        while from < picked.len() && state.ready == 0 && state.hands_on(picked.len() - from) {
             from += state.hand_on(picked, from, effects);
         }
         if from == picked.len() {
@@ -222,9 +222,10 @@ pub(super) fn as_persistent<'a>(message: &Message<'a>) -> Message<'a> {
 }
 
 impl State {
-    /// Whether whoever is next needs no message to be kept for it.
-    fn hands_on(&mut self) -> bool {
-        self.consumers.next_in_turn(SLICE, &mut self.turn);
+    /// Whether whoever is next, for so many messages, needs none to be kept for it.
+    pub(super) fn hands_on(&mut self, messages: usize) -> bool {
+        let most = messages.min(LARGE_SLICE);
+        self.consumers.next_in_turn(most, &mut self.turn);
         let consumers = &self.consumers;
         !self.turn.is_empty()
             && self
@@ -255,15 +256,25 @@ impl State {
 
     /// Hands messages from `from` on to consumers without storing them; says how many.
     fn hand_on(&mut self, picked: Picked<'_>, from: usize, effects: &mut Effects) -> usize {
-        let count = (picked.len() - from).min(SLICE);
-        let deliveries: SmallVec<[Delivery<'_>; SLICE]> = (from..from + count)
-            .map(|at| Delivery {
-                message: *picked.get(at),
-                sequence: 0,
-                returns: 0,
-                redelivered: false,
-            })
-            .collect();
+        let left = picked.len() - from;
+        let mut count = left.min(SLICE);
+        if self.turn.len() > 1 {
+            let mut left_bytes = LARGE_SLICE_BYTES;
+            let fits = |at: &usize| {
+                let is_room = left_bytes > 0;
+                left_bytes = left_bytes.saturating_sub(picked.get(*at).body.len());
+                is_room
+            };
+            let most = from + left.min(LARGE_SLICE);
+            count = (from..most).take_while(fits).count();
+        }
+        let mut deliveries: SmallVec<[Delivery<'_>; SLICE]> = SmallVec::with_capacity(count);
+        deliveries.extend((from..from + count).map(|at| Delivery {
+            message: *picked.get(at),
+            sequence: 0,
+            returns: 0,
+            redelivered: false,
+        }));
         deal(&mut self.consumers, &mut self.turn, &deliveries, effects).count
     }
 }

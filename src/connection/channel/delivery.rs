@@ -171,14 +171,14 @@ impl Deliveries {
             .add(deliveries.len() as u64);
     }
 
-    fn count(&self, deliveries: &[Delivery<'_>]) {
+    fn count<'d>(&self, deliveries: impl ExactSizeIterator<Item = &'d Delivery<'d>>) {
         let metrics = self.shared.broker.metrics();
         metrics.messages_delivered.add(deliveries.len() as u64);
-        let redelivered = deliveries
-            .iter()
-            .filter(|delivery| is_redelivered(delivery))
-            .count();
-        metrics.messages_redelivered.add(redelivered as u64);
+        let redelivered = deliveries.filter(|delivery| is_redelivered(delivery));
+        let redelivered = redelivered.count() as u64;
+        if redelivered > 0 {
+            metrics.messages_redelivered.add(redelivered);
+        }
     }
 }
 
@@ -202,7 +202,8 @@ impl Sink for Deliveries {
         let credit = state.credit(slot);
         let allowed = &deliveries[..deliveries.len().min(credit)];
         let mut pending = self.shared.outgoing.lock();
-        let count = state.write(self, slot, allowed, &mut pending, |pending| {
+        pending.make_room(allowed.len() * state.typical_bytes);
+        let count = state.write(self, slot, allowed.iter(), &mut pending, |pending| {
             pending.room_bytes() > 0
         });
         state.sent(slot, count);
@@ -212,7 +213,7 @@ impl Sink for Deliveries {
         }
         drop(pending);
         drop(guard);
-        self.count(&deliveries[..count]);
+        self.count(deliveries[..count].iter());
         Taken { count, full }
     }
 
@@ -234,13 +235,24 @@ impl Sink for Deliveries {
         promised
     }
 
-    fn deliver(&self, slot: u32, deliveries: &[Delivery<'_>]) {
+    fn deliver(&self, slot: u32, deliveries: &[Delivery<'_>], places: &[u16]) {
+        let dealt = || places.iter().map(|at| &deliveries[usize::from(*at)]);
         let mut state = self.state.lock();
         let mut pending = self.shared.outgoing.lock();
-        state.write(self, slot, deliveries, &mut pending, |_| true);
+        state.write(self, slot, dealt(), &mut pending, |_| true);
         drop(pending);
         drop(state);
-        self.count(deliveries);
+        self.count(dealt());
+    }
+
+    fn defer(&self, slot: u32) -> bool {
+        let mut guard = self.state.lock();
+        let state = &mut *guard;
+        if reply_to::is_reply_slot(slot) || !state.is_running(slot) {
+            return false;
+        }
+        state.wait(slot, false, &mut self.shared.outgoing.lock());
+        true
     }
 
     fn cancel(&self, slot: u32) {
@@ -264,6 +276,10 @@ impl Sink for Deliveries {
 
     fn flush(&self) {
         self.shared.outgoing.flush();
+    }
+
+    fn flush_among_many(&self) {
+        self.shared.outgoing.flush_or_wake_owner();
     }
 }
 
@@ -375,11 +391,11 @@ impl State {
 
     /// Encodes deliveries for as long as `goes_on` says so, and remembers what is to be settled.
     /// Says how many.
-    fn write(
+    fn write<'d>(
         &mut self,
         channel: &Deliveries,
         slot: u32,
-        deliveries: &[Delivery<'_>],
+        deliveries: impl Iterator<Item = &'d Delivery<'d>>,
         pending: &mut Pending,
         goes_on: impl Fn(&Pending) -> bool,
     ) -> usize {

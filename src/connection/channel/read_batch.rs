@@ -360,21 +360,9 @@ mod tests {
     #[derive(Default)]
     struct Collector(Mutex<Vec<Seen>>);
 
-    impl Sink for Collector {
-        fn offer(&self, _: u32, deliveries: &[Delivery<'_>]) -> Taken {
-            self.deliver(0, deliveries);
-            Taken {
-                count: deliveries.len(),
-                full: false,
-            }
-        }
-
-        fn reserve(&self, _: u32, wanted: usize) -> usize {
-            wanted
-        }
-
-        fn deliver(&self, _: u32, deliveries: &[Delivery<'_>]) {
-            self.0.lock().extend(deliveries.iter().map(|delivery| {
+    impl Collector {
+        fn take<'d>(&self, deliveries: impl Iterator<Item = &'d Delivery<'d>>) {
+            self.0.lock().extend(deliveries.map(|delivery| {
                 let Message {
                     exchange,
                     routing_key,
@@ -390,6 +378,24 @@ mod tests {
                     body.as_slice().to_vec(),
                 )
             }));
+        }
+    }
+
+    impl Sink for Collector {
+        fn offer(&self, _: u32, deliveries: &[Delivery<'_>]) -> Taken {
+            self.take(deliveries.iter());
+            Taken {
+                count: deliveries.len(),
+                full: false,
+            }
+        }
+
+        fn reserve(&self, _: u32, wanted: usize) -> usize {
+            wanted
+        }
+
+        fn deliver(&self, _: u32, deliveries: &[Delivery<'_>], places: &[u16]) {
+            self.take(places.iter().map(|at| &deliveries[usize::from(*at)]));
         }
 
         fn cancel(&self, _: u32) {}

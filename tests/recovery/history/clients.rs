@@ -33,7 +33,7 @@ impl Sink for Basket {
         unreachable!("it is alone")
     }
 
-    fn deliver(&self, _slot: u32, _deliveries: &[Delivery<'_>]) {
+    fn deliver(&self, _slot: u32, _deliveries: &[Delivery<'_>], _places: &[u16]) {
         unreachable!("it is alone")
     }
 
