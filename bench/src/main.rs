@@ -68,7 +68,10 @@ struct RunArguments {
     /// Count the broker's system calls with perf; costs it a little.
     #[arg(long)]
     system_calls: bool,
-    /// Also write the plots here, for the documentation.
+    /// Add to the results of earlier runs, in the folder where they went.
+    #[arg(long)]
+    add: bool,
+    /// Also write figures and plots here, for the documentation.
     #[arg(long, value_name = "FOLDER")]
     docs: Option<PathBuf>,
     /// Bytes of the load generator's socket buffers; 0 leaves them to the kernel.
@@ -113,7 +116,11 @@ fn list() {
 fn run(arguments: &RunArguments) -> io::Result<()> {
     let scenarios = select(&arguments.scenarios)?;
     let brokers = brokers(arguments)?;
-    let mut results = Results::new();
+    let figures = arguments.out.join("results.json");
+    let mut results = match arguments.add {
+        true => report::read_json(&figures)?,
+        false => Results::new(),
+    };
     for broker in &brokers {
         for scenario in &scenarios {
             if !scenario.null_can && matches!(broker.kind, BrokerKind::Null) {
@@ -127,21 +134,20 @@ fn run(arguments: &RunArguments) -> io::Result<()> {
                 .insert(broker.name.clone(), figures);
         }
     }
-    let names: Vec<String> = scenarios
-        .iter()
-        .map(|scenario| scenario.name.clone())
-        .collect();
-    let columns: Vec<String> = brokers.iter().map(|broker| broker.name.clone()).collect();
+    let (names, columns) = (rows(&results), columns(&results, &brokers));
     let table = report::table(&results, &names, &columns);
     print!("{table}");
     fs::create_dir_all(&arguments.out)?;
     fs::write(arguments.out.join("results.txt"), table)?;
-    report::write_json(&arguments.out.join("results.json"), &results)?;
+    report::write_json(&figures, &results)?;
     for folder in [Some(&arguments.out), arguments.docs.as_ref()]
         .into_iter()
         .flatten()
     {
         fs::create_dir_all(folder)?;
+        if Some(folder) == arguments.docs.as_ref() {
+            report::write_json(&folder.join("benchmark.json"), &results)?;
+        }
         if let Some(svg) = plot::bars(&results, &names, &columns) {
             fs::write(folder.join("benchmark.svg"), svg)?;
         }
@@ -150,6 +156,23 @@ fn run(arguments: &RunArguments) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// The scenarios that there are results of, in their usual order.
+fn rows(results: &Results) -> Vec<String> {
+    let names = scenario::all().into_iter().map(|scenario| scenario.name);
+    names.filter(|name| results.contains_key(name)).collect()
+}
+
+/// The brokers that there are results of, those of this run first.
+fn columns(results: &Results, brokers: &[BrokerUnderTest]) -> Vec<String> {
+    let mut columns: Vec<String> = brokers.iter().map(|broker| broker.name.clone()).collect();
+    for name in results.values().flat_map(|by_broker| by_broker.keys()) {
+        if !columns.contains(name) {
+            columns.push(name.clone());
+        }
+    }
+    columns
 }
 
 /// Each scenario gets a fresh broker, so that none inherits another's memory.

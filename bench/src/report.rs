@@ -127,6 +127,16 @@ fn align(lines: &[Vec<String>]) -> String {
     text
 }
 
+/// Reads what was written by an earlier run; nothing if there was none.
+pub fn read_json(path: &Path) -> io::Result<Results> {
+    let text = match fs::read_to_string(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Results::new()),
+        text => text?,
+    };
+    let mut document: serde_json::Value = serde_json::from_str(&text)?;
+    Ok(serde_json::from_value(document["results"].take())?)
+}
+
 /// Writes everything, with what is known of the machine.
 pub fn write_json(path: &Path, results: &Results) -> io::Result<()> {
     let document = json!({ "machine": machine(), "results": results });
