@@ -298,6 +298,7 @@ fn said_by(record: &Record<'_>) -> Said {
         Record::Cursor { queue, .. } => (3, queue, 0),
         Record::Returned { place, returns } => (4, place.queue, returns as usize),
         Record::Waiting { queue, waiting } => (7, queue, waiting.count()),
+        Record::Letters { queue, letters } => (8, queue, letters.count()),
         Record::Seen(seen) => (6, unique_of(seen).expect("it has ids"), seen.count()),
     }
 }

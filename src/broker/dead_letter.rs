@@ -13,7 +13,7 @@ use super::log::{Flight, Place};
 use super::message::{Body, Facts, Message};
 use super::passage::Passing;
 use super::queue::QueueArguments;
-use super::{Effects, Queue, Route, Vhost, blind_copies};
+use super::{Effects, Queue, QueueId, Route, Vhost, blind_copies};
 use crate::amqp::properties::Properties;
 use crate::amqp::table::{FieldTable, FieldValue, SHORT_STR_MAX_BYTES};
 
@@ -38,6 +38,28 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// What the log calls those that dead letters have.
+    pub(super) fn code(self) -> u64 {
+        match self {
+            Self::Rejected => 1,
+            Self::Expired => 2,
+            Self::MaxLength => 3,
+            Self::DeliveryLimit => 4,
+            Self::Due | Self::Retry => 0,
+        }
+    }
+
+    /// The reason that the log calls so.
+    pub(super) fn of_code(code: u64) -> Option<Self> {
+        let reasons = [
+            Self::Rejected,
+            Self::Expired,
+            Self::MaxLength,
+            Self::DeliveryLimit,
+        ];
+        reasons.into_iter().find(|reason| reason.code() == code)
+    }
+
     /// What the `reason` header says.
     pub fn name(self) -> &'static str {
         match self {
@@ -49,6 +71,17 @@ impl Reason {
             Self::Retry => "retry",
         }
     }
+}
+
+/// What came of a letter.
+#[derive(Debug, Default)]
+pub(super) struct Arrival {
+    /// The log has heard that it left its queue: in the record that says where it went.
+    pub is_logged: bool,
+    /// It went somewhere, and nobody refused it.
+    pub is_complete: bool,
+    /// Who took it.
+    pub took: Vec<QueueId>,
 }
 
 /// A message that was given up, copied out of its queue.
@@ -66,6 +99,8 @@ pub struct DeadLetter {
     pub(super) facts: Facts,
     /// Its sequence in its queue, if the log is to hear that it left.
     left: Option<u64>,
+    /// Its sequence, if it stays there until it has arrived, and who has it already.
+    stays: Option<(u64, Vec<QueueId>)>,
     /// Until the log has heard that.
     _flight: Option<Flight>,
 }
@@ -90,9 +125,15 @@ impl DeadLetter {
             body: message.body.to_bytes(),
             facts: message.facts,
             left,
+            stays: None,
             _flight: left.map(|_| source.engine().flights.begin()),
             source,
         }
+    }
+
+    /// It stays in its queue, at that place, until it has arrived everywhere; these queues have it.
+    pub(super) fn stay(&mut self, sequence: u64, took: &[QueueId]) {
+        self.stays = Some((sequence, took.to_vec()));
     }
 
     /// The queue that gave it up.
@@ -103,28 +144,34 @@ impl DeadLetter {
     /// Publishes it to its queue's dead-letter exchange. It is dropped if there is none, or if
     /// nothing is bound to it, or if it would go round in a circle.
     pub(super) fn publish(self, effects: &mut Effects) {
-        let is_logged = match self.reason {
+        let arrival = match self.reason {
             Reason::Due => self.route_on(effects),
             _ => self.publish_to_queues(effects),
         };
-        if let Some(sequence) = self.left.filter(|_| !is_logged) {
+        let stays = self.stays.as_ref();
+        let is_through = stays.is_none() || arrival.is_complete;
+        if let Some(sequence) = self.left.filter(|_| is_through && !arrival.is_logged) {
             let queue = self.source.id().0;
             // Whoever publishes it need not have changed anything that is logged.
             effects.pending.begin(self.source.engine());
             effects.pending.settled(queue, sequence, sequence);
         }
+        match stays {
+            Some((sequence, _)) if is_through => self.source.letter_arrived(*sequence),
+            Some((sequence, _)) => self.source.letter_stays(*sequence, &arrival.took),
+            None => {}
+        }
     }
 
-    /// Says whether the log has heard that it left its queue: in the record that says where it went.
-    fn publish_to_queues(&self, effects: &mut Effects) -> bool {
+    fn publish_to_queues(&self, effects: &mut Effects) -> Arrival {
         let Some(vhost) = self.source.vhost().upgrade() else {
-            return false;
+            return Arrival::default();
         };
         let Some(exchange) = &self.to else {
-            return false;
+            return Arrival::default();
         };
         let Ok(mut properties) = Properties::decode(&self.properties) else {
-            return false;
+            return Arrival::default();
         };
 
         let mut headers = properties.headers.take().unwrap_or_default();
@@ -162,7 +209,7 @@ impl DeadLetter {
             .collect();
         let keys: Vec<&str> = keys.iter().map(AsRef::as_ref).collect();
         let Some(route) = route(&vhost, exchange, &keys, &encoded) else {
-            return false;
+            return Arrival::default();
         };
         let has_bcc = bcc.is_some();
         if let (Some(headers), Some(bcc)) = (&mut properties.headers, bcc) {
@@ -206,8 +253,7 @@ impl DeadLetter {
         )
     }
 
-    /// Gives the message that became of it to the queues that its route from an exchange leads to. Says
-    /// whether the log has heard that it left its queue: in the record that says where it went.
+    /// Gives the message that became of it to the queues that its route from an exchange leads to.
     #[allow(clippy::too_many_arguments)]
     pub(super) fn arrive(
         &self,
@@ -218,29 +264,47 @@ impl DeadLetter {
         keys: &[&str],
         is_barred: &dyn Fn(&Queue) -> bool,
         effects: &mut Effects,
-    ) -> bool {
-        let left = self.left.map(|sequence| Place {
+    ) -> Arrival {
+        let mut left = self.left.map(|sequence| Place {
             queue: self.source.id().0,
             sequence,
         });
+        let took_before = self.stays.as_ref().map(|(_, took)| took.as_slice());
+        let took_before = took_before.unwrap_or_default();
+        let is_barred = |queue: &Queue| took_before.contains(&queue.id()) || is_barred(queue);
+        let mut arrival = Arrival::default();
         if route.has_memory {
             let passing = Passing {
                 message,
                 routing_keys: keys,
-                left,
-                is_barred,
+                left: left.filter(|_| self.stays.is_none()),
+                is_barred: &is_barred,
             };
-            let passed = vhost.pass_internally(exchange, &passing, effects);
-            return passed.is_ok_and(|passed| passed.is_logged);
-        }
-        for queue in route.queues.iter() {
-            if !is_barred(queue) {
-                queue.publish(std::slice::from_ref(message), None, effects);
+            if let Ok(passed) = vhost.pass_internally(exchange, &passing, effects) {
+                arrival.is_logged = passed.is_logged && self.stays.is_none();
+                let is_known = passed.is_duplicate || !took_before.is_empty();
+                arrival.is_complete = !passed.is_refused && (passed.is_routed || is_known);
             }
+            return arrival;
+        }
+        let refused_before = effects.refused.len();
+        for queue in route.queues.iter().filter(|queue| !is_barred(queue)) {
+            let refused = effects.refused.len();
+            queue.publish(std::slice::from_ref(message), None, effects);
+            if effects.refused.len() == refused {
+                arrival.took.push(queue.id());
+            }
+        }
+        let is_refused = effects.refused.len() > refused_before;
+        effects.refused.truncate(refused_before);
+        let is_anywhere = !arrival.took.is_empty() || !took_before.is_empty();
+        arrival.is_complete = is_anywhere && !is_refused;
+        if self.stays.is_some() && !arrival.is_complete {
+            left = None;
         }
         let log = self.source.engine().log();
         let Some(log) = log.filter(|_| effects.pending.has_placements()) else {
-            return false;
+            return arrival;
         };
         let batch = std::slice::from_ref(message);
         let appended = effects.append_messages(log, batch, left.as_slice());
@@ -248,7 +312,8 @@ impl DeadLetter {
         if let Err(error) = appended {
             tracing::error!(%error, queue = ?self.source.name(), "a dead letter is not logged");
         }
-        true
+        arrival.is_logged = left.is_some();
+        arrival
     }
 
     /// This death's entry in `x-death`, without its count.

@@ -5,7 +5,7 @@
 //! header negated, so that it is delayed once, wherever it goes from there.
 
 use super::Effects;
-use super::dead_letter::DeadLetter;
+use super::dead_letter::{Arrival, DeadLetter};
 use super::exchange::MessageHeaders;
 use super::message::{Body, Facts, Message};
 use crate::amqp::properties::Properties;
@@ -39,20 +39,19 @@ pub(super) fn whole_number(value: &FieldValue) -> Option<i64> {
 }
 
 impl DeadLetter {
-    /// A message whose delay is over goes where its exchange leads now. Says whether the log has heard
-    /// that it left its place.
-    pub(super) fn route_on(&self, effects: &mut Effects) -> bool {
+    /// A message whose delay is over goes where its exchange leads now.
+    pub(super) fn route_on(&self, effects: &mut Effects) -> Arrival {
         let Some(vhost) = self.source.vhost().upgrade() else {
-            return false;
+            return Arrival::default();
         };
         let name = self.source.name();
         // Another one may have its name by now.
         let is_it = |id: u64| id == self.source.id().0;
         if !vhost.exchange(name).is_some_and(|it| is_it(it.id().0)) {
-            return false;
+            return Arrival::default();
         }
         let Ok(mut properties) = Properties::decode(&self.properties) else {
-            return false;
+            return Arrival::default();
         };
         if let Some(headers) = &mut properties.headers
             && let Some(delay) = headers.get(DELAY).and_then(whole_number)
@@ -71,7 +70,7 @@ impl DeadLetter {
         keys.extend(header_keys("BCC"));
         let keys: Vec<&str> = keys.iter().map(AsRef::as_ref).collect();
         let Ok(route) = vhost.route_by(name, &keys, &encoded, true) else {
-            return false;
+            return Arrival::default();
         };
         let expiration = properties.expiration.as_deref();
         let message = Message {

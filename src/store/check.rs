@@ -216,6 +216,7 @@ fn check_journal(
                     Record::Cursor { .. } => "cursors",
                     Record::Returned { .. } => "returns",
                     Record::Waiting { .. } => "delays",
+                    Record::Letters { .. } => "dead letters",
                     Record::Seen(_) => "ids",
                 };
                 *report.records.entry(name).or_default() += 1;

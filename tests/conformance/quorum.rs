@@ -199,3 +199,44 @@ fn prefetch_for_the_whole_channel_is_not_implemented() {
     client.expect_connection_close(540, &text, "basic.consume");
     delete(&mut Broker::shared().client(), &queue);
 }
+
+#[test]
+fn letters_that_must_arrive_are_like_others() {
+    let mut client = Broker::shared().client();
+    let dead = client.queue();
+    let arguments = |extra: (&str, Value)| {
+        let mut arguments = table! {
+            "x-overflow" => "reject-publish",
+            "x-dead-letter-strategy" => "at-least-once",
+            "x-dead-letter-exchange" => "",
+            "x-dead-letter-routing-key" => &dead,
+        };
+        arguments.0.push((extra.0.into(), extra.1));
+        arguments
+    };
+    for (reason, extra) in [
+        ("rejected", ("x-max-length", Value::from(5))),
+        ("expired", ("x-message-ttl", Value::from(1))),
+        ("delivery_limit", ("x-delivery-limit", Value::from(0))),
+    ] {
+        let queue = quorum(&mut client, arguments(extra));
+        client.publish("", &queue, reason);
+        match reason {
+            "rejected" => {
+                client.await_ready(&queue, 1);
+                let message = client.get(&queue, false).expect("a message");
+                client.nack(message.tag(), false, false);
+            }
+            "delivery_limit" => drop(take_and_return(&mut client, &queue)),
+            _ => {}
+        }
+        client.await_ready(&dead, 1);
+        let letter = client.get(&dead, true).expect("a letter");
+        assert_eq!(letter.text(), reason);
+        let headers = letter.headers();
+        assert_eq!(headers.at("x-first-death-reason"), &Value::from(reason));
+        assert_eq!(headers.at("x-first-death-queue"), &Value::from(&*queue));
+        assert_eq!(client.counts(&queue).0, 0);
+        delete(&mut client, &queue);
+    }
+}

@@ -47,6 +47,10 @@ pub enum OwnedRecord {
         queue: u64,
         waiting: Vec<(u64, u64)>,
     },
+    Letters {
+        queue: u64,
+        letters: Vec<(u64, u64)>,
+    },
     Seen(Vec<SeenId>),
 }
 
@@ -176,6 +180,13 @@ impl Records for State {
         self.records.push_back(OwnedRecord::Waiting {
             queue,
             waiting: waiting.to_vec(),
+        });
+    }
+
+    fn letters(&mut self, queue: u64, letters: &[(u64, u64)]) {
+        self.records.push_back(OwnedRecord::Letters {
+            queue,
+            letters: letters.to_vec(),
         });
     }
 
@@ -321,6 +332,10 @@ impl OwnedRecord {
             Self::Waiting { queue, waiting } => Record::Waiting {
                 queue: *queue,
                 waiting: RangeViews::of(waiting, &mut known),
+            },
+            Self::Letters { queue, letters } => Record::Letters {
+                queue: *queue,
+                letters: RangeViews::of(letters, &mut known),
             },
             Self::Seen(seen) => Record::Seen(SeenViews::of(seen, &mut known)),
         };

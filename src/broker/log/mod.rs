@@ -46,6 +46,9 @@ pub trait Records {
     /// Messages of a queue that were given back wait: sequence, and until when in milliseconds since 1970.
     fn waiting(&mut self, queue: u64, waiting: &[(u64, u64)]);
 
+    /// Messages of a queue are dead letters that stay until they have arrived: sequence, and why.
+    fn letters(&mut self, queue: u64, letters: &[(u64, u64)]);
+
     /// Exchanges remember messages that no record of a message names.
     fn seen(&mut self, seen: &[SeenId]);
 }
@@ -120,6 +123,10 @@ impl Records for Batch<'_> {
 
     fn waiting(&mut self, queue: u64, waiting: &[(u64, u64)]) {
         Batch::waiting(self, queue, waiting);
+    }
+
+    fn letters(&mut self, queue: u64, letters: &[(u64, u64)]) {
+        Batch::letters(self, queue, letters);
     }
 
     fn seen(&mut self, seen: &[SeenId]) {

@@ -22,6 +22,8 @@ pub struct Pending {
     returned: Vec<(Place, u32)>,
     /// Queue, sequence, and until when.
     waits: Vec<(u64, (u64, u64))>,
+    /// Queue, sequence, and why.
+    letters: Vec<(u64, (u64, u64))>,
     /// Kept to reuse their allocations.
     places: Vec<Placement>,
     ranges: Vec<(u64, u64)>,
@@ -76,6 +78,11 @@ impl Pending {
     /// A message that was given back waits until then.
     pub fn waits(&mut self, queue: u64, sequence: u64, due_ms: u64) {
         self.waits.push((queue, (sequence, due_ms)));
+    }
+
+    /// A message is a dead letter that stays until it has arrived.
+    pub fn letter(&mut self, queue: u64, sequence: u64, reason: u64) {
+        self.letters.push((queue, (sequence, reason)));
     }
 
     /// Whether a message of the batch that is being published got a place.
@@ -176,7 +183,8 @@ impl Pending {
         let is_empty = self.settles.is_empty()
             && self.cursors.is_empty()
             && self.returned.is_empty()
-            && self.waits.is_empty();
+            && self.waits.is_empty()
+            && self.letters.is_empty();
         debug_assert!(
             is_empty || self.log.is_some(),
             "what is noted was begun before"
@@ -190,6 +198,7 @@ impl Pending {
         self.cursors.clear();
         self.returned.clear();
         self.waits.clear();
+        self.letters.clear();
     }
 
     /// The index by which everything is safe that was appended since the last time; None if nothing was.
@@ -238,6 +247,13 @@ impl Pending {
             self.ranges.extend(run.iter().map(|(_, wait)| *wait));
             if let Some((queue, _)) = run.first() {
                 records.waiting(*queue, &self.ranges);
+            }
+        }
+        for run in self.letters.chunk_by(|one, next| one.0 == next.0) {
+            self.ranges.clear();
+            self.ranges.extend(run.iter().map(|(_, letter)| *letter));
+            if let Some((queue, _)) = run.first() {
+                records.letters(*queue, &self.ranges);
             }
         }
     }

@@ -71,6 +71,8 @@ pub(in crate::broker) struct BandReplay {
     pub returns: HashMap<u64, u32>,
     /// Until when messages wait that were given back.
     pub waiting: HashMap<u64, u64>,
+    /// Dead letters that stay until they have arrived, and why they are.
+    pub letters: HashMap<u64, u64>,
     /// No number from here on was ever used.
     pub next: u64,
     /// Chunks that were read and are what was written.
@@ -175,6 +177,13 @@ impl Replay {
                     if let Some(band) = self.band(queue, band_of(sequence)) {
                         let known = band.waiting.entry(number_of(sequence)).or_default();
                         *known = due_ms.max(*known);
+                    }
+                }
+            }
+            Record::Letters { queue, letters } => {
+                for (sequence, reason) in letters {
+                    if let Some(band) = self.band(queue, band_of(sequence)) {
+                        band.letters.insert(number_of(sequence), reason);
                     }
                 }
             }

@@ -334,4 +334,7 @@ fn encode_state(records: &mut dyn Records, queue: u64, checkpoint: &Checkpoint) 
     for waiting in checkpoint.waiting.chunks(RANGES_AT_ONCE) {
         records.waiting(queue, waiting);
     }
+    for letters in checkpoint.letters.chunks(RANGES_AT_ONCE) {
+        records.letters(queue, letters);
+    }
 }

@@ -142,10 +142,9 @@ static KEYS: [Key; 30] = [
         Takes::Text,
         "dead letter routing key",
     ),
-    // Dead-lettering at least once is refused as it is where it is asked for as an argument.
     key(
         "dead-letter-strategy",
-        Takes::OneOf(&["at-most-once"]),
+        Takes::OneOf(&["at-most-once", "at-least-once"]),
         "dead letter strategy",
     ),
     // Three that are Warren's own.

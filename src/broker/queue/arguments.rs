@@ -92,6 +92,8 @@ pub struct QueueArguments {
     pub dead_letter_exchange: Option<Bytes>,
     /// x-dead-letter-routing-key: any bytes, any number of them.
     pub dead_letter_routing_key: Option<Bytes>,
+    /// x-dead-letter-strategy is at-least-once, and all that it needs is there.
+    pub dead_letters_at_least_once: bool,
     /// x-max-length in ready messages.
     pub max_length: Option<u64>,
     /// x-max-length-bytes in bytes of ready bodies.
@@ -287,9 +289,7 @@ impl QueueArguments {
             dead_letter_routing_key: check.dead_letter_routing_key()?,
             ..Self::default()
         };
-        if queue_type == QueueType::Quorum {
-            check.dead_letter_strategy()?;
-        }
+        let at_least_once = queue_type == QueueType::Quorum && check.dead_letter_strategy()?;
         arguments.max_length = check.count("x-max-length")?;
         arguments.max_length_bytes = check.count("x-max-length-bytes")?;
         if takes("x-max-priority") {
@@ -304,6 +304,10 @@ impl QueueArguments {
         if queue_type == QueueType::Quorum {
             check.quorum(&mut arguments)?;
         }
+        // Otherwise it falls back to at-most-once, as in RabbitMQ.
+        arguments.dead_letters_at_least_once = at_least_once
+            && arguments.overflow == Overflow::RejectPublish
+            && arguments.dead_letter_exchange.is_some();
         check.locator("x-queue-leader-locator")?;
         arguments.consumer_timeout = check.consumer_timeout()?;
         arguments.retry = check.retry()?;
@@ -598,10 +602,11 @@ impl Check<'_> {
         }
     }
 
-    /// Dead-lettering at least once is not there yet.
-    fn dead_letter_strategy(&self) -> Result<(), Exception> {
+    /// Whether dead letters are to stay until they have arrived.
+    fn dead_letter_strategy(&self) -> Result<bool, Exception> {
         match self.string("x-dead-letter-strategy")?.map(Bytes::as_ref) {
-            None | Some(b"at-most-once") => Ok(()),
+            None | Some(b"at-most-once") => Ok(false),
+            Some(b"at-least-once") => Ok(true),
             Some(_) => Err(self.invalid("x-dead-letter-strategy", "invalid_dlx_strategy")),
         }
     }

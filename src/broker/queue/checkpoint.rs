@@ -35,6 +35,8 @@ pub(in crate::broker) struct Checkpoint {
     pub returned: Vec<(Place, u32)>,
     /// Sequences of messages that wait, and until when.
     pub waiting: Vec<(u64, u64)>,
+    /// Sequences of dead letters that stay, and why they are.
+    pub letters: Vec<(u64, u64)>,
     pub messages: Vec<Kept>,
     /// Everything in it will be in the log from this index on.
     from: u64,
@@ -47,7 +49,7 @@ pub(in crate::broker) struct Checkpoint {
 impl Checkpoint {
     /// What it takes in the log beside its messages, roughly, in bytes.
     pub fn state_bytes(&self) -> u64 {
-        let ranges = self.settled.len() + self.waiting.len();
+        let ranges = self.settled.len() + self.waiting.len() + self.letters.len();
         let records = self.cursors.len() + self.returned.len();
         ranges as u64 * PLACE_BYTES + records as u64 * (RECORD_BYTES + PLACE_BYTES) + RECORD_BYTES
     }
@@ -193,7 +195,12 @@ impl Queue {
         }
         if checkpoint.is_whole {
             if !self.is_for_delayed {
-                checkpoint.waiting.extend(state.waiting.iter());
+                let waiting = state.waiting.iter();
+                let waiting = waiting.filter(|(sequence, _)| !state.letters.contains_key(sequence));
+                checkpoint.waiting.extend(waiting);
+                let letters = state.letters.iter();
+                let letters = letters.map(|(sequence, letter)| (*sequence, letter.reason.code()));
+                checkpoint.letters.extend(letters);
             }
             state.paging.is_dirty = false;
         }

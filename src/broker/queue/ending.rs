@@ -70,6 +70,7 @@ impl Queue {
         // The catalog forgets the queue, and so do all who read the log.
         let dropped = state.clear_ready(|_, _| {});
         state.waiting.clear();
+        state.letters.clear();
         self.keep_last_letters(&mut state);
         for consumer in state.consumers.drain() {
             consumer.sink.cancel(consumer.slot);
@@ -97,7 +98,7 @@ impl Queue {
         let now_ms = self.spec.engine.clock.now_ms();
         match self.is_for_delayed {
             true => self.send_due(&mut state, now_ms, effects),
-            false => self.bring_back(&mut state, now_ms),
+            false => self.bring_back(&mut state, now_ms, effects),
         }
         self.drop_over_length(&mut state, effects);
         self.drop_expired(&mut state, now_ms, effects);

@@ -76,6 +76,9 @@ impl Queue {
         reason: Reason,
         effects: &mut Effects,
     ) {
+        if self.keeps_letters(state) {
+            self.keep_letter(state, sequence, reason, effects);
+        }
         let is_behind = !state.paging.given_up.is_empty() && self.sends_letters(state);
         if is_behind || self.must_be_read(state, sequence, reason) {
             // It counts as unacked until it goes.

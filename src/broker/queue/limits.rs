@@ -112,6 +112,15 @@ impl Queue {
         effects: &mut Effects,
     ) {
         state.paging.is_dirty |= state.is_logged;
+        if self.keeps_letters(state) {
+            let band = state.bands.get(band_of(sequence));
+            let record = band.and_then(|band| band.record(number_of(sequence)).ok());
+            if let Some(record) = record {
+                return self.move_on(state, sequence, reason, &record.message, effects);
+            }
+            // It was lost with its chunk.
+        }
+        state.letters.remove(&sequence);
         state.unacked -= 1;
         if self.sends_letters(state)
             && let Some(band) = state.bands.get(band_of(sequence))
@@ -141,7 +150,12 @@ impl Queue {
         }
         let left = state.is_logged.then_some(sequence);
         let source = Arc::clone(self);
-        effects.dead_letter(DeadLetter::new(source, &state.wants, reason, message, left));
+        let mut letter = DeadLetter::new(source, &state.wants, reason, message, left);
+        if self.keeps_letters(state) {
+            let known = state.letters.get(&sequence);
+            letter.stay(sequence, known.map_or(&[], |known| &known.took));
+        }
+        effects.dead_letter(letter);
     }
 
     /// Sets the timer to when the head expires or the queue does, whichever comes first.
@@ -231,8 +245,18 @@ impl Queue {
         let band = &mut state.bands[at];
         band.take_head(numbers.len() as u64, body_bytes);
         state.ready -= numbers.len() as u64;
+        let keeps = self.keeps_letters(state);
+        if keeps {
+            for number in &numbers {
+                self.keep_letter(state, sequence_of(at, *number), reason, effects);
+            }
+        }
         if waits {
             state.give_up_later(at, &numbers, reason);
+            return numbers.len() as u64;
+        }
+        if keeps {
+            state.unacked += numbers.len() as u64;
             return numbers.len() as u64;
         }
         let band = &mut state.bands[at];

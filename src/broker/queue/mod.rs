@@ -5,7 +5,7 @@
 //!                 ▲   chunk.rs: the records                  │
 //!                 └────────────── settle.rs: ack, requeue, reject
 //! limits.rs: what length limits and times-to-live take away
-//! given_up.rs: what must be read before it is dead-lettered
+//! given_up.rs: what must be read before it is dead-lettered   letters.rs: what stays until it has arrived
 //! consuming.rs: consumers come and go   consumers.rs: whose turn it is
 //! pace.rs: publishers who are too fast   outbox.rs: dead letters on their way
 //! paging.rs: which chunks are in memory (slot.rs)   counted.rs: the bytes in those that are not
@@ -38,6 +38,7 @@ mod deliver;
 mod delivery_count;
 mod ending;
 mod given_up;
+mod letters;
 mod limits;
 mod outbox;
 mod pace;
@@ -63,6 +64,7 @@ use parking_lot::{Mutex, MutexGuard};
 
 use self::band::Band;
 use self::consumers::Consumers;
+use self::letters::Letters;
 use self::outbox::Outbox;
 use self::pace::Pace;
 use self::paging::Paging;
@@ -198,6 +200,7 @@ impl Queue {
             pace: Pace::default(),
             arriving: None,
             waiting: Waiting::default(),
+            letters: Letters::default(),
         };
         let queue = Arc::new(Self {
             spec,

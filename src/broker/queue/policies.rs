@@ -55,6 +55,7 @@ impl Queue {
         if begins_to_count {
             self.begin_to_count(&mut state);
         }
+        self.hurry_letters(&mut state);
         self.retain(&mut state, effects);
         self.drop_over_length(&mut state, effects);
         self.drop_expired(&mut state, now_ms, effects);

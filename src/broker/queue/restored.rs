@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use super::band::{Band, GivenBack};
 use super::chunk::Chunk;
+use super::letters::Letter;
 use super::{Queue, QueueType, State, sequence_of};
 use crate::broker::Effects;
+use crate::broker::dead_letter::Reason;
 use crate::broker::log::BandReplay;
 use crate::broker::message::Facts;
 use crate::broker::pager::Stored;
@@ -20,6 +22,8 @@ pub struct RestoredBand {
     marks: BTreeMap<u64, ChunkMark>,
     /// When messages are due, and their numbers, where they wait for that.
     due: Vec<(u64, u64)>,
+    /// Dead letters that have not arrived.
+    letters: Vec<(u64, Reason)>,
 }
 
 impl RestoredBand {
@@ -34,6 +38,7 @@ impl RestoredBand {
             cursor,
             returns,
             waiting,
+            letters: given_up,
             next,
             marks,
             ..
@@ -59,9 +64,16 @@ impl RestoredBand {
         // What is settled or was given back was taken before, and so was everything below it.
         let last_taken = settled.last().max(returns.keys().max().copied());
         let last_taken = last_taken.max(waiting.keys().max().copied());
+        let last_taken = last_taken.max(given_up.keys().max().copied());
         let cursor = cursor.max(last_taken.map_or(0, |last| last + 1));
         let (mut given_back, mut due, mut counted) = (BTreeMap::new(), Vec::new(), Vec::new());
+        let mut letters = Vec::new();
         for number in band.unsettled_below(cursor) {
+            let reason = given_up.get(&number).copied();
+            if let Some(reason) = reason.and_then(Reason::of_code) {
+                letters.push((number, reason));
+                continue;
+            }
             if let Some(due_ms) = waiting.get(&number) {
                 due.push((*due_ms, number));
                 counted.extend(returns.get(&number).map(|returns| (number, *returns)));
@@ -82,6 +94,7 @@ impl RestoredBand {
             may_expire,
             marks,
             due,
+            letters,
         }
     }
 
@@ -155,6 +168,13 @@ impl State {
         self.unacked += restored.due.len() as u64;
         for (due_ms, number) in restored.due {
             self.waiting.push(due_ms, sequence_of(at, number));
+        }
+        self.unacked += restored.letters.len() as u64;
+        for (number, reason) in restored.letters {
+            let (sequence, took) = (sequence_of(at, number), Vec::new());
+            self.letters.insert(sequence, Letter { reason, took });
+            // It is tried at once.
+            self.waiting.push(0, sequence);
         }
         if let Some(stream) = &mut self.stream {
             stream.restore(&restored.band, restored.marks, now_ms);

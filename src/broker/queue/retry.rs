@@ -184,12 +184,22 @@ impl Queue {
         state.waiting.push(due_ms, sequence);
     }
 
-    /// What has waited long enough is ready again.
-    pub(super) fn bring_back(&self, state: &mut MutexGuard<'_, State>, now_ms: u64) {
+    /// What has waited long enough is ready again; a dead letter that stays is tried again.
+    pub(super) fn bring_back(
+        self: &Arc<Self>,
+        state: &mut MutexGuard<'_, State>,
+        now_ms: u64,
+        effects: &mut Effects,
+    ) {
         for _ in 0..MOST_AT_ONCE {
             let Some(sequence) = state.waiting.pop_due(now_ms) else {
                 return;
             };
+            if let Some(letter) = state.letters.get(&sequence) {
+                let reason = letter.reason;
+                self.give_up(state, sequence, reason, effects);
+                continue;
+            }
             let number = number_of(sequence);
             if let Some(band) = state.bands.get_mut(band_of(sequence)) {
                 let back = GivenBack {
@@ -202,18 +212,23 @@ impl Queue {
         }
     }
 
-    /// Drops what waits, and says how many that is.
+    /// Drops what waits to be ready again, and says how many that is.
     pub(super) fn drop_waiting(
         &self,
         state: &mut MutexGuard<'_, State>,
         effects: &mut Effects,
     ) -> u64 {
-        let waiting = state.waiting.take_all();
-        for sequence in &waiting {
+        let mut dropped = 0;
+        for (sequence, due_ms) in state.waiting.take_all() {
+            if state.letters.contains_key(&sequence) {
+                state.waiting.push(due_ms, sequence);
+                continue;
+            }
+            dropped += 1;
             state.unacked -= 1;
-            self.settle_logged(state, *sequence, *sequence, effects);
+            self.settle_logged(state, sequence, sequence, effects);
         }
-        waiting.len() as u64
+        dropped
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::band::Band;
 use super::consumers::{ConsumerId, Consumers};
+use super::letters::Letters;
 use super::pace::Pace;
 use super::paging::Paging;
 use super::stream::Stream;
@@ -44,6 +45,8 @@ pub(super) struct State {
     pub(super) arriving: Option<MessageId>,
     /// Messages that wait until a time. They count as unacked.
     pub(super) waiting: Waiting,
+    /// Dead letters that stay until they have arrived. They count as unacked.
+    pub(super) letters: Letters,
 }
 
 impl State {

@@ -41,12 +41,12 @@ impl Waiting {
         Some(sequence)
     }
 
-    /// Takes out all: their sequences, in order.
-    pub fn take_all(&mut self) -> Vec<u64> {
-        let all = std::mem::take(&mut self.0).into_iter();
-        let mut sequences: Vec<u64> = all.map(|Reverse((_, sequence))| sequence).collect();
-        sequences.sort_unstable();
-        sequences
+    /// Takes out all: where they are, in order, and when they are due.
+    pub fn take_all(&mut self) -> Vec<(u64, u64)> {
+        let mut all: Vec<_> = self.iter().collect();
+        self.clear();
+        all.sort_unstable();
+        all
     }
 
     /// Where they are, and when they are due, in no order.

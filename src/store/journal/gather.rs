@@ -251,6 +251,12 @@ impl Batch<'_> {
         self.pairs(kind::WAITING, queue, waiting)
     }
 
+    /// Messages of a queue are dead letters that stay until they have arrived: the sequence of each, and a
+    /// number that says why it is one.
+    pub fn letters(&mut self, queue: u64, letters: &[(u64, u64)]) -> u64 {
+        self.pairs(kind::LETTERS, queue, letters)
+    }
+
     fn pairs(&mut self, kind: u8, queue: u64, pairs: &[(u64, u64)]) -> u64 {
         let index = self.begin(kind, 12 + pairs.len() * 16);
         let bytes = self.0.bytes.end();

@@ -138,6 +138,7 @@ pub(super) mod kind {
     pub const DROP: u8 = 5;
     pub const SEEN: u8 = 6;
     pub const WAITING: u8 = 7;
+    pub const LETTERS: u8 = 8;
 }
 
 /// A record that was read.
@@ -172,6 +173,13 @@ pub enum Record<'a> {
         queue: u64,
         /// The sequence of each, and until when, in milliseconds since 1970.
         waiting: RangeViews<'a>,
+    },
+    /// Messages of a queue are dead letters that stay until they have arrived.
+    Letters {
+        /// The queue's id.
+        queue: u64,
+        /// The sequence of each, and a number that says why it is one.
+        letters: RangeViews<'a>,
     },
     /// Exchanges remember messages that went to no queue that outlives a run.
     Seen(SeenViews<'a>),
@@ -431,6 +439,10 @@ impl<'a> Record<'a> {
             kind::WAITING => Record::Waiting {
                 queue: fields.u64()?,
                 waiting: RangeViews::decode(&mut fields)?,
+            },
+            kind::LETTERS => Record::Letters {
+                queue: fields.u64()?,
+                letters: RangeViews::decode(&mut fields)?,
             },
             kind::SEEN => Record::Seen(SeenViews::decode(&mut fields)?),
             _ => return None,

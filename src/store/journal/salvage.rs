@@ -38,7 +38,8 @@ impl Concerned {
             }
             Record::Settle { queue, .. }
             | Record::Cursor { queue, .. }
-            | Record::Waiting { queue, .. } => self.add_queue(*queue),
+            | Record::Waiting { queue, .. }
+            | Record::Letters { queue, .. } => self.add_queue(*queue),
             Record::Returned { place, .. } => self.add_queue(place.queue),
             Record::Seen(_) => {}
         }
