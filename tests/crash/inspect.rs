@@ -59,7 +59,8 @@ pub fn chain(
     read_all(&mut wire, &mut inspectors, ledger, &mut bindings)?;
     loop {
         checker.apply(ledger.take());
-        let is_complete = queues.len() == 1 || checker.missing(queues[0].chain) == 0;
+        let is_still = queues.len() == 1 && !queues[0].waits;
+        let is_complete = is_still || checker.missing(queues[0].chain) == 0;
         if is_complete || Instant::now() > deadline {
             break;
         }

@@ -69,6 +69,8 @@ pub struct QueueInfo {
     pub dead_from: Option<DeadFrom>,
     /// Letters come and go without anybody asking.
     pub moving: bool,
+    /// What is given back waits for a while.
+    pub waits: bool,
     /// Letters leave it undelivered. Then what is behind one that left looks as if it had been
     /// delivered, after a restart.
     pub drops: bool,
@@ -95,6 +97,7 @@ impl QueueInfo {
             rule: Rule::All,
             dead_from: None,
             moving: false,
+            waits: false,
             drops: false,
             deep: false,
             witness: false,
@@ -194,6 +197,14 @@ impl Plan {
                 .keeps_transient = true;
         }
 
+        let retry = table! {
+            "x-delayed-retry-type" => "all",
+            "x-delayed-retry-min" => 50,
+            "x-delayed-retry-max" => 400,
+        };
+        let info = plan.plain(ledger, "delayed", retry, vec![REQUEUES, REQUEUES]);
+        (info.waits, info.moving, info.rule) = (true, true, Rule::None);
+
         let ttl = |ms: i32| table! { "x-message-ttl" => ms };
         let short = |count: i32| table! { "x-max-length" => count };
         plan.chain(ledger, "ttl", ttl(400), vec![], vec![], &["expired"]);
@@ -229,6 +240,15 @@ impl Plan {
         plan.chain(ledger, "short.bytes", bytes, vec![], vec![], &["maxlen"]);
         let rejects = vec![REJECTS, REJECTS];
         plan.chain(ledger, "reject", table! {}, rejects, vec![], &["rejected"]);
+        if with_quorum {
+            let sure = table! {
+                "x-queue-type" => "quorum",
+                "x-overflow" => "reject-publish",
+                "x-dead-letter-strategy" => "at-least-once",
+            };
+            let rejects = vec![REJECTS, REJECTS];
+            plan.chain(ledger, "sure", sure, rejects, vec![ACKS], &["rejected"]);
+        }
         plan.ring(ledger);
 
         let mut to = Vec::new();
@@ -325,10 +345,12 @@ impl Plan {
             Some(crate::support::Value::I32(ms)) => Some(*ms as u64),
             _ => None,
         };
+        let keeps_transient = arguments.get("x-queue-type").is_some();
         let moving = reasons.contains(&"expired");
         let has_consumers = !consumers.is_empty();
         let source = self.plain(ledger, name, arguments, consumers);
         (source.ttl_ms, source.moving, source.drops) = (ttl_ms, moving, true);
+        source.keeps_transient = keeps_transient;
         let mut dead = QueueInfo::idle(QueueId(ledger.new_id()), &dead_name);
         (dead.chain, dead.ttl_ms) = (source.id, ttl_ms);
         dead.role = Role::Dead;
@@ -345,7 +367,12 @@ impl Plan {
             exchange: DEAD_LETTERS.to_string(),
             key: dead_name.clone(),
         });
-        self.queue(dead, table! {}, dead_consumers);
+        dead.keeps_transient = keeps_transient;
+        let arguments = match keeps_transient {
+            true => table! { "x-queue-type" => "quorum" },
+            false => table! {},
+        };
+        self.queue(dead, arguments, dead_consumers);
         self.bind(DEAD_LETTERS, &dead_name, &dead_name);
     }
 
