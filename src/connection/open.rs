@@ -500,12 +500,13 @@ impl<'a> Run<'a, '_> {
             );
             return Err(Fault::new(ReplyCode::NotAllowed, text, NO_METHOD));
         }
+        // As in RabbitMQ a frame of any kind makes it a channel, if there may be one.
+        let counted = CountedChannel::of(&self.open.shared.user)?;
         if frame.kind != FrameKind::Method {
             return Err(no_method_frame());
         }
         match decode(frame.payload)? {
             Method::ChannelOpen(_) => {
-                let counted = CountedChannel::of(&self.open.shared.user)?;
                 let channel = Channel::open(frame.channel, &self.open.shared);
                 let slot = Slot {
                     channel: State::Open(Box::new(channel)),

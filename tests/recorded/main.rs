@@ -7,6 +7,9 @@
 //!            a fresh Warren or RabbitMQ
 //! ```
 //!
+//! `texts.toml` lists every text with which RabbitMQ refuses something to a client, and which recording
+//! has it.
+//!
 //! `WARREN_TEST_URL` plays against another broker, as everywhere; with `WARREN_TEST_RECORD=1` what it
 //! says is recorded. A RabbitMQ must agree with its own recordings to the letter.
 
@@ -19,6 +22,7 @@ mod player;
 mod recording;
 mod script;
 mod setting;
+mod texts;
 mod transcript;
 
 use std::collections::BTreeSet;
@@ -29,7 +33,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use differences::Differences;
 use script::Script;
 use support::Broker;
-use support::{Client, Talk, Value};
+use support::{Client, Http, Talk, Value};
 
 /// So many conversations are held at once.
 const AT_ONCE: usize = 64;
@@ -37,14 +41,15 @@ const AT_ONCE: usize = 64;
 #[test]
 fn what_rabbitmq_said_is_what_is_said() {
     let broker = Broker::shared();
-    if !setting::prepare(broker) {
+    let Some(api) = broker.management() else {
         return;
-    }
+    };
+    setting::prepare(&api);
     let record = std::env::var_os("WARREN_TEST_RECORD").is_some();
     assert!(!(record && broker.is_warren()), "Warren is not the model");
     let families = families::all();
     let differences = Differences::read();
-    let played = play(broker, &families, &differences);
+    let played = play(broker, &api, &families, &differences);
     match record {
         true => write(broker, &families, &played),
         false => compare(broker, &families, &played, &differences),
@@ -54,6 +59,7 @@ fn what_rabbitmq_said_is_what_is_said() {
 /// All conversations of all families, some at a time: the lines of each, in order.
 fn play(
     broker: &Broker,
+    api: &Http,
     families: &[(&str, Vec<Script>)],
     differences: &Differences,
 ) -> Vec<Vec<String>> {
@@ -66,7 +72,9 @@ fn play(
             let Some(script) = scripts.get(at) else {
                 return;
             };
-            let lines = catch_unwind(AssertUnwindSafe(|| player::play(script, broker.address())));
+            let lines = catch_unwind(AssertUnwindSafe(|| {
+                player::play(script, broker.address(), api)
+            }));
             let mut lines = lines.unwrap_or_else(|_| vec![player::NOTHING.to_string()]);
             differences.masked(&mut lines);
             played.lock().expect("no panic under this lock")[at] = lines;
@@ -156,6 +164,7 @@ fn compare(
         let unused = differences.unused().into_iter();
         wrong.extend(unused.map(|entry| format!("differences.toml: nothing differs by {entry:?}")));
     }
+    wrong.extend(texts::check(recording::read));
     assert!(
         wrong.is_empty(),
         "{} conversations differ:\n\n{}",

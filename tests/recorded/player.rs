@@ -8,11 +8,13 @@ use crate::script::{Entry, Script, Step, Until};
 use crate::support::client::Silence;
 use crate::support::frame::{BODY, CONTENT_HEADER, Frame, HEADER, HEARTBEAT, METHOD};
 use crate::support::value::Reader;
-use crate::support::{Client, Method, Talk, method};
+use crate::support::{Arg, Client, Http, Method, Properties, Talk, method};
 use crate::transcript;
 
-/// How long anything may take that the script waits for.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How long anything may take that the script waits for, and how often that is waited: whoever was
+/// stopped in the meantime must not take it for the broker's silence.
+const PATIENCE: Duration = Duration::from_secs(10);
+const ATTEMPTS: usize = 3;
 
 /// What is written where the broker closed the connection.
 const END: &str = "end";
@@ -34,15 +36,28 @@ const NO_REPLIES: [&str; 8] = [
 
 /// The lines of a conversation: `> ` before what was said, `< ` before what was heard, and before
 /// both the client's letter if it isn't the first one.
-pub fn play(script: &Script, address: SocketAddr) -> Vec<String> {
+pub fn play(script: &Script, address: SocketAddr, api: &Http) -> Vec<String> {
     let mut seats: Vec<Seat> = Vec::new();
     let mut lines = Vec::new();
+    let mut reply_to = String::new();
     for (number, step) in &script.steps {
+        if let Step::Api(method, path, body) = step {
+            let status = api.send(method, path, body).status;
+            lines.push(format!("api {method} {path} {body}"));
+            assert!(matches!(status, 200..300), "{method} {path}: {status}");
+            continue;
+        }
         while seats.len() <= *number {
             let entry = &script.clients[seats.len()];
             seats.push(Seat::new(entry, address, script.polite));
         }
-        seats[*number].step(step);
+        match step {
+            Step::Answer(frames) => seats[*number].say(&frames(&reply_to)),
+            step => seats[*number].step(step),
+        }
+        if let Some(address) = seats[*number].reply_to.take() {
+            reply_to = address;
+        }
         let letter = match number {
             0 => String::new(),
             n => format!("{} ", char::from(b'A' + *n as u8)),
@@ -73,6 +88,8 @@ struct Seat {
     /// What came since the client spoke last, for the order between channels is nobody's promise.
     heard: Vec<(u16, String)>,
     lines: Vec<String>,
+    /// The reply address of the last message that had one of the broker's making.
+    reply_to: Option<String>,
 }
 
 impl Seat {
@@ -102,6 +119,14 @@ impl Seat {
             channels,
             heard: Vec::new(),
             lines: Vec::new(),
+            reply_to: None,
+        }
+    }
+
+    fn say(&mut self, frames: &[Frame]) {
+        for frame in frames {
+            self.client.try_send_bytes(&frame.encode());
+            self.lines.push(format!("> {}", transcript::frame(frame)));
         }
     }
 
@@ -119,6 +144,7 @@ impl Seat {
                 self.hear(until);
                 self.write_down();
             }
+            Step::Answer(_) | Step::Api(..) => {}
             Step::Quietly { said, answer } => {
                 self.client.try_send_bytes(&said.encode());
                 if let Some(answer) = answer {
@@ -206,7 +232,13 @@ impl Seat {
             };
             match frame.kind {
                 CONTENT_HEADER if frame.channel == channel => {
-                    let size = Reader(&frame.payload[4..]).u64() as usize;
+                    let mut reader = Reader(&frame.payload[4..]);
+                    let size = reader.u64() as usize;
+                    if let Some(Arg::Text(address)) = Properties::decode(reader.0).get("reply-to")
+                        && address.starts_with(b"amq.rabbitmq.reply-to.")
+                    {
+                        self.reply_to = String::from_utf8(address.clone()).ok();
+                    }
                     missing = Some(size);
                 }
                 BODY if frame.channel == channel => {
@@ -255,10 +287,11 @@ impl Seat {
 
     /// The next frame, written down; None where there is no more.
     fn frame(&mut self) -> Option<Frame> {
-        let deadline = Instant::now() + PATIENCE;
+        let mut attempts = ATTEMPTS;
         loop {
-            match self.client.raw_frame(deadline) {
+            match self.client.raw_frame(Instant::now() + PATIENCE) {
                 Ok(frame) if frame.kind == HEARTBEAT => {}
+                Err(Silence::Deadline) if attempts > 1 => attempts -= 1,
                 Ok(frame) => {
                     self.heard.push((frame.channel, transcript::frame(&frame)));
                     return Some(frame);

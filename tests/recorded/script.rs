@@ -50,6 +50,11 @@ pub enum Step {
     Say { bytes: Vec<u8>, lines: Vec<String> },
     /// Reads until this has come.
     Hear(Until),
+    /// What is said once a message has come with a reply address of the broker's making: frames for that
+    /// address.
+    Answer(fn(&str) -> Vec<Frame>),
+    /// A request of the management API, which is not this client's: method, path below /api, body.
+    Api(&'static str, String, String),
     /// What is not worth a line if this is the answer, or if there is none to wait for.
     Quietly {
         said: Frame,
@@ -177,6 +182,20 @@ impl Script {
     /// Sends a method and waits for the reply.
     pub fn call(self, method: Method) -> Self {
         self.send(method).reply()
+    }
+
+    /// Answers the last message that came to anybody with a reply address.
+    pub fn answer(self, frames: fn(&str) -> Vec<Frame>) -> Self {
+        self.step(Step::Answer(frames))
+    }
+
+    /// Somebody asks the management API for something, and that is done.
+    pub fn api(self, method: &'static str, path: &str, body: serde_json::Value) -> Self {
+        let body = match body {
+            serde_json::Value::Null => String::new(),
+            body => body.to_string(),
+        };
+        self.step(Step::Api(method, path.to_string(), body))
     }
 
     /// Opens a channel and speaks there.

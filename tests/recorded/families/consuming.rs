@@ -244,15 +244,17 @@ fn reply_consumers(scripts: &mut Vec<Script>) {
     let (script, queue) = with_queue("reply-consumer-tag-taken");
     let script = script.call(method!("basic.consume", queue: &queue, consumer_tag: "r"));
     scripts.push(script.call(consume.clone()));
-    for method in [
+    for (count, method) in [
         method!("basic.get"),
         method!("queue.purge"),
         method!("queue.delete"),
         method!("queue.bind", exchange: "amq.direct"),
         method!("queue.declare"),
         method!("queue.declare", passive: true),
-    ] {
-        let count = scripts.len();
+    ]
+    .into_iter()
+    .enumerate()
+    {
         let script = Script::new(format!("reply-queue-{}-{count}", method.name));
         scripts.push(script.call(method.with("queue", "amq.rabbitmq.reply-to")));
     }

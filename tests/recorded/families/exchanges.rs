@@ -129,7 +129,7 @@ fn built_in(scripts: &mut Vec<Script>) {
         let script = Script::new(format!("built-in-{exchange}-publish"));
         scripts.push(script.publish(exchange, "key.of.nobody", "hello").settled());
     }
-    for method in [
+    for (count, method) in [
         method!("exchange.declare", type: "direct", durable: true),
         method!("exchange.delete"),
         method!("exchange.bind", destination: "amq.direct"),
@@ -137,8 +137,10 @@ fn built_in(scripts: &mut Vec<Script>) {
         method!("exchange.unbind", destination: "amq.direct"),
         method!("exchange.unbind", source: "amq.direct"),
         method!("exchange.bind"),
-    ] {
-        let count = scripts.len();
+    ]
+    .into_iter()
+    .enumerate()
+    {
         scripts.push(Script::new(format!("default-{}-{count}", method.name)).call(method));
     }
 }

@@ -7,11 +7,14 @@ mod consuming;
 mod content;
 mod exchanges;
 mod handshake;
+mod letters;
+mod limits;
 mod permissions;
 mod publishing;
 mod queues;
 mod redeclare;
 mod settling;
+mod streams;
 
 use crate::script::Script;
 
@@ -25,10 +28,13 @@ pub fn all() -> Vec<(&'static str, Vec<Script>)> {
         ("content", content::scripts()),
         ("exchanges", exchanges::scripts()),
         ("handshake", handshake::scripts()),
+        ("letters", letters::scripts()),
+        ("limits", limits::scripts()),
         ("permissions", permissions::scripts()),
         ("publishing", publishing::scripts()),
         ("queues", queues::scripts()),
         ("redeclare", redeclare::scripts()),
         ("settling", settling::scripts()),
+        ("streams", streams::scripts()),
     ]
 }

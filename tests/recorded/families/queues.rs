@@ -100,7 +100,7 @@ fn passive(scripts: &mut Vec<Script>) {
 }
 
 fn exclusive(scripts: &mut Vec<Script>) {
-    for method in [
+    for (count, method) in [
         method!("queue.declare", passive: true),
         method!("queue.declare"),
         method!("queue.declare", exclusive: true),
@@ -112,8 +112,10 @@ fn exclusive(scripts: &mut Vec<Script>) {
         method!("basic.get"),
         method!("basic.consume"),
         method!("queue.bind", exchange: "none.at.all"),
-    ] {
-        let count = scripts.len();
+    ]
+    .into_iter()
+    .enumerate()
+    {
         let script = Script::new(format!("exclusive-{}-{count}", method.name));
         let queue = script.own("q");
         let script = script.call(method!("queue.declare", queue: &queue, exclusive: true));
@@ -147,7 +149,7 @@ fn exclusive(scripts: &mut Vec<Script>) {
 }
 
 fn last_declared(scripts: &mut Vec<Script>) {
-    for method in [
+    for (count, method) in [
         method!("queue.bind", exchange: "amq.direct", routing_key: "k"),
         method!("queue.bind", exchange: "amq.direct"),
         method!("queue.unbind", exchange: "amq.direct", routing_key: "k"),
@@ -156,8 +158,10 @@ fn last_declared(scripts: &mut Vec<Script>) {
         method!("queue.delete"),
         method!("basic.get"),
         method!("basic.consume", consumer_tag: "c"),
-    ] {
-        let count = scripts.len();
+    ]
+    .into_iter()
+    .enumerate()
+    {
         let script = Script::new(format!("last-none-{}-{count}", method.name));
         scripts.push(script.call(method.clone()));
         let (script, _) = with_queue(format!("last-one-{}-{count}", method.name));
@@ -269,6 +273,11 @@ fn deleting(scripts: &mut Vec<Script>) {
             .call(delete(&queue));
         scripts.push(script.call(delete(&queue)));
     }
+    let script = Script::new("delete-quorum-if-empty");
+    let queue = script.own("q");
+    let arguments = table! { "x-queue-type" => "quorum" };
+    let declare = method!("queue.declare", queue: &queue, durable: true, arguments: arguments);
+    scripts.push(script.call(declare).call(empty(&queue)));
     // Auto-delete queues go with their last consumer, and not before there was one.
     let script = Script::new("auto-delete");
     let queue = script.own("q");
@@ -314,15 +323,17 @@ fn kinds(scripts: &mut Vec<Script>) {
                 exclusive: exclusive, auto_delete: auto_delete, arguments: table! { "x-queue-type" => kind });
             scripts.push(script.call(declare));
         }
-        for method in [
+        for (count, method) in [
             method!("basic.get"),
             method!("basic.get", no_ack: true),
             method!("queue.purge"),
             method!("basic.consume", consumer_tag: "c"),
             method!("basic.consume", consumer_tag: "c", no_ack: true),
             method!("basic.consume", consumer_tag: "c", exclusive: true),
-        ] {
-            let count = scripts.len();
+        ]
+        .into_iter()
+        .enumerate()
+        {
             let script = Script::new(format!("kind-{kind}-{}-{count}", method.name));
             let queue = script.own("q");
             let declare = method!("queue.declare", queue: &queue, durable: true,
