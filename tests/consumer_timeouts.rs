@@ -226,3 +226,23 @@ fn settings_that_make_no_sense_are_refused() {
         client.refused(consume(&queue, "c", arguments), 406, &text(&queue, why));
     }
 }
+
+/// Nobody else would get what its single consumer is stuck on.
+#[test]
+fn a_single_active_consumer_that_is_stuck_goes() {
+    let Some(broker) = Setup::default().start() else {
+        return;
+    };
+    let mut client = broker.client();
+    let arguments = table! {
+        "x-single-active-consumer" => true,
+        "x-consumer-timeout" => 300,
+        "x-consumer-timeout-action" => "return",
+    };
+    declare(&mut client, "q", arguments);
+    client.publish("", "q", "x");
+    let (mut stuck, _) = holder(&broker, "q", table! {});
+    client.consume("q", "next");
+    closes(&mut stuck, 300);
+    client.expect_bodies(&["x"]);
+}

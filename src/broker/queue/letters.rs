@@ -25,6 +25,14 @@ pub(super) struct Letter {
     pub took: Vec<QueueId>,
 }
 
+/// What one of them takes in memory, roughly, in bytes.
+const LETTER_BYTES: usize = 64;
+
+/// What they take in memory, roughly, in bytes.
+pub(super) fn memory_bytes(letters: &Letters) -> usize {
+    letters.len() * LETTER_BYTES
+}
+
 /// Letters by their sequences.
 pub(super) type Letters = BTreeMap<u64, Letter>;
 

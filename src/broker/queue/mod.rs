@@ -274,6 +274,13 @@ impl Queue {
         self.state.lock().wants.clone()
     }
 
+    /// Whether a delivery that is given back can go to another consumer than the one that had it: from a
+    /// stream nothing is taken, and a single active consumer stays the one.
+    pub fn can_turn_to_others(&self) -> bool {
+        let state = self.state.lock();
+        state.stream.is_none() && !state.wants.single_active_consumer
+    }
+
     /// What is said here of deliveries that nobody settles, now.
     pub fn consumer_timeout(&self) -> ConsumerTimeout {
         self.state.lock().wants.consumer_timeout
@@ -386,7 +393,7 @@ impl Queue {
         if self.takes_once {
             bytes += state.bands.iter().map(Band::ids_bytes).sum::<usize>();
         }
-        bytes += state.waiting.memory_bytes();
+        bytes += state.waiting.memory_bytes() + letters::memory_bytes(&state.letters);
         if bytes.abs_diff(state.accounted_bytes) >= ACCOUNT_STEP_BYTES
             || (bytes == 0 && state.accounted_bytes > 0)
         {

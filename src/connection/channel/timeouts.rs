@@ -11,7 +11,7 @@ use hashbrown::HashMap;
 
 use super::Channel;
 use super::unacked::Unsettled;
-use crate::broker::queue::{Cause, ConsumerTimeout, QueueType, Returned, TimeoutAction};
+use crate::broker::queue::{Cause, ConsumerTimeout, Returned, TimeoutAction};
 use crate::broker::{Effects, Queue};
 use crate::connection::Shared;
 
@@ -42,7 +42,11 @@ impl Channel {
         let mut timeouts: HashMap<u32, (Arc<Queue>, ConsumerTimeout)> = HashMap::new();
         let mut shortest_ms = u64::MAX;
         for (slot, queue, own) in slots {
-            let timeout = self.shared.watch_timeouts(own, &queue);
+            let mut timeout = self.shared.watch_timeouts(own, &queue);
+            if !queue.can_turn_to_others() {
+                // Nobody else would get it: the channel has to go all the same.
+                timeout.action = Some(TimeoutAction::Close);
+            }
             shortest_ms = shortest_ms.min(timeout.limit_ms());
             timeouts.insert(slot, (queue, timeout));
         }
@@ -57,15 +61,13 @@ impl Channel {
             return looked;
         }
         for delivery in state.unacked.iter() {
-            let Some((queue, timeout)) = timeouts.get(&delivery.slot) else {
+            let Some((_, timeout)) = timeouts.get(&delivery.slot) else {
                 continue;
             };
             if delivery.is_given_back() || !delivery.is_overdue(timeout.limit_ms(), now_ms) {
                 continue;
             }
-            let returns = timeout.action == Some(TimeoutAction::Return);
-            // From a stream nothing is taken that could go back.
-            if !returns || queue.queue_type() == QueueType::Stream {
+            if timeout.action != Some(TimeoutAction::Return) {
                 looked.closes = Some(timeout.limit_ms());
                 return looked;
             }
