@@ -228,3 +228,52 @@ fn a_purge_waits_for_what_it_says() {
         assert!(all_of(&broker, "q").is_empty(), "round {round}");
     }
 }
+
+/// As RabbitMQ 3.10.8 and 4 do: the broker's end is the end of its consumers.
+#[test]
+fn a_kill_counts_as_a_return_where_returns_count() {
+    let Some(mut broker) = Setup::default().start() else {
+        return;
+    };
+    let declare_counted = |client: &mut Client| {
+        let arguments = table! {
+            "x-queue-type" => "quorum",
+            "x-delivery-limit" => 3,
+            "x-dead-letter-exchange" => "",
+            "x-dead-letter-routing-key" => "dead",
+        };
+        client.call(method!("queue.declare", queue: "q", durable: true, arguments: arguments));
+    };
+    let mut client = broker.client();
+    client.call(method!("confirm.select"));
+    declare(&mut client, "dead");
+    declare_counted(&mut client);
+    publish_confirmed(&mut client, "q", &["1", "2"]);
+    for count in [None, Some(1), Some(3)] {
+        let message = client.get("q", false).expect("a message");
+        assert_eq!(message.text(), "1");
+        let header = message.headers().get("x-delivery-count").cloned();
+        assert_eq!(header, count.map(Value::I64));
+        if count == Some(1) {
+            // One that comes back in an orderly way in between, and is delivered again.
+            client.nack(message.tag(), false, true);
+            let message = client.get("q", false).expect("a message");
+            let header = message.headers().get("x-delivery-count").cloned();
+            assert_eq!(header, Some(Value::I64(2)));
+        }
+        // Whatever was dealt with before it is safe with it.
+        publish_confirmed(&mut client, "dead", &["safe"]);
+        client.call(method!("queue.purge", queue: "dead"));
+        broker = again(broker.kill());
+        client = broker.client();
+        client.call(method!("confirm.select"));
+    }
+    // It was delivered four times.
+    client.await_ready("dead", 1);
+    let letter = client.get("dead", true).expect("a dead letter");
+    assert_eq!(letter.text(), "1");
+    let message = client.get("q", true).expect("a message");
+    assert_eq!(message.text(), "2");
+    assert_eq!(message.headers().get("x-delivery-count"), None);
+    assert!(client.get("q", true).is_none());
+}

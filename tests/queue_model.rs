@@ -317,7 +317,7 @@ impl Model {
                 if let Some(at) = self.client_with_unacked(&consumer) {
                     let (id, seen) = self.take_one(at, &message);
                     self.ready
-                        .insert(self.place(seen.name), (true, seen.returns + 1));
+                        .insert(self.place(seen.name), (true, seen.returns));
                     self.queue
                         .requeue(&[seen.returned()], Cause::Nacked, &[id], effects);
                 }
@@ -574,4 +574,34 @@ fn messages_past_the_limit_raise_the_alarm_until_they_are_gone() {
     queue.tidy();
     queue.tidy();
     assert!(!engine.alarms.borrow().memory);
+}
+
+/// What came back in one piece takes next to nothing; where it lies between what did not, it counts.
+#[test]
+fn which_messages_came_back_counts_as_memory() {
+    const MESSAGES: u64 = 20_000;
+    let engine = Engine::new(u64::MAX);
+    let queue = queue_of(&engine, &[]);
+    let mut effects = publish(&queue, 0..MESSAGES, |_| 0);
+    let mut taken = Vec::new();
+    while (taken.len() as u64) < MESSAGES {
+        queue.get(false, &mut effects, &mut |delivery, _| {
+            taken.push(Returned {
+                sequence: delivery.sequence,
+                returns: delivery.returns,
+            });
+        });
+    }
+    let used = || engine.memory.used_bytes() as i64;
+    let before = used();
+    let mut give_back = |number: usize| {
+        let returned = &taken[number..=number];
+        queue.requeue(returned, Cause::Nacked, &[], &mut effects);
+    };
+    (0..taken.len()).step_by(2).for_each(&mut give_back);
+    let scattered = used() - before;
+    assert!(scattered > MESSAGES as i64 * 10, "{scattered} bytes");
+    (1..taken.len()).step_by(2).for_each(&mut give_back);
+    let whole = used() - before;
+    assert!(whole < 128 << 10, "{whole} bytes");
 }

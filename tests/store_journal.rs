@@ -215,12 +215,9 @@ fn append_one(batch: &mut Batch<'_>, dice: &mut SmallRng, unique: u64) -> Said {
             (3, unique, 0)
         }
         2 => {
-            let place = Place {
-                queue: unique,
-                sequence: 3,
-            };
-            batch.returned(place, 4);
-            (4, unique, 4)
+            let last = 3 + unique % 2 * 6;
+            batch.returned(unique, (3, last), 4);
+            (4, unique, 4 + last as usize)
         }
         3 => {
             batch.seen(&[seen_id(1), seen_id(2)]);
@@ -296,7 +293,11 @@ fn said_by(record: &Record<'_>) -> Said {
         }
         Record::Settle { queue, ranges } => (2, queue, ranges.count()),
         Record::Cursor { queue, .. } => (3, queue, 0),
-        Record::Returned { place, returns } => (4, place.queue, returns as usize),
+        Record::Returned {
+            queue,
+            range: (_, last),
+            returns,
+        } => (4, queue, returns as usize + last as usize),
         Record::Waiting { queue, waiting } => (7, queue, waiting.count()),
         Record::Letters { queue, letters } => (8, queue, letters.count()),
         Record::Seen(seen) => (6, unique_of(seen).expect("it has ids"), seen.count()),

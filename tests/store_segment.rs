@@ -197,7 +197,7 @@ fn fill(disk: Arc<dyn Disk>) {
                 .expect("it is not too large");
             batch.settle(5, &[(10, 20)]);
             batch.cursor(5, 30);
-            batch.returned(place(31), 2);
+            batch.returned(5, (31, 31), 2);
         })
         .expect("it is taken");
     journal.close();
@@ -248,7 +248,11 @@ fn verify(disk: Arc<dyn Disk>, records: u64) {
                 format!("settle {queue} {:?}", ranges.collect::<Vec<_>>())
             }
             Record::Cursor { queue, sequence } => format!("cursor {queue} {sequence}"),
-            Record::Returned { place, returns } => format!("returned {place:?} {returns}"),
+            Record::Returned {
+                queue,
+                range,
+                returns,
+            } => format!("returned {queue} {range:?} {returns}"),
             other => panic!("{other:?}"),
         });
     }
@@ -258,7 +262,7 @@ fn verify(disk: Arc<dyn Disk>, records: u64) {
             "message [(5, 72057594037928236, 1700000000000)] [8]",
             "settle 5 [(10, 20)]",
             "cursor 5 30",
-            "returned Place { queue: 5, sequence: 31 } 2",
+            "returned 5 (31, 31) 2",
         ]
     );
 }

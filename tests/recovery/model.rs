@@ -54,8 +54,6 @@ pub struct Survived<'a> {
 #[derive(Clone, Debug)]
 pub enum Event {
     Delivered,
-    /// It came back in a way that counts, for the so manieth time.
-    GivenBack(u32),
     /// It left the queue; what it became elsewhere.
     Left(Vec<InstanceId>),
 }
@@ -72,6 +70,8 @@ pub struct Instance {
     pub events: Vec<(OpId, Event)>,
     pub redelivered: bool,
     pub returns: u32,
+    /// The same when the broker started.
+    returns_before: u32,
 }
 
 /// Ready messages come by priority, then by age.
@@ -191,6 +191,7 @@ impl Model {
             events: Vec::new(),
             redelivered: false,
             returns: 0,
+            returns_before: 0,
         });
         id
     }
@@ -225,6 +226,28 @@ impl Model {
                 .ready
                 .remove(&place);
             letters.extend(self.give_up(op, id, reason));
+        }
+        letters
+    }
+
+    /// What had come back too often when the broker ended goes when it starts.
+    pub fn count_at_start(&mut self, op: OpId, queue: u64) -> Vec<Letter> {
+        let mut letters = Vec::new();
+        let model = &self.queues[&queue];
+        let Some(limit) = model.kind.delivery_limit else {
+            return letters;
+        };
+        let ready: Vec<(Place, InstanceId)> =
+            model.ready.iter().map(|(at, id)| (*at, *id)).collect();
+        for (place, id) in ready {
+            if self.instances[id].returns > limit {
+                self.queues
+                    .get_mut(&queue)
+                    .expect("it is there")
+                    .ready
+                    .remove(&place);
+                letters.extend(self.give_up(op, id, "delivery_limit"));
+            }
         }
         letters
     }
@@ -324,12 +347,10 @@ impl Model {
         }
     }
 
-    pub fn give_back(&mut self, op: OpId, id: InstanceId, counted: bool) {
+    pub fn give_back(&mut self, id: InstanceId) {
         let instance = &mut self.instances[id];
-        if counted {
+        if instance.kind.delivery_limit.is_some() {
             instance.returns += 1;
-            let event = Event::GivenBack(instance.returns);
-            instance.events.push((op, event));
         }
         let queue = self.queues.get_mut(&instance.queue).expect("it is there");
         queue.unacked.remove(&id);
@@ -482,15 +503,18 @@ impl Model {
         if *redelivered && !delivered().chain(left()).any(possible) {
             return Err("it is said to have been delivered before".to_owned());
         }
+        // Each delivery came to an end with the broker, if not before.
         let counts = |is_it: &dyn Fn(&OpId) -> bool| {
-            let events = instance.events.iter().filter(|(op, _)| is_it(op));
-            let counts = events.filter_map(|(_, event)| match event {
-                Event::GivenBack(returns) => Some(*returns),
-                _ => None,
-            });
-            counts.max().unwrap_or(0)
+            let last = delivered().filter(|op| **op != BEFORE).enumerate();
+            let last = last.filter(|(_, op)| is_it(op)).last();
+            instance.returns_before + last.map_or(0, |(before, _)| before as u32 + 1)
         };
-        let (least, most) = (counts(&certain), counts(&possible));
+        let (least, most) = match instance.kind.delivery_limit {
+            None => (0, 0),
+            // What was purged was taken as well.
+            Some(_) if left().any(possible) => (counts(&certain), counts(&possible).max(1)),
+            Some(_) => (counts(&certain), counts(&possible)),
+        };
         if *returns < least || *returns > most {
             return Err(format!(
                 "it came back {returns} times, not {least} to {most}"
@@ -543,9 +567,7 @@ impl Model {
             if *redelivered {
                 instance.events.push((BEFORE, Event::Delivered));
             }
-            if *returns > 0 {
-                instance.events.push((BEFORE, Event::GivenBack(*returns)));
-            }
+            instance.returns_before = *returns;
             instance.redelivered = *redelivered;
             instance.returns = *returns;
             let queue = self.queues.get_mut(&instance.queue).expect("it is there");

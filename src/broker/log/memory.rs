@@ -40,7 +40,8 @@ pub enum OwnedRecord {
         sequence: u64,
     },
     Returned {
-        place: Place,
+        queue: u64,
+        range: (u64, u64),
         returns: u32,
     },
     Waiting {
@@ -171,9 +172,12 @@ impl Records for State {
             .push_back(OwnedRecord::Cursor { queue, sequence });
     }
 
-    fn returned(&mut self, place: Place, returns: u32) {
-        self.records
-            .push_back(OwnedRecord::Returned { place, returns });
+    fn returned(&mut self, queue: u64, range: (u64, u64), returns: u32) {
+        self.records.push_back(OwnedRecord::Returned {
+            queue,
+            range,
+            returns,
+        });
     }
 
     fn waiting(&mut self, queue: u64, waiting: &[(u64, u64)]) {
@@ -325,8 +329,13 @@ impl OwnedRecord {
                 queue: *queue,
                 sequence: *sequence,
             },
-            Self::Returned { place, returns } => Record::Returned {
-                place: *place,
+            Self::Returned {
+                queue,
+                range,
+                returns,
+            } => Record::Returned {
+                queue: *queue,
+                range: *range,
                 returns: *returns,
             },
             Self::Waiting { queue, waiting } => Record::Waiting {

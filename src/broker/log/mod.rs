@@ -40,8 +40,9 @@ pub trait Records {
     /// Everything below `sequence`, in its band, was delivered at least once.
     fn cursor(&mut self, queue: u64, sequence: u64);
 
-    /// A message was given back, `returns` times by now in a way that counts.
-    fn returned(&mut self, place: Place, returns: u32);
+    /// Messages of a queue, from one sequence to another, were delivered so often by now: so often they
+    /// came back if that is the last that the log hears of them.
+    fn returned(&mut self, queue: u64, range: (u64, u64), returns: u32);
 
     /// Messages of a queue that were given back wait: sequence, and until when in milliseconds since 1970.
     fn waiting(&mut self, queue: u64, waiting: &[(u64, u64)]);
@@ -117,8 +118,8 @@ impl Records for Batch<'_> {
         Batch::cursor(self, queue, sequence);
     }
 
-    fn returned(&mut self, place: Place, returns: u32) {
-        Batch::returned(self, place, returns);
+    fn returned(&mut self, queue: u64, range: (u64, u64), returns: u32) {
+        Batch::returned(self, queue, range, returns);
     }
 
     fn waiting(&mut self, queue: u64, waiting: &[(u64, u64)]) {

@@ -19,7 +19,8 @@ pub struct Pending {
     placements: Vec<(u32, Placement)>,
     settles: Vec<(u64, (u64, u64))>,
     cursors: Vec<(u64, u64)>,
-    returned: Vec<(Place, u32)>,
+    /// Queue, first and last sequence, how often they were delivered.
+    returned: Vec<(u64, (u64, u64), u32)>,
     /// Queue, sequence, and until when.
     waits: Vec<(u64, (u64, u64))>,
     /// Queue, sequence, and why.
@@ -70,9 +71,16 @@ impl Pending {
         }
     }
 
-    /// A message was given back in a way that counts.
-    pub fn returned(&mut self, place: Place, returns: u32) {
-        self.returned.push((place, returns));
+    /// A message was delivered so often by now.
+    pub fn returned(&mut self, queue: u64, sequence: u64, returns: u32) {
+        match self.returned.last_mut() {
+            Some((same, range, known))
+                if (*same, *known) == (queue, returns) && range.1 + 1 == sequence =>
+            {
+                range.1 = sequence;
+            }
+            _ => self.returned.push((queue, (sequence, sequence), returns)),
+        }
     }
 
     /// A message that was given back waits until then.
@@ -239,8 +247,8 @@ impl Pending {
         for (queue, sequence) in &self.cursors {
             records.cursor(*queue, *sequence);
         }
-        for (place, returns) in &self.returned {
-            records.returned(*place, *returns);
+        for (queue, range, returns) in &self.returned {
+            records.returned(*queue, *range, *returns);
         }
         for run in self.waits.chunk_by(|one, next| one.0 == next.0) {
             self.ranges.clear();

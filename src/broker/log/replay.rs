@@ -14,7 +14,7 @@ use super::ranges::Ranges;
 use crate::broker::exchange::Exchange;
 use crate::broker::message::{Body, Facts, Message};
 use crate::broker::pager::{Stored, is_shortage};
-use crate::broker::queue::{Queue, RestoredBand, band_of, number_of};
+use crate::broker::queue::{Queue, RestoredBand, Runs, band_of, number_of};
 use crate::store::catalog::ChunkMark;
 use crate::store::journal::{Entry, MessageView, Record, SeenViews};
 use crate::store::segment::{ChunkError, StoredChunk};
@@ -67,8 +67,8 @@ pub(in crate::broker) struct BandReplay {
     pub empty: Ranges,
     /// Everything below it was delivered at least once.
     pub cursor: u64,
-    /// How often messages were given back in a way that counts.
-    pub returns: HashMap<u64, u32>,
+    /// How often messages were delivered or given back.
+    pub returns: Runs,
     /// Until when messages wait that were given back.
     pub waiting: HashMap<u64, u64>,
     /// Dead letters that stay until they have arrived, and why they are.
@@ -166,10 +166,14 @@ impl Replay {
                     band.cursor = band.cursor.max(number_of(sequence));
                 }
             }
-            Record::Returned { place, returns } => {
-                if let Some(band) = self.band(place.queue, band_of(place.sequence)) {
-                    let known = band.returns.entry(number_of(place.sequence)).or_default();
-                    *known = returns.max(*known);
+            Record::Returned {
+                queue,
+                range: (first, last),
+                returns,
+            } => {
+                if let Some(band) = self.band(queue, band_of(first)) {
+                    band.returns
+                        .raise(number_of(first), number_of(last), returns);
                 }
             }
             Record::Waiting { queue, waiting } => {

@@ -328,8 +328,8 @@ fn encode_state(records: &mut dyn Records, queue: u64, checkpoint: &Checkpoint) 
     for sequence in &checkpoint.cursors {
         records.cursor(queue, *sequence);
     }
-    for (place, returns) in &checkpoint.returned {
-        records.returned(*place, *returns);
+    for (range, returns) in &checkpoint.returned {
+        records.returned(queue, *range, *returns);
     }
     for waiting in checkpoint.waiting.chunks(RANGES_AT_ONCE) {
         records.waiting(queue, waiting);

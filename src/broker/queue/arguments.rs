@@ -205,6 +205,18 @@ const STREAM_ARGUMENTS: [&str; 8] = [
 const STREAM_FILTER_SIZE: &str = "x-stream-filter-size-bytes";
 
 impl QueueArguments {
+    /// Whether every return counts, and consumers are told how often a message came back.
+    pub(super) fn counts_deliveries(&self) -> bool {
+        self.queue_type == QueueType::Quorum || self.retry.is_some()
+    }
+
+    /// Whether a message that came back so often is not delivered any more.
+    pub(super) fn is_too_often(&self, returns: u32) -> bool {
+        let attempts = self.retry.and_then(|retry| retry.max_attempts);
+        self.delivery_limit.is_some_and(|limit| returns > limit)
+            || attempts.is_some_and(|attempts| returns >= attempts)
+    }
+
     /// A chunk of the queue takes no more messages once it has so many bytes. What goes of a stream at
     /// once goes in whole chunks.
     pub(super) fn chunk_bytes(&self, paging: &PagingOptions) -> usize {

@@ -5,10 +5,11 @@
 
 use std::sync::Arc;
 
+use super::band::Band;
 use super::chunk::Chunk;
 use super::paging::PageOut;
 use super::slot::{Resident, Slot};
-use super::{Queue, sequence_of};
+use super::{Queue, band_of, number_of, sequence_of};
 use crate::broker::log::{Place, Placement};
 use crate::broker::message::Message;
 use crate::broker::pager::Stored;
@@ -32,7 +33,8 @@ pub(in crate::broker) struct Checkpoint {
     /// First and last sequences.
     pub settled: Vec<(u64, u64)>,
     pub cursors: Vec<u64>,
-    pub returned: Vec<(Place, u32)>,
+    /// First and last sequences, and how often they were delivered.
+    pub returned: Vec<((u64, u64), u32)>,
     /// Sequences of messages that wait, and until when.
     pub waiting: Vec<(u64, u64)>,
     /// Sequences of dead letters that stay, and why they are.
@@ -77,6 +79,26 @@ impl Kept {
     pub fn bytes(&self) -> usize {
         self.chunk.memory_bytes()
     }
+}
+
+/// First and last numbers of messages that were delivered more than once, and how often: those that were
+/// once lie below the cursor.
+fn deliveries(band: &Band, waiting: &[u64], at: usize) -> Vec<((u64, u64), u32)> {
+    let mut taken = band.returns().clone();
+    let mut back = band.given_back().clone();
+    for sequence in waiting.iter().filter(|sequence| band_of(**sequence) == at) {
+        // It came back as often as is noted, and nobody has it.
+        let number = number_of(*sequence);
+        if let Some(returns) = taken.get(number) {
+            taken.remove(number, number);
+            back.insert(number, number, returns);
+        }
+    }
+    let taken = taken.iter().map(|(run, returns)| (run, returns + 1));
+    let back = back.iter().filter(|(_, returns)| *returns > 1);
+    back.chain(taken)
+        .map(|(run, deliveries)| (run.into_inner(), deliveries))
+        .collect()
 }
 
 /// Messages of a queue that are durable only in old parts of the log.
@@ -157,6 +179,10 @@ impl Queue {
             checkpoint.is_whole = state.paging.is_dirty || !is_empty;
             state.paging.said_bytes = 0;
         }
+        let waiting: Vec<u64> = match checkpoint.is_whole && !self.is_for_delayed {
+            true => state.waiting.iter().map(|(sequence, _)| sequence).collect(),
+            false => Vec::new(),
+        };
         for (at, band) in state.bands.iter().enumerate() {
             let sequence = |number| sequence_of(at, number);
             if checkpoint.is_whole {
@@ -169,9 +195,12 @@ impl Queue {
                 let ranges = settled.into_iter();
                 let ranges = ranges.map(|(first, last)| (sequence(first), sequence(last)));
                 checkpoint.settled.extend(ranges);
-                for (number, returns) in band.returns() {
-                    let place = self.place(sequence(number));
-                    checkpoint.returned.push((place, returns));
+                if state.counts_deliveries() {
+                    let returned = deliveries(band, &waiting, at);
+                    let returned = returned.into_iter().map(|((first, last), deliveries)| {
+                        ((sequence(first), sequence(last)), deliveries)
+                    });
+                    checkpoint.returned.extend(returned);
                 }
             }
             let slots = band.slots.iter();

@@ -358,6 +358,16 @@ impl Queue {
             Some(_) => SmallVec::new(),
             None => taken.iter().map(number).collect(),
         };
+        // The log hears how often it was delivered by now: so often it came back if the broker ends.
+        let again: Vec<(u64, u32)> = match state.counts_deliveries() {
+            false => Vec::new(),
+            true => taken
+                .iter()
+                .enumerate()
+                .filter(|(at, delivery)| delivery.returns > 0 && !dealt.settled.contains(*at))
+                .map(|(_, delivery)| (delivery.sequence, delivery.returns + 1))
+                .collect(),
+        };
         drop(deliveries);
 
         state.pace(dealt.count, effects);
@@ -372,6 +382,9 @@ impl Queue {
             && settled_count < dealt.count
         {
             log.delivered(queue, sequence_of(band, taken_from.cursor()));
+            for (sequence, deliveries) in again {
+                log.returned(queue, sequence, deliveries);
+            }
         }
         let mut settle = |first, last| {
             taken_from.settle(first, last);

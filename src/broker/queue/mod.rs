@@ -72,6 +72,7 @@ use self::state::State;
 use self::stream::Stream;
 use self::waiting::Waiting;
 
+pub(super) use self::band::Runs;
 pub(super) use self::checkpoint::{Checkpoint, Leftover, Moving};
 
 pub use self::arguments::{Overflow, QueueArguments, QueueType};
@@ -389,7 +390,8 @@ impl Queue {
 
     /// Tells the engine's memory gauge how much is kept here, in coarse steps.
     fn account(&self, state: &mut MutexGuard<'_, State>) {
-        let mut bytes: usize = state.bands.iter().map(Band::memory_bytes).sum();
+        let bytes = |band: &Band| band.memory_bytes() + band.runs_bytes();
+        let mut bytes: usize = state.bands.iter().map(bytes).sum();
         if self.takes_once {
             bytes += state.bands.iter().map(Band::ids_bytes).sum::<usize>();
         }

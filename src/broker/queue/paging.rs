@@ -55,6 +55,8 @@ pub(super) struct Paging {
     pub loading: Vec<(usize, u64)>,
     /// Somebody outside waits for the head.
     pub waiting: Vec<Then>,
+    /// Messages that had come back too often when the last run ended: first and last sequences.
+    pub come_too_often: Vec<(u64, u64)>,
     /// Messages that are given up, once they can be read.
     pub given_up: GivenUp,
     /// What the pager was told that the queue holds beyond its window.

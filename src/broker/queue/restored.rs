@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::band::{Band, GivenBack};
+use super::band::{Band, Runs};
 use super::chunk::Chunk;
 use super::letters::Letter;
 use super::{Queue, QueueType, State, sequence_of};
@@ -24,6 +24,8 @@ pub struct RestoredBand {
     due: Vec<(u64, u64)>,
     /// Dead letters that have not arrived.
     letters: Vec<(u64, Reason)>,
+    /// First and last numbers of messages that came back more often than the queue allows for.
+    come_too_often: Vec<(u64, u64)>,
 }
 
 impl RestoredBand {
@@ -62,32 +64,43 @@ impl RestoredBand {
         }
         stored.for_each(|chunk| band.restore_stored(chunk, &settled, &empty));
         // What is settled or was given back was taken before, and so was everything below it.
-        let last_taken = settled.last().max(returns.keys().max().copied());
+        let last_taken = settled.last().max(returns.last());
         let last_taken = last_taken.max(waiting.keys().max().copied());
         let last_taken = last_taken.max(given_up.keys().max().copied());
         let cursor = cursor.max(last_taken.map_or(0, |last| last + 1));
-        let (mut given_back, mut due, mut counted) = (BTreeMap::new(), Vec::new(), Vec::new());
-        let mut letters = Vec::new();
+        let (mut given_back, mut due, mut counted) = (Runs::default(), Vec::new(), Vec::new());
+        let (mut letters, mut come_too_often) = (Vec::new(), Vec::<(u64, u64)>::new());
+        let wants = queue.wants();
+        let counts_deliveries = wants.counts_deliveries();
         for number in band.unsettled_below(cursor) {
             let reason = given_up.get(&number).copied();
             if let Some(reason) = reason.and_then(Reason::of_code) {
                 letters.push((number, reason));
                 continue;
             }
-            if let Some(due_ms) = waiting.get(&number) {
-                due.push((*due_ms, number));
-                counted.extend(returns.get(&number).map(|returns| (number, *returns)));
-                continue;
-            }
-            let back = GivenBack {
-                returns: returns.get(&number).copied().unwrap_or(0),
-                redelivered: true,
+            // It was delivered, and with the broker its consumer is gone.
+            let returns = match counts_deliveries {
+                true => returns.get(number).unwrap_or(0).max(1),
+                false => 0,
             };
-            given_back.insert(number, back);
+            if wants.is_too_often(returns) {
+                match come_too_often.last_mut() {
+                    Some((_, last)) if *last + 1 == number => *last = number,
+                    _ => come_too_often.push((number, number)),
+                }
+            } else if let Some(due_ms) = waiting.get(&number) {
+                due.push((*due_ms, number));
+                counted.push((number, returns));
+            } else {
+                given_back.insert(number, number, returns);
+            }
         }
         band.restore_cursor(next.max(cursor), cursor, given_back);
         for (number, returns) in counted {
             band.note_returns(number, returns);
+        }
+        for (first, last) in &come_too_often {
+            (*first..=*last).for_each(|number| band.hold_back(number));
         }
         Self {
             band,
@@ -95,6 +108,7 @@ impl RestoredBand {
             marks,
             due,
             letters,
+            come_too_often,
         }
     }
 
@@ -119,12 +133,18 @@ impl RestoredBand {
         &mut self,
         read: impl Fn(&Stored) -> Option<StoredChunk>,
     ) {
+        let come_too_often = &self.come_too_often;
         self.band.count_stored(|slot, stored| {
             let Some(chunk) = read(stored).map(Chunk::from_stored) else {
                 return 0;
             };
-            let indices =
-                (0..chunk.len().min(slot.len())).filter(|index| !slot.settled.contains(*index));
+            let is_ready = |index: &u32| {
+                let number = slot.first + u64::from(*index);
+                let mut held_back = come_too_often.iter();
+                !slot.settled.contains(*index)
+                    && !held_back.any(|(first, last)| (*first..=*last).contains(&number))
+            };
+            let indices = (0..chunk.len().min(slot.len())).filter(is_ready);
             indices
                 .map(|index| chunk.record(index).message.body.len() as u64)
                 .sum()
@@ -153,6 +173,11 @@ impl Queue {
     pub(in crate::broker) fn begin(self: &Arc<Self>, effects: &mut Effects) {
         let mut state = self.state.lock();
         self.retain(&mut state, effects);
+        for (first, last) in std::mem::take(&mut state.paging.come_too_often) {
+            for sequence in first..=last {
+                self.give_up(&mut state, sequence, Reason::DeliveryLimit, effects);
+            }
+        }
         self.drop_over_length(&mut state, effects);
         if state.may_expire {
             let now_ms = self.spec.engine.clock.now_ms();
@@ -166,6 +191,11 @@ impl State {
     fn restore_band(&mut self, at: usize, restored: RestoredBand, now_ms: u64) {
         self.ready += restored.band.ready();
         self.unacked += restored.due.len() as u64;
+        for (first, last) in restored.come_too_often {
+            self.unacked += last - first + 1;
+            let range = (sequence_of(at, first), sequence_of(at, last));
+            self.paging.come_too_often.push(range);
+        }
         for (due_ms, number) in restored.due {
             self.waiting.push(due_ms, sequence_of(at, number));
         }

@@ -11,7 +11,6 @@ use std::sync::Arc;
 
 use parking_lot::MutexGuard;
 
-use super::band::GivenBack;
 use super::slot::NoRecord;
 use super::{Queue, Returned, State, band_of, number_of};
 use crate::broker::Effects;
@@ -44,11 +43,6 @@ pub enum Cause {
 }
 
 impl Cause {
-    /// Whether that counts as an attempt in every type of queue.
-    pub(super) fn counts(self) -> bool {
-        matches!(self, Self::Nacked | Self::Rejected)
-    }
-
     /// What counts as a failure in RabbitMQ since 4.3.
     fn is_failure(self) -> bool {
         matches!(self, Self::Rejected | Self::Abandoned)
@@ -202,11 +196,8 @@ impl Queue {
             }
             let number = number_of(sequence);
             if let Some(band) = state.bands.get_mut(band_of(sequence)) {
-                let back = GivenBack {
-                    returns: band.returns_of(number),
-                    redelivered: true,
-                };
-                state.ready += u64::from(band.give_back(number, back));
+                let returns = band.returns_of(number);
+                state.ready += u64::from(band.give_back(number, returns));
             }
             state.unacked -= 1;
         }

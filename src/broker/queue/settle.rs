@@ -3,12 +3,10 @@
 
 use std::sync::Arc;
 
-use super::band::GivenBack;
 use super::delivery_count::with_delivery_count;
 use super::{Queue, QueueType, Returned, State, band_of, number_of, sequence_of};
 use crate::amqp::reply::{Exception, ReplyCode};
 use crate::broker::dead_letter::Reason;
-use crate::broker::log::Place;
 use crate::broker::names::Resource;
 use crate::broker::{Delivery, Effects};
 
@@ -61,8 +59,12 @@ impl Queue {
         state.ready -= 1;
         state.bands[band].take_head(1, body_bytes);
         let cursor = sequence_of(band, state.bands[band].cursor());
+        let is_counted = state.counts_deliveries() && back.returns > 0;
         if !no_ack && let Some(log) = self.log_of(&mut state, effects) {
             log.delivered(self.spec.id.0, cursor);
+            if is_counted {
+                log.returned(self.spec.id.0, sequence_of(band, number), back.returns + 1);
+            }
         }
         if state.may_expire {
             // What has expired behind it does not count as remaining.
@@ -167,8 +169,7 @@ impl Queue {
         self.run(&mut state, effects);
     }
 
-    /// Gives messages back to their place, at once or after a delay. `cause` says whether the return counts
-    /// as an attempt.
+    /// Gives messages back to their place, at once or after a delay, which depends on the `cause`.
     pub fn requeue(
         self: &Arc<Self>,
         returned: &[Returned],
@@ -184,27 +185,12 @@ impl Queue {
             return self.resume_readers(&mut state, resume, effects);
         }
         for message in returned {
-            // To a quorum queue every return counts.
-            let is_counted = cause.counts() || state.counts_deliveries();
+            // Where returns count, every one does.
+            let is_counted = state.counts_deliveries();
             let returns = message.returns.saturating_add(is_counted.into());
-            let retry = state.wants.retry.and_then(|retry| retry.max_attempts);
-            if state
-                .wants
-                .delivery_limit
-                .is_some_and(|limit| returns > limit)
-                || retry.is_some_and(|attempts| returns >= attempts)
-            {
+            if state.wants.is_too_often(returns) {
                 self.give_up(&mut state, message.sequence, Reason::DeliveryLimit, effects);
                 continue;
-            }
-            if returns > message.returns
-                && let Some(log) = self.log_of(&mut state, effects)
-            {
-                let place = Place {
-                    queue: self.spec.id.0,
-                    sequence: message.sequence,
-                };
-                log.returned(place, returns);
             }
             let counted = Returned {
                 sequence: message.sequence,
@@ -213,12 +199,8 @@ impl Queue {
             if self.wait_to_retry(&mut state, &counted, cause, effects) {
                 continue;
             }
-            let back = GivenBack {
-                returns,
-                redelivered: true,
-            };
             if let Some(band) = state.bands.get_mut(band_of(message.sequence)) {
-                state.ready += u64::from(band.give_back(number_of(message.sequence), back));
+                state.ready += u64::from(band.give_back(number_of(message.sequence), returns));
                 state.unacked -= 1;
             }
         }

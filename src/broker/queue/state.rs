@@ -7,7 +7,7 @@ use super::pace::Pace;
 use super::paging::Paging;
 use super::stream::Stream;
 use super::waiting::Waiting;
-use super::{QueueArguments, QueueType, sequence_of};
+use super::{QueueArguments, sequence_of};
 use crate::broker::deduplication::MessageId;
 use crate::broker::policy::Applied;
 
@@ -52,7 +52,7 @@ pub(super) struct State {
 impl State {
     /// Whether every return counts, and consumers are told how often a message came back.
     pub(super) fn counts_deliveries(&self) -> bool {
-        self.wants.queue_type == QueueType::Quorum || self.wants.retry.is_some()
+        self.wants.counts_deliveries()
     }
 
     /// The highest band in which something is ready.

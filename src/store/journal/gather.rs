@@ -276,11 +276,16 @@ impl Batch<'_> {
         index
     }
 
-    /// A message was given back, `returns` times by now.
-    pub fn returned(&mut self, place: Place, returns: u32) -> u64 {
-        let index = self.begin(kind::RETURNED, 20);
-        encode_place(self.0.bytes.end(), place);
-        self.0.bytes.end().extend_from_slice(&returns.to_le_bytes());
+    /// Messages of a queue, from one sequence to another, were delivered so often by now.
+    pub fn returned(&mut self, queue: u64, (first, last): (u64, u64), returns: u32) -> u64 {
+        let index = self.begin(kind::RETURNED, if first == last { 20 } else { 28 });
+        let bytes = self.0.bytes.end();
+        let sequence = first;
+        encode_place(bytes, Place { queue, sequence });
+        bytes.extend_from_slice(&returns.to_le_bytes());
+        if first != last {
+            bytes.extend_from_slice(&last.to_le_bytes());
+        }
         index
     }
 

@@ -160,11 +160,13 @@ pub enum Record<'a> {
         /// The first that was not.
         sequence: u64,
     },
-    /// A message was given back.
+    /// Messages were delivered, or came back.
     Returned {
-        /// Which.
-        place: Place,
-        /// How often it was given back in a way that counts.
+        /// The queue's id.
+        queue: u64,
+        /// First and last sequence.
+        range: (u64, u64),
+        /// How often each was delivered by now, at least.
         returns: u32,
     },
     /// Messages of a queue that were given back wait.
@@ -429,13 +431,19 @@ impl<'a> Record<'a> {
                 queue: fields.u64()?,
                 sequence: fields.u64()?,
             },
-            kind::RETURNED => Record::Returned {
-                place: Place {
-                    queue: fields.u64()?,
-                    sequence: fields.u64()?,
-                },
-                returns: fields.u32()?,
-            },
+            kind::RETURNED => {
+                let (queue, first) = (fields.u64()?, fields.u64()?);
+                let returns = fields.u32()?;
+                let last = match fields.0.is_empty() {
+                    true => first,
+                    false => fields.u64().filter(|last| *last > first)?,
+                };
+                Record::Returned {
+                    queue,
+                    range: (first, last),
+                    returns,
+                }
+            }
             kind::WAITING => Record::Waiting {
                 queue: fields.u64()?,
                 waiting: RangeViews::decode(&mut fields)?,

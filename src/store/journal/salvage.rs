@@ -38,9 +38,9 @@ impl Concerned {
             }
             Record::Settle { queue, .. }
             | Record::Cursor { queue, .. }
+            | Record::Returned { queue, .. }
             | Record::Waiting { queue, .. }
             | Record::Letters { queue, .. } => self.add_queue(*queue),
-            Record::Returned { place, .. } => self.add_queue(place.queue),
             Record::Seen(_) => {}
         }
     }

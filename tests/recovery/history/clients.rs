@@ -358,7 +358,7 @@ impl History {
                 model.queue(name).unacked.remove(id);
                 letters.extend(model.give_up(op, *id, "delivery_limit"));
             } else {
-                model.give_back(op, *id, counted || has_limit.is_some());
+                model.give_back(*id);
             }
         }
         letters.extend(self.model().limit(op, queue.id().0));

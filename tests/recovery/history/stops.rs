@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use rand::RngExt;
-use warren::amqp::table::FieldTable;
+use warren::amqp::table::{FieldTable, FieldValue};
 use warren::broker::Effects;
 use warren::broker::engine::Clock;
 use warren::broker::pager::Turn;
@@ -210,7 +210,8 @@ impl History {
         world.load_all();
         let ids: Vec<u64> = self.model().queues.keys().copied().collect();
         for id in ids {
-            let letters = self.model().limit(op, id);
+            let mut letters = self.model().count_at_start(op, id);
+            letters.extend(self.model().limit(op, id));
             self.note(|| format!("op {op}: at start {id} gives up {letters:?}"));
             let sources = self.model().post(letters);
             self.model().publish(sources);
@@ -243,11 +244,19 @@ impl History {
         let copy = self.0.disk.copy(1);
         let mut plain = Vec::new();
         FieldTable::new().encode(&mut plain);
+        let mut arguments = FieldTable::new();
+        arguments.push("x-queue-type", FieldValue::LongStr("quorum".into()));
+        arguments.push("x-delivery-limit", FieldValue::I32(-1));
+        let mut counting = Vec::new();
+        arguments.encode(&mut counting);
         let clock = Clock::manual(0);
         let start = World::start(&copy, &self.0.plan.sizes, &clock, 1, |contents| {
             for (_, queue) in &mut contents.queues {
-                queue.arguments.clone_from(&plain);
-                queue.kind = "classic".to_owned();
+                // Those that count go on counting, and give nothing up.
+                let counts = queue.kind == "quorum";
+                queue
+                    .arguments
+                    .clone_from(if counts { &counting } else { &plain });
             }
         });
         let (world, recovered) = start.expect("it starts");

@@ -9,20 +9,24 @@
 //! append ─▶ the tail's chunk ─▶ slots, oldest first ─▶ read from the cursor on, take, settle
 //!           window.rs: which of the chunks are in memory   restored.rs: as the last run left it
 //!           ids.rs: which messages are there, where none is to be there twice
+//!           runs.rs: which came back, and how often
 //! ```
 
 mod ids;
 mod restored;
+mod runs;
 #[cfg(test)]
 mod tests;
 mod window;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use self::ids::Ids;
 use super::chunk::{Chunk, Record};
 use super::slot::{NoRecord, Resident, Slot};
 use crate::broker::message::Message;
+
+pub(in crate::broker) use self::runs::Runs;
 
 /// How a message came back to its queue.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -31,6 +35,16 @@ pub struct GivenBack {
     pub returns: u32,
     /// Whether a consumer may have seen it.
     pub redelivered: bool,
+}
+
+impl GivenBack {
+    /// It came back so often in a way that counts, or once in one that does not.
+    fn again(returns: u32) -> Self {
+        Self {
+            returns,
+            redelivered: true,
+        }
+    }
 }
 
 /// See the module.
@@ -42,9 +56,10 @@ pub struct Band {
     cursor: u64,
     /// How many from the cursor on are settled nevertheless. Only a restart leaves such.
     holes: u64,
-    given_back: BTreeMap<u64, GivenBack>,
-    /// How often messages that are taken were given back before, in a way that counts.
-    returns: BTreeMap<u64, u32>,
+    /// What was given back and is ready, and how often in a way that counts.
+    given_back: Runs,
+    /// How often messages that are taken were given back before, in a way that counts, if ever.
+    returns: Runs,
     ready_bytes: u64,
     spare: Option<Chunk>,
     /// A chunk of so many bytes takes no more.
@@ -70,8 +85,8 @@ impl Band {
             next: 0,
             cursor: 0,
             holes: 0,
-            given_back: BTreeMap::new(),
-            returns: BTreeMap::new(),
+            given_back: Runs::default(),
+            returns: Runs::default(),
             ready_bytes: 0,
             spare: None,
             chunk_bytes,
@@ -84,7 +99,7 @@ impl Band {
 
     /// How many messages are ready.
     pub fn ready(&self) -> u64 {
-        self.next - self.cursor - self.holes + self.given_back.len() as u64
+        self.next - self.cursor - self.holes + self.given_back.len()
     }
 
     /// How many bytes the ready messages' bodies have. Only kept exactly if what is known of bodies is
@@ -135,15 +150,19 @@ impl Band {
         self.settle(first, last);
     }
 
-    /// The messages that are not settled and were given back in a way that counts, and how often.
-    pub fn returns(&self) -> impl Iterator<Item = (u64, u32)> {
-        let ready = self.given_back.iter();
-        let ready = ready.map(|(number, back)| (*number, back.returns));
-        let taken = self
-            .returns
-            .iter()
-            .map(|(number, returns)| (*number, *returns));
-        ready.filter(|(_, returns)| *returns > 0).chain(taken)
+    /// What was given back and is ready.
+    pub fn given_back(&self) -> &Runs {
+        &self.given_back
+    }
+
+    /// What is taken and was given back before in a way that counts.
+    pub fn returns(&self) -> &Runs {
+        &self.returns
+    }
+
+    /// What it takes in memory, roughly, to know which messages came back, in bytes.
+    pub fn runs_bytes(&self) -> usize {
+        self.given_back.memory_bytes() + self.returns.memory_bytes()
     }
 
     /// What the band holds in memory, in bytes.
@@ -245,8 +264,8 @@ impl Band {
 
     /// The head of what is ready.
     pub fn head(&self) -> Option<(u64, GivenBack)> {
-        match self.given_back.first_key_value() {
-            Some((&number, &back)) => Some((number, back)),
+        match self.given_back.first() {
+            Some((number, returns)) => Some((number, GivenBack::again(returns))),
             None if self.ready() > 0 => Some((self.first_from_cursor(), GivenBack::default())),
             None => None,
         }
@@ -282,12 +301,15 @@ impl Band {
         &'a self,
         mut each: impl FnMut(u64, GivenBack, Record<'a>) -> bool,
     ) -> Option<u64> {
-        for (&number, &back) in &self.given_back {
-            match self.record(number) {
-                Ok(record) if each(number, back, record) => {}
-                Ok(_) => return None,
-                Err(NoRecord::Gone) => {}
-                Err(NoRecord::NotLoaded(first)) => return Some(first),
+        for (run, returns) in self.given_back.iter() {
+            let back = GivenBack::again(returns);
+            for number in run {
+                match self.record(number) {
+                    Ok(record) if each(number, back, record) => {}
+                    Ok(_) => return None,
+                    Err(NoRecord::Gone) => {}
+                    Err(NoRecord::NotLoaded(first)) => return Some(first),
+                }
             }
         }
         let from = self.after(self.cursor).saturating_sub(1);
@@ -310,11 +332,12 @@ impl Band {
     pub fn take_head(&mut self, count: u64, body_bytes: u64) {
         let mut left = count;
         while left > 0
-            && let Some((number, back)) = self.given_back.pop_first()
+            && let Some((run, returns)) = self.given_back.pop_first(left)
         {
-            left -= 1;
-            if back.returns > 0 {
-                self.returns.insert(number, back.returns);
+            let (first, last) = run.into_inner();
+            left -= last - first + 1;
+            if returns > 0 {
+                self.returns.insert(first, last, returns);
             }
         }
         if self.holes == 0 {
@@ -331,27 +354,28 @@ impl Band {
 
     /// How often a message that is taken was given back, in a way that counts.
     pub fn returns_of(&self, number: u64) -> u32 {
-        self.returns.get(&number).copied().unwrap_or(0)
+        self.returns.get(number).unwrap_or(0)
     }
 
     /// A message that is taken was given back so often.
     pub fn note_returns(&mut self, number: u64, returns: u32) {
+        self.returns.remove(number, number);
         if returns > 0 {
-            self.returns.insert(number, returns);
+            self.returns.insert(number, number, returns);
         }
     }
 
-    /// Puts a message that was taken back among the ready ones. Says whether it is there: its chunk
-    /// may have been found damaged meanwhile.
+    /// Puts a message that was taken back among the ready ones: it came back so often by now, in a way
+    /// that counts. Says whether it is there: its chunk may have been found damaged meanwhile.
     #[must_use]
-    pub fn give_back(&mut self, number: u64, back: GivenBack) -> bool {
-        self.returns.remove(&number);
+    pub fn give_back(&mut self, number: u64, returns: u32) -> bool {
+        self.returns.remove(number, number);
         let at = self.position(number);
         let Some(at) = at.filter(|at| !self.slots[*at].is_settled(number)) else {
             return false;
         };
         self.ready_bytes += self.slots[at].give_back(number);
-        self.given_back.insert(number, back);
+        self.given_back.insert(number, number, returns);
         true
     }
 
@@ -362,14 +386,7 @@ impl Band {
             ids.settle(first, last);
         }
         if !self.returns.is_empty() {
-            let settled: Vec<u64> = self
-                .returns
-                .range(first..=last)
-                .map(|(at, _)| *at)
-                .collect();
-            for number in settled {
-                self.returns.remove(&number);
-            }
+            self.returns.remove(first, last);
         }
         let mut at = self.after(first).saturating_sub(1);
         while let Some(slot) = self.slots.get_mut(at)
@@ -399,9 +416,10 @@ impl Band {
     /// Drops everything that is ready, and says how much it was; `settled` hears which.
     pub fn clear_ready(&mut self, mut settled: impl FnMut(u64, u64)) -> u64 {
         let ready = self.ready();
-        for number in std::mem::take(&mut self.given_back).into_keys() {
-            settled(number, number);
-            self.settle(number, number);
+        for (run, _) in std::mem::take(&mut self.given_back).iter() {
+            let (first, last) = run.into_inner();
+            settled(first, last);
+            self.settle(first, last);
         }
         let (first, end) = (self.cursor, self.next);
         self.cursor = self.next;

@@ -1,9 +1,7 @@
 //! A band put together again at start: chunks in segments and messages from the log, in the order of
 //! their numbers, then how far the band had come.
 
-use std::collections::BTreeMap;
-
-use super::{Band, GivenBack};
+use super::{Band, Runs};
 use crate::broker::log::Ranges;
 use crate::broker::message::Message;
 use crate::broker::pager::Stored;
@@ -85,6 +83,14 @@ impl Band {
         }
     }
 
+    /// At start: a message below the cursor that is not given back is not ready.
+    pub fn hold_back(&mut self, number: u64) {
+        if let Ok(record) = self.record(number) {
+            let bytes = record.message.body.len() as u64;
+            self.ready_bytes = self.ready_bytes.saturating_sub(bytes);
+        }
+    }
+
     /// The numbers below `cursor` that are not settled.
     pub fn unsettled_below(&self, cursor: u64) -> impl Iterator<Item = u64> {
         let slots = self
@@ -117,7 +123,7 @@ impl Band {
                 (due_ms, slot.first + u64::from(index))
             }));
         }
-        self.given_back.clear();
+        self.given_back = Runs::default();
         self.cursor = self.next;
         self.holes = 0;
         self.ready_bytes = 0;
@@ -125,7 +131,7 @@ impl Band {
     }
 
     /// At start: how far the band has come.
-    pub fn restore_cursor(&mut self, next: u64, cursor: u64, given_back: BTreeMap<u64, GivenBack>) {
+    pub fn restore_cursor(&mut self, next: u64, cursor: u64, given_back: Runs) {
         self.next = next.max(self.next);
         self.cursor = cursor;
         self.given_back = given_back;

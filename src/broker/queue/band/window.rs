@@ -119,7 +119,7 @@ impl Band {
         let (mut ready_bytes, mut taken) = (0, Vec::new());
         slot.for_each_live(|number, record| {
             let bytes = record.message.body.len();
-            if number >= self.cursor || self.given_back.contains_key(&number) {
+            if number >= self.cursor || self.given_back.contains(number) {
                 ready_bytes += bytes as u64;
             } else {
                 taken.push(((number - slot.first) as u32, bytes as u32));
@@ -143,9 +143,7 @@ impl Band {
         let ready_bytes = bodies.map_or(0, |bodies| bodies.ready_bytes);
         self.holes += unsettled as u64;
         self.ready_bytes = self.ready_bytes.saturating_sub(ready_bytes);
-        let behind = self.given_back.split_off(&end);
-        self.given_back.split_off(&first);
-        self.given_back.extend(behind);
+        self.given_back.remove(first, end - 1);
         self.settle(first, end - 1);
         if self.ready() == 0 {
             self.ready_bytes = 0;
