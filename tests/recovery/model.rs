@@ -445,7 +445,14 @@ impl Model {
                 };
                 let above = (Excluded(last_place), Unbounded);
                 let Some((place, id)) = same.range(above).next() else {
-                    return Err(format!("{name} has {message:?} out of order, or twice"));
+                    let all: Vec<u64> = messages.iter().map(|one| one.content.id).collect();
+                    let expected = self.instances.iter().filter(|one| one.queue == *queue);
+                    let mut expected: Vec<_> =
+                        expected.map(|one| (one.place.1, one.content.id)).collect();
+                    expected.sort_unstable();
+                    return Err(format!(
+                        "{name} has {message:?} out of order, or twice: {all:?} of {expected:?}"
+                    ));
                 };
                 let instance = &self.instances[*id];
                 if *instance.content != message.content {

@@ -51,10 +51,12 @@ impl History {
         };
         let batch: Vec<Outgoing> = (0..count)
             .map(|_| {
-                let name = match self.chance(15) && !self.0.is_between.get() {
+                let other = match self.chance(15) && !self.0.is_between.get() {
                     true => self.a_queue(),
                     false => name,
                 };
+                // In which order two queues give messages up hangs on what is in memory.
+                let name = if gives_up(other) { name } else { other };
                 self.outgoing(if to_fan { FAN } else { "" }, name)
             })
             .collect();
