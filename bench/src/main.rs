@@ -1,5 +1,6 @@
 //! The `bench` command: plays a null broker, lists the scenarios, or measures brokers in turn.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::PathBuf;
@@ -164,11 +165,14 @@ fn rows(results: &Results) -> Vec<String> {
     names.filter(|name| results.contains_key(name)).collect()
 }
 
-/// The brokers that there are results of, those of this run first.
+/// The brokers that there are results of: the ceiling, the reference, this run's, others.
 fn columns(results: &Results, brokers: &[BrokerUnderTest]) -> Vec<String> {
-    let mut columns: Vec<String> = brokers.iter().map(|broker| broker.name.clone()).collect();
-    for name in results.values().flat_map(|by_broker| by_broker.keys()) {
-        if !columns.contains(name) {
+    let measured: BTreeSet<&String> = results.values().flat_map(|row| row.keys()).collect();
+    let fixed = [report::CEILING.to_owned(), report::REFERENCE.to_owned()];
+    let own = brokers.iter().map(|broker| &broker.name);
+    let mut columns: Vec<String> = Vec::new();
+    for name in fixed.iter().chain(own).chain(measured.iter().copied()) {
+        if measured.contains(name) && !columns.contains(name) {
             columns.push(name.clone());
         }
     }

@@ -9,7 +9,7 @@ use crate::figures::{Figure, Results};
 use crate::report::{CEILING, REFERENCE};
 
 const WIDTH: f64 = 960.0;
-const LEFT: f64 = 210.0;
+const LEFT: f64 = 290.0;
 const RIGHT: f64 = 90.0;
 const TOP: f64 = 64.0;
 const BAR: f64 = 11.0;
@@ -165,7 +165,13 @@ pub fn curves(results: &Results, scenarios: &[String], brokers: &[String]) -> Op
     if scenarios.is_empty() {
         return None;
     }
-    let all: Vec<&String> = brokers.iter().collect();
+    let has_curve = |broker: &&String| {
+        let of = |scenario: &&String| results.get(*scenario)?.get(*broker);
+        let figures = scenarios.iter().filter_map(of);
+        let mut figures = figures.flat_map(|figures| &figures.figures);
+        figures.any(|figure| figure.at.is_some())
+    };
+    let all: Vec<&String> = brokers.iter().filter(has_curve).collect();
     let block = CURVE_HEIGHT + 70.0;
     let mut svg = open(
         TOP + scenarios.len() as f64 * block,

@@ -68,7 +68,9 @@ fn backlog(bench: &Bench) -> io::Result<Figures> {
     let mut figures = Figures::default();
     for messages in [10_000, 100_000, 1_000_000, 10_000_000] {
         let measured = Backlog::transient(&queue_name(0), messages).measure(bench)?;
-        if let Some(cpu) = measured.get("drain CPU s per million") {
+        // A drain of few messages takes less than the clock tick that CPU time is counted in.
+        let cpu = measured.get("drain CPU s per million");
+        if let Some(cpu) = cpu.filter(|_| messages >= 100_000) {
             figures.add_at(
                 format!("drain CPU s/M, {messages} deep"),
                 messages as f64,
@@ -126,7 +128,9 @@ pub fn scenarios() -> Vec<Scenario> {
             "bindings",
             powers,
             topic,
-        ),
+        )
+        // The null broker looks at one binding after the other.
+        .real_broker(),
         scenario(
             "scale-fanout",
             "100 B through a fanout exchange to N queues",
