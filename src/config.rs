@@ -26,6 +26,7 @@ pub use users::{PermissionSettings, UserSettings};
 
 use address::check_address;
 
+use crate::broker::notices::NoticeSettings;
 use crate::broker::queue::TimeoutAction;
 use crate::connection::settings::FRAME_MIN_BYTES;
 use crate::connection::{Limits, Settings};
@@ -65,6 +66,8 @@ pub struct Config {
     pub limits: LimitSettings,
     /// The log.
     pub log: LogSettings,
+    /// The firehose.
+    pub tracing: TracingSettings,
     /// Who may log in.
     pub users: Vec<UserSettings>,
     /// A file of definitions in RabbitMQ's format, which are taken over at every start; empty: none.
@@ -138,6 +141,14 @@ pub struct LogSettings {
     pub level: String,
     /// How it is logged.
     pub format: LogFormat,
+}
+
+/// The firehose: what is published and delivered, as messages on the exchange `amq.rabbitmq.trace`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TracingSettings {
+    /// Vhosts that are traced from the start; others are by the management API, until the next.
+    pub vhosts: Vec<String>,
 }
 
 /// What becomes of a delivery that was not acked in time.
@@ -229,6 +240,7 @@ impl Default for Config {
             storage: StorageSection::default(),
             limits: LimitSettings::default(),
             log: LogSettings::default(),
+            tracing: TracingSettings::default(),
             users: vec![UserSettings::guest()],
             load_definitions: PathBuf::new(),
         }
@@ -366,10 +378,18 @@ impl Config {
             },
         };
         let cluster_name = match self.cluster_name.as_str() {
-            "" => format!("warren@{}", machine_name()),
+            "" => node_name(),
             name => name.to_string(),
         };
         Settings::new(limits, &cluster_name)
+    }
+
+    /// What the broker publishes itself.
+    pub fn notices(&self) -> NoticeSettings {
+        NoticeSettings {
+            node: node_name(),
+            traced_vhosts: self.tracing.vhosts.clone(),
+        }
     }
 
     /// What the store is told.
@@ -385,6 +405,11 @@ impl Config {
             bytes => bytes,
         }
     }
+}
+
+/// What this broker is called among others.
+fn node_name() -> String {
+    format!("warren@{}", machine_name())
 }
 
 fn machine_name() -> String {

@@ -15,6 +15,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 use warren::broker::catalog::StoredCatalog;
 use warren::broker::engine::{DiskWatch, EngineOptions};
+use warren::broker::notices::Notices;
 use warren::broker::pager::PagingOptions;
 use warren::broker::restore::{self, Restored};
 use warren::broker::{Broker, Engine};
@@ -165,6 +166,7 @@ async fn serve(
             reserve_bytes: storage.reserve_bytes(),
             ..PagingOptions::default()
         },
+        notices: Notices::new(config.notices()),
         ..EngineOptions::default()
     });
     let disk = data.folder.disk();

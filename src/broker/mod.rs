@@ -8,6 +8,7 @@
 //! reply_addresses                         where answers go that pass no queue
 //! passage, deduplication                  exchanges that remember what went through them
 //! delayed_message                         messages that wait before they are routed
+//! notices                                 what the broker publishes itself
 //! names, ids, declared, term, json_term   how topology is named, numbered, checked and printed
 //! parameters ─▶ policy ─▶ vhost, queue    accounts    sessions    what is changed at run time
 //! ```
@@ -32,6 +33,7 @@ pub mod message;
 pub mod metrics;
 mod missing;
 pub mod names;
+pub mod notices;
 pub mod pager;
 pub mod parameters;
 mod passage;

@@ -91,8 +91,9 @@ pub struct Passed {
 }
 
 impl Vhost {
-    /// Publishes a client's message that leads through exchanges with a memory. Afterwards
-    /// `effects` are to be completed; what was published before must have been handed over.
+    /// Publishes a client's message that leads through exchanges with a memory, to queues of which
+    /// each is shown to `sees`. Afterwards `effects` are to be completed; what was published before must
+    /// have been handed over.
     ///
     /// # Errors
     /// As [`Vhost::route`], and PRECONDITION_FAILED for headers that an exchange cannot use.
@@ -100,6 +101,7 @@ impl Vhost {
         &self,
         message: &Message<'_>,
         routing_keys: &[&str],
+        sees: &dyn Fn(&Queue),
         effects: &mut Effects,
     ) -> Result<Passed, Exception> {
         let exchange = String::from_utf8_lossy(message.exchange);
@@ -108,7 +110,10 @@ impl Vhost {
             message,
             routing_keys,
             left: None,
-            is_barred: &|_| false,
+            is_barred: &|queue| {
+                sees(queue);
+                false
+            },
         };
         self.pass_from(first, &passing, effects)
     }

@@ -13,6 +13,11 @@ use super::{Delivery, Effects, Message, SinkRef};
 /// How addresses begin. No queue can be declared with such a name.
 pub const ADDRESS_PREFIX: &str = "amq.rabbitmq.reply-to.";
 
+/// Whether a routing key is such an address.
+pub(super) fn is_address(key: &[u8]) -> bool {
+    key.starts_with(ADDRESS_PREFIX.as_bytes())
+}
+
 /// See the module.
 #[derive(Default)]
 pub struct ReplyAddresses {

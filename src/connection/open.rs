@@ -5,8 +5,8 @@
 //! everything else goes frame by frame. What a channel gathered is handed on at the latest when
 //! another channel's frames follow or the input is used up.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use hashbrown::HashMap;
@@ -137,6 +137,8 @@ impl Open {
             shortest_timeout_ms: AtomicU64::new(limits.consumer_timeout().limit_ms()),
             capabilities: client.capabilities,
             pauses: Pauses::default(),
+            ends: link.ends,
+            name: OnceLock::new(),
         });
         Self {
             shared,

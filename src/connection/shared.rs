@@ -1,13 +1,15 @@
 //! What a connection's channels share once the connection is open.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use super::Outgoing;
+use super::link::Ends;
 use super::pause::{Pauses, Resume, Then};
 use crate::auth::User;
 use crate::broker::catalog::Revision;
+use crate::broker::notices::Via;
 use crate::broker::queue::ConsumerTimeout;
 use crate::broker::{Broker, ConnectionId, Vhost};
 
@@ -48,9 +50,28 @@ pub struct Shared {
     pub capabilities: ClientCapabilities,
     /// What the connection waits for before it takes more input.
     pub pauses: Pauses,
+    /// Between whom it is.
+    pub ends: Ends,
+    /// The same as text, once somebody has asked.
+    pub name: OnceLock<Arc<str>>,
 }
 
 impl Shared {
+    /// What a connection is called.
+    pub(super) fn name(&self) -> &Arc<str> {
+        self.name.get_or_init(|| self.ends.to_string().into())
+    }
+
+    /// Whose messages go through that channel.
+    pub(super) fn via(&self, channel: u16) -> Via {
+        Via {
+            vhost: Arc::clone(&self.vhost),
+            connection: Arc::clone(self.name()),
+            channel,
+            user: Arc::clone(self.user.name()),
+        }
+    }
+
     /// There may be deliveries with that timeout from now on.
     pub(super) fn note_timeout(&self, limit_ms: u64) {
         self.shortest_timeout_ms

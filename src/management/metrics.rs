@@ -132,6 +132,12 @@ pub(super) fn page(broker: &Broker, connections: &Connections) -> String {
             "Bytes sent to AMQP clients.",
             &metrics.bytes_sent,
         ),
+        (
+            "own_messages_dropped",
+            "Messages that the broker itself had to publish (traces, events, lines of its log) and that \
+             were too many.",
+            &broker.engine.notices.dropped,
+        ),
     ];
     for (name, help, counter) in counters {
         page.counter(&format!("warren_{name}_total"), help, counter);

@@ -132,6 +132,7 @@ impl Server {
         server.spawn(carry_alarms(broker, connections));
         server.spawn(Arc::clone(&reception.broker.engine).run_timers());
         server.spawn(Arc::clone(&reception.broker).tidy_queues());
+        server.spawn(Arc::clone(&reception.broker).publish_notices());
         Ok(server)
     }
 

@@ -18,7 +18,7 @@ use warren::broker::{Broker, Effects};
 use warren::connection::channel::{Channel, ReadBatch};
 use warren::connection::outgoing::HIGH_WATER_BYTES;
 use warren::connection::shared::ClientCapabilities;
-use warren::connection::{Outgoing, Shared};
+use warren::connection::{Ends, Outgoing, Shared};
 
 pub const FRAME_MAX: u32 = 4096;
 pub const MAX_MESSAGE_BYTES: u64 = 1 << 20;
@@ -80,6 +80,11 @@ impl Client {
             consumer_timeout: Default::default(),
             shortest_timeout_ms: u64::MAX.into(),
             pauses: Default::default(),
+            ends: Ends {
+                peer: ([127, 0, 0, 1], 1).into(),
+                local: ([127, 0, 0, 1], 5672).into(),
+            },
+            name: Default::default(),
             capabilities: ClientCapabilities {
                 consumer_cancel_notify: true,
                 ..Default::default()

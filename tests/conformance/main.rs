@@ -14,6 +14,7 @@ mod dead_letters;
 mod delaying;
 mod exchanges;
 mod expiry;
+mod firehose;
 mod handshake;
 mod heartbeats;
 mod limits;

@@ -79,7 +79,7 @@ fn publish(world: &World, id: u32, persistent: bool, body_bytes: usize) -> Passe
         },
     };
     let mut effects = Effects::new();
-    let passed = world.vhost.pass(&message, &["k"], &mut effects);
+    let passed = world.vhost.pass(&message, &["k"], &|_| (), &mut effects);
     effects.complete();
     passed.expect("the exchange takes it")
 }

@@ -21,6 +21,7 @@ pub use timers::Timers;
 
 use super::Metrics;
 use super::log::{Flights, Log};
+use super::notices::Notices;
 use super::pager::{Pager, PagingOptions};
 use super::reply_addresses::ReplyAddresses;
 use crate::store::health::StoreHealth;
@@ -50,6 +51,8 @@ pub struct EngineOptions {
     pub clock: Clock,
     /// How queues page.
     pub paging: PagingOptions,
+    /// What the broker publishes itself.
+    pub notices: Arc<Notices>,
 }
 
 impl Default for EngineOptions {
@@ -58,6 +61,7 @@ impl Default for EngineOptions {
             memory_limit_bytes: u64::MAX,
             clock: Clock::system(),
             paging: PagingOptions::default(),
+            notices: Arc::default(),
         }
     }
 }
@@ -86,6 +90,8 @@ pub struct Engine {
     pub paging: PagingOptions,
     /// Who waits for direct replies.
     pub reply_addresses: ReplyAddresses,
+    /// What the broker publishes itself.
+    pub notices: Arc<Notices>,
     log: OnceLock<Arc<dyn Log>>,
     pager: OnceLock<Arc<Pager>>,
 }
@@ -113,6 +119,7 @@ impl Engine {
             gate: Gate::default(),
             paging: options.paging,
             reply_addresses: ReplyAddresses::default(),
+            notices: options.notices,
             log: OnceLock::new(),
             pager: OnceLock::new(),
         })

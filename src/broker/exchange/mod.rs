@@ -35,6 +35,7 @@ mod rendezvous;
 mod topic;
 
 use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
 use arc_swap::ArcSwapOption;
@@ -164,6 +165,8 @@ pub struct Exchange {
     varies: bool,
     has_memory: bool,
     keeps_ids: bool,
+    /// How many bindings lead from it.
+    bindings: AtomicUsize,
     table: RwLock<Table>,
 }
 
@@ -210,6 +213,7 @@ impl Exchange {
             varies: table.varies(),
             has_memory: matches!(table, Table::RecentHistory(_) | Table::Deduplication(_)),
             keeps_ids: matches!(&table, Table::Deduplication(table) if table.is_kept()),
+            bindings: AtomicUsize::new(0),
             table: RwLock::new(table),
             routes_as,
             delays,
@@ -319,6 +323,7 @@ impl Exchange {
     /// A binding was made. Each is added once. Gives the messages that went through before, the oldest
     /// first, where those are kept for what is bound.
     pub(super) fn add(&self, binding: &Binding) -> Vec<Arc<KeptMessage>> {
+        self.bindings.fetch_add(1, Ordering::Relaxed);
         match &mut *self.table.write() {
             Table::Direct(table) => table.add(binding),
             Table::Fanout(table) => table.add(binding),
@@ -338,6 +343,7 @@ impl Exchange {
 
     /// A binding was removed.
     pub(super) fn remove(&self, binding: &Binding) {
+        self.bindings.fetch_sub(1, Ordering::Relaxed);
         match &mut *self.table.write() {
             Table::Direct(table) => table.remove(binding),
             Table::Fanout(table) => table.remove(binding),
@@ -377,7 +383,13 @@ impl Exchange {
 
     /// All bindings went. (Exchanges that lead to each other would keep each other for ever.)
     pub(super) fn clear(&self) {
+        self.bindings.store(0, Ordering::Relaxed);
         self.table.write().clear();
+    }
+
+    /// Whether anything is bound to it.
+    pub(super) fn is_bound(&self) -> bool {
+        self.bindings.load(Ordering::Relaxed) > 0
     }
 
     /// Where a message goes from here. It has more than one routing key if its headers name more.

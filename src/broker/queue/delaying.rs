@@ -101,7 +101,7 @@ impl Queue {
     }
 
     /// Whether it keeps messages for an exchange that delays them.
-    pub(in crate::broker) fn is_for_delayed(&self) -> bool {
+    pub(crate) fn is_for_delayed(&self) -> bool {
         self.is_for_delayed
     }
 }

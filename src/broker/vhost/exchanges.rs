@@ -10,6 +10,7 @@ use crate::broker::declared::{check_arguments, check_names_exchange, check_prope
 use crate::broker::exchange::{ALTERNATE_EXCHANGE, Exchange, ExchangeKind, ExchangeSpec};
 use crate::broker::ids::ExchangeId;
 use crate::broker::names::{self, Resource};
+use crate::broker::notices::TRACE_EXCHANGE;
 
 /// The exchanges that every vhost has, and whether they are internal.
 const SYSTEM_EXCHANGES: [(&str, ExchangeKind, bool); 7] = [
@@ -19,7 +20,7 @@ const SYSTEM_EXCHANGES: [(&str, ExchangeKind, bool); 7] = [
     ("amq.topic", ExchangeKind::Topic, false),
     ("amq.headers", ExchangeKind::Headers, false),
     ("amq.match", ExchangeKind::Headers, false),
-    ("amq.rabbitmq.trace", ExchangeKind::Topic, true),
+    (TRACE_EXCHANGE, ExchangeKind::Topic, true),
 ];
 
 /// The only arguments that have to be the same when an exchange is declared again.

@@ -18,9 +18,10 @@ mod queues;
 mod restore;
 mod settings;
 mod topology;
+mod traced;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use dashmap::DashMap;
 use parking_lot::Mutex;
@@ -61,6 +62,8 @@ pub struct Vhost {
     settings: Settings,
     /// Held by whoever publishes through exchanges with a memory.
     passing: Mutex<()>,
+    /// Its messages are to be traced, if anybody listens.
+    tracing: AtomicBool,
     epoch: AtomicU64,
     nowhere: Arc<[Arc<Queue>]>,
 }
@@ -68,6 +71,8 @@ pub struct Vhost {
 impl Vhost {
     /// A vhost of that name, with the exchanges that every vhost has.
     pub(super) fn new(name: &str, broker: Surroundings) -> Arc<Self> {
+        let traced = &broker.engine.notices.settings().traced_vhosts;
+        let tracing = traced.iter().any(|traced| traced == name);
         let vhost = Arc::new(Self {
             name: name.into(),
             broker,
@@ -76,6 +81,7 @@ impl Vhost {
             topology: Mutex::default(),
             settings: Settings::default(),
             passing: Mutex::default(),
+            tracing: tracing.into(),
             epoch: AtomicU64::new(0),
             nowhere: Arc::new([]),
         });

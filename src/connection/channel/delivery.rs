@@ -77,6 +77,11 @@ impl Deliveries {
         })
     }
 
+    /// On whose behalf: the connection and the channel's number.
+    pub(super) fn whose(&self) -> (&Shared, u16) {
+        (&self.shared, self.channel)
+    }
+
     /// Takes the lock. Hold no outgoing buffer's lock; call no queue while holding it.
     pub fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock()
@@ -124,6 +129,9 @@ impl Deliveries {
             }
             let now_ms = self.shared.broker.engine.clock.now_ms();
             state.unacked.push(unsettled(tag, slot, now_ms, delivery));
+        }
+        if self.shared.vhost.is_traced() {
+            self.trace(queue, std::iter::once(delivery));
         }
         let method = Method::BasicGetOk(basic::GetOk {
             delivery_tag: tag,
@@ -212,6 +220,9 @@ impl Sink for Deliveries {
             state.wait(slot, count == credit, &mut pending);
         }
         drop(pending);
+        if self.shared.vhost.is_traced() {
+            state.trace(self, slot, deliveries[..count].iter());
+        }
         drop(guard);
         self.count(deliveries[..count].iter());
         Taken { count, full }
@@ -241,6 +252,9 @@ impl Sink for Deliveries {
         let mut pending = self.shared.outgoing.lock();
         state.write(self, slot, dealt(), &mut pending, |_| true);
         drop(pending);
+        if self.shared.vhost.is_traced() {
+            state.trace(self, slot, deliveries.iter());
+        }
         drop(state);
         self.count(dealt());
     }
@@ -325,6 +339,17 @@ impl State {
             if slot.consumer.is_some() {
                 self.channel_prefetch.settled(count);
             }
+        }
+    }
+
+    fn trace<'d>(
+        &mut self,
+        channel: &Deliveries,
+        slot: u32,
+        deliveries: impl Iterator<Item = &'d Delivery<'d>>,
+    ) {
+        if let Some(slot) = self.slots.get_mut(slot) {
+            channel.trace(&slot.queue, deliveries);
         }
     }
 

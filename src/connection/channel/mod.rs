@@ -11,7 +11,7 @@
 //!                                 └─▶ content_frames.rs ──▶ client
 //! acks ──▶ settle.rs ──▶ unacked.rs ──▶ queues   timeouts.rs: what nobody settles in time
 //! exchanges.rs, queues.rs: declare, bind, delete   permissions.rs: what they check
-//! safe_replies.rs: replies that wait for the log
+//! safe_replies.rs: replies that wait for the log   firehose.rs: what it tells where that is wanted
 //! ```
 //!
 //! In: methods and contents, in the order in which the client sent them. Out: calls of the engine
@@ -26,6 +26,7 @@ mod content;
 mod content_frames;
 mod delivery;
 mod exchanges;
+mod firehose;
 mod get;
 mod message_checks;
 mod passage;

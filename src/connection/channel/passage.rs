@@ -1,13 +1,16 @@
 //! Publishing through exchanges that have a memory: one message at a time, after what was gathered
 //! before it, since what such exchanges remember and what queues get is one step.
 
+use std::cell::RefCell;
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use super::Channel;
 use super::read_batch::Gathering;
 use super::tx::Publish;
 use crate::amqp::reply::Exception;
-use crate::broker::{Effects, Message, Passed};
+use crate::broker::{Effects, Message, Passed, Queue};
 
 impl Channel {
     /// A message that leads through such exchanges, with what it is published with beside its own
@@ -62,7 +65,15 @@ impl Channel {
             .map(String::from_utf8_lossy)
             .collect();
         let keys: Vec<&str> = keys.iter().map(AsRef::as_ref).collect();
-        self.shared.vhost.pass(message, &keys, effects)
+        let vhost = &self.shared.vhost;
+        if !vhost.is_traced() {
+            return vhost.pass(message, &keys, &|_| (), effects);
+        }
+        let went_to = RefCell::new(Vec::new());
+        let sees = |queue: &Queue| went_to.borrow_mut().push(Arc::clone(queue.name()));
+        let passed = vhost.pass(message, &keys, &sees, effects)?;
+        self.trace_publish_to(message, went_to.take());
+        Ok(passed)
     }
 
     /// What reaches no queue is returned if it is mandatory, a duplicate as well, as with RabbitMQ's

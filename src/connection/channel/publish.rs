@@ -176,6 +176,9 @@ impl Channel {
             && self.transaction.is_none()
             && let Some(targets) = targets
         {
+            if let Route::Once(targets) = &route {
+                self.trace_publish(&message, self.queues_of(targets).iter());
+            }
             let is_routed = !targets.is_empty();
             if is_routed {
                 batch.push(message, targets);
@@ -281,7 +284,8 @@ impl Channel {
         }
         let takes_once = self.settle_before(&found.queues, batch);
         let targets = self.number_queues(&found.queues, batch);
-        Ok(match found.cacheable && !takes_once {
+        let is_remembered = found.cacheable && !takes_once && !self.shared.vhost.is_traced();
+        Ok(match is_remembered {
             true => Route::Remembered(self.routes.insert(exchange, routing_key, targets)),
             false => Route::Once(targets),
         })
@@ -343,6 +347,7 @@ impl Channel {
         if is_passage {
             return self.publish_through(&whole, routing_keys, mandatory, batch);
         }
+        self.trace_publish(&whole, queues.iter());
         if whole.exchange.is_empty() {
             self.answer(&whole, &routing_keys, batch);
         }

@@ -15,7 +15,7 @@ fn json_of(vhost: &Arc<Vhost>) -> Value {
     let metadata = vhost.metadata();
     let mut document = metadata.to_json();
     document.insert("name".into(), json!(vhost.name()));
-    document.insert("tracing".into(), json!(false));
+    document.insert("tracing".into(), json!(vhost.tracing()));
     let queue_type = metadata.default_queue_type.unwrap_or("undefined".into());
     document.insert("default_queue_type".into(), json!(queue_type));
     Value::Object(document)
@@ -44,20 +44,23 @@ pub(super) fn one(call: &Call, name: &str) -> Result<Reply, Reply> {
 
 fn put(call: &Call, name: &str) -> Result<Reply, Reply> {
     let body = call.document(&[])?;
-    match body.get("tracing") {
-        None | Some(Value::Null | Value::Bool(false)) => {}
-        Some(Value::String(text)) if text == "false" => {}
-        Some(Value::Bool(true)) => return Err(Reply::bad_request("tracing is not supported")),
-        Some(Value::String(text)) if text == "true" => {
-            return Err(Reply::bad_request("tracing is not supported"));
-        }
+    let tracing = match body.get("tracing") {
+        None | Some(Value::Null) => None,
+        Some(Value::Bool(tracing)) => Some(*tracing),
+        Some(Value::String(text)) if text == "true" => Some(true),
+        Some(Value::String(text)) if text == "false" => Some(false),
         Some(other) => return Err(Reply::bad_request(json!(["not_boolean", other]))),
-    }
+    };
     if name.is_empty() {
         return Err(Reply::bad_request("a vhost's name is empty"));
     }
     let metadata = Metadata::from_json(&body).map_err(Reply::bad_request)?;
     let put = call.broker.put_vhost(name, metadata);
+    if let Some(tracing) = tracing
+        && let Some(vhost) = call.broker.vhost(name)
+    {
+        vhost.set_tracing(tracing);
+    }
     if put == Put::Created {
         // Who makes a vhost may use it.
         let granted = call
