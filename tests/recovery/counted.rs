@@ -1,5 +1,8 @@
 //! A queue that limits its bytes leaves memory as any other does, and counts them exactly all the same.
 
+use std::cell::Cell;
+use std::rc::Rc;
+
 use bytes::Bytes;
 use serde_json::json;
 use warren::broker::engine::Clock;
@@ -8,6 +11,7 @@ use warren::broker::queue::{Cause, Got, Returned};
 use warren::broker::{Body, Effects, Facts, Message};
 use warren::store::disk::SimDisk;
 
+use crate::disk::among;
 use crate::small;
 use crate::world::{Kind, Sizes, World};
 
@@ -164,6 +168,37 @@ fn a_queue_that_counts_its_bytes_leaves_memory() {
     expected.drain(..100);
     expected.extend(2 * MESSAGES..2 * MESSAGES + 100);
     assert_eq!(numbers(&take(&world, u64::MAX)), expected);
+}
+
+/// However much of it lies on the disk, it is read while the broker runs, and the limit holds then.
+#[test]
+fn a_start_reads_nothing_of_a_queue_that_counts_its_bytes() {
+    let disk_with = |messages: u64| {
+        let disk = World::new_disk(&sizes());
+        let world = start(&disk);
+        world.declare(&kind());
+        publish(&world, 0..messages);
+        disk
+    };
+    // How often the disk is asked for something.
+    let start_counted = |disk: &SimDisk| {
+        let calls = Rc::new(Cell::new(0));
+        let counted = Rc::clone(&calls);
+        let world = among(move || counted.set(counted.get() + 1), || start(disk));
+        (world, calls.get())
+    };
+    // What the log has as well is verified, so both have a log of the same length.
+    let (_, calls_for_fewer) = start_counted(&disk_with(MOST * 3 / 4));
+    let (world, calls) = start_counted(&disk_with(MOST));
+    let chunks = world.load_all();
+    assert!(chunks > 200, "{chunks} chunks were read afterwards");
+    let more = calls - calls_for_fewer;
+    assert!(more < chunks / 5, "{more} more calls for {chunks} chunks");
+    publish(&world, MOST..MOST + 10);
+    while world.load_all() > 0 {}
+    assert_eq!(world.queue(kind().name).counts().ready, MOST);
+    let used_bytes = world.broker.engine.memory.used_bytes();
+    assert!(used_bytes < MEMORY_BYTES, "{used_bytes} bytes");
 }
 
 /// A policy comes when most of the queue is on the disk and some of it is out.

@@ -228,11 +228,6 @@ impl Replay {
             let mut bands: Vec<_> = bands
                 .map(|(at, band)| (at, RestoredBand::of(band, &replay.queue)))
                 .collect();
-            if replay.queue.wants().max_length_bytes.is_some() {
-                bands
-                    .iter_mut()
-                    .for_each(|(_, band)| band.count_stored(|stored| read(stored).ok()));
-            }
             if replay.queue.takes_once() {
                 bands
                     .iter_mut()

@@ -1,4 +1,4 @@
-//! Bytes in a queue that begins to limit them while it has messages.
+//! Bytes in a queue that begins to limit them while it has messages: by a policy, or at the broker's start.
 //!
 //! A queue without such a limit does not know what lies in chunks that are not in memory, so these are read
 //! once, a few at a time, each counted as it comes. Until then it counts too little, and drops too little.
@@ -6,7 +6,7 @@
 use super::{Queue, State};
 
 impl Queue {
-    /// Its policy limits its bytes from now on.
+    /// It limits its bytes from now on.
     pub(super) fn begin_to_count(&self, state: &mut State) {
         state.paging.uncounted.clear();
         for (at, band) in state.bands.iter_mut().enumerate() {

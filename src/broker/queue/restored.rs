@@ -126,30 +126,6 @@ impl RestoredBand {
         self.band
             .know_ids(|stored| read(stored).map(Chunk::from_stored));
     }
-
-    /// Reads how many bytes the bodies have that are not in memory. What can't be read counts as
-    /// nothing: it will be found to be damaged when its turn comes.
-    pub(in crate::broker) fn count_stored(
-        &mut self,
-        read: impl Fn(&Stored) -> Option<StoredChunk>,
-    ) {
-        let come_too_often = &self.come_too_often;
-        self.band.count_stored(|slot, stored| {
-            let Some(chunk) = read(stored).map(Chunk::from_stored) else {
-                return 0;
-            };
-            let is_ready = |index: &u32| {
-                let number = slot.first + u64::from(*index);
-                let mut held_back = come_too_often.iter();
-                !slot.settled.contains(*index)
-                    && !held_back.any(|(first, last)| (*first..=*last).contains(&number))
-            };
-            let indices = (0..chunk.len().min(slot.len())).filter(is_ready);
-            indices
-                .map(|index| chunk.record(index).message.body.len() as u64)
-                .sum()
-        });
-    }
 }
 
 impl Queue {
@@ -165,6 +141,9 @@ impl Queue {
         state.is_logged = state.ready > 0 || state.unacked > 0;
         // What the log says of it must not be forgotten before it is said again.
         state.paging.is_dirty = true;
+        if state.wants.max_length_bytes.is_some() && state.stream.is_none() {
+            self.begin_to_count(&mut state);
+        }
         self.after(&mut state);
         state.ready + state.unacked
     }

@@ -6,7 +6,7 @@ use crate::broker::log::Ranges;
 use crate::broker::message::Message;
 use crate::broker::pager::Stored;
 use crate::broker::queue::chunk::Chunk;
-use crate::broker::queue::slot::{Bodies, Resident, Slot};
+use crate::broker::queue::slot::{Resident, Slot};
 
 /// A larger gap between numbers begins a new chunk.
 const LARGEST_GAP: u64 = 256;
@@ -65,22 +65,6 @@ impl Band {
             .map_or(logged_from, |from| from.min(logged_from));
         tail.logged_from = Some(logged_from);
         self.append(message, expires_at_ms, Some(logged_from));
-    }
-
-    /// At start: the bodies in chunks that are not in memory count as well, as `body_bytes` says for
-    /// each of these chunks: how many bytes those of its records have that are not settled.
-    pub fn count_stored(&mut self, body_bytes: impl Fn(&Slot, &Stored) -> u64) {
-        for slot in self.slots.iter_mut().filter(|slot| slot.is_absent()) {
-            if let Some(stored) = &slot.stored {
-                let bodies = Bodies {
-                    ready_bytes: body_bytes(slot, stored),
-                    taken: Box::default(),
-                };
-                self.ready_bytes += bodies.ready_bytes;
-                slot.bodies = Some(Box::new(bodies));
-                self.bodies_bytes += slot.bodies_bytes();
-            }
-        }
     }
 
     /// At start: a message below the cursor that is not given back is not ready.
