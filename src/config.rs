@@ -141,6 +141,10 @@ pub struct LogSettings {
     pub level: String,
     /// How it is logged.
     pub format: LogFormat,
+    /// Whether it goes to the exchange `amq.rabbitmq.log` of the vhost `/` as well.
+    pub exchange: bool,
+    /// What of it, as `level` says it.
+    pub exchange_level: String,
 }
 
 /// The firehose: what is published and delivered, as messages on the exchange `amq.rabbitmq.trace`.
@@ -282,6 +286,8 @@ impl Default for LogSettings {
         Self {
             level: "info".into(),
             format: LogFormat::Human,
+            exchange: false,
+            exchange_level: "info".into(),
         }
     }
 }
@@ -389,6 +395,7 @@ impl Config {
         NoticeSettings {
             node: node_name(),
             traced_vhosts: self.tracing.vhosts.clone(),
+            log: self.log.exchange,
         }
     }
 

@@ -2,8 +2,8 @@
 
 mod check_store;
 mod data;
+mod log;
 
-use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
@@ -11,15 +11,13 @@ use std::time::Instant;
 use clap::Parser;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::LevelFilter;
 use warren::broker::catalog::StoredCatalog;
 use warren::broker::engine::{DiskWatch, EngineOptions};
 use warren::broker::notices::Notices;
 use warren::broker::pager::PagingOptions;
 use warren::broker::restore::{self, Restored};
 use warren::broker::{Broker, Engine};
-use warren::config::{Command, CommandLine, Config, Flags, LogFormat, LogSettings, Sources};
+use warren::config::{Command, CommandLine, Config, Flags, Sources};
 use warren::definitions;
 use warren::net::{Server, TlsSource};
 use warren::store::catalog::Contents;
@@ -66,7 +64,8 @@ fn run(flags: Flags) -> Result<(), AnyError> {
         true => None,
         false => Some(definitions::read(file).map_err(|error| wrong_definitions(&config, &error))?),
     };
-    start_log(&config.log)?;
+    let notices = Notices::new(config.notices());
+    log::start(&config.log, &notices)?;
     config.limits.max_connections = raise_file_limit(config.limits.max_connections);
     let (data, contents) = Data::open(&config.data_dir)?;
 
@@ -76,26 +75,18 @@ fn run(flags: Flags) -> Result<(), AnyError> {
     }
     builder.event_interval(EVENT_INTERVAL);
     let runtime = builder.enable_all().thread_name("warren").build()?;
-    let served = runtime.block_on(serve(&config, definitions, &data, contents, started));
+    let served = runtime.block_on(serve(
+        &config,
+        notices,
+        definitions,
+        &data,
+        contents,
+        started,
+    ));
     // Whoever did not go by now is not waited for.
     runtime.shutdown_background();
     data.close();
     served
-}
-
-/// A word alone must be a level: taken for the name of a module, a mistyped one would silence all else.
-fn check_log_level(level: &str) -> Result<(), String> {
-    let mut words = level.split(',').map(str::trim);
-    let wrong = words.find(|word| {
-        let is_module = word.contains("::") || word.contains('=') || word.contains('[');
-        !is_module && word.parse::<LevelFilter>().is_err()
-    });
-    match wrong {
-        None => Ok(()),
-        Some(word) => Err(format!(
-            "log.level: {word:?} is none of off, error, warn, info, debug, trace"
-        )),
-    }
 }
 
 /// The allocator asks for huge pages, 2 MiB each, which are resident as a whole once a byte of them is
@@ -103,22 +94,6 @@ fn check_log_level(level: &str) -> Result<(), String> {
 fn stay_small() {
     // Where the kernel knows no such pages nothing is to be done.
     let _ = rustix::thread::disable_transparent_huge_pages(true);
-}
-
-fn start_log(log: &LogSettings) -> Result<(), AnyError> {
-    check_log_level(&log.level)?;
-    let filter = EnvFilter::try_new(&log.level).map_err(|error| format!("log.level: {error}"))?;
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        // Whoever reads the log may go away; the broker stays.
-        .log_internal_errors(false)
-        .with_ansi(std::io::stderr().is_terminal());
-    match log.format {
-        LogFormat::Human => builder.init(),
-        LogFormat::Json => builder.json().init(),
-    }
-    Ok(())
 }
 
 /// Each connection takes a file descriptor, and the usual limit of 1,024 is one that processes are
@@ -150,6 +125,7 @@ fn raise_file_limit(max_connections: usize) -> usize {
 
 async fn serve(
     config: &Config,
+    notices: Arc<Notices>,
     definitions: Option<Definitions>,
     data: &Data,
     contents: Contents,
@@ -166,7 +142,7 @@ async fn serve(
             reserve_bytes: storage.reserve_bytes(),
             ..PagingOptions::default()
         },
-        notices: Notices::new(config.notices()),
+        notices,
         ..EngineOptions::default()
     });
     let disk = data.folder.disk();
@@ -214,6 +190,7 @@ fn prepare(
     for vhost in &config.vhosts {
         broker.add_vhost(vhost);
     }
+    broker.prepare_own_exchanges();
     if config.has_default_users() && !had_default_user {
         broker.make_guest();
     }

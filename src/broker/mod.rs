@@ -240,6 +240,7 @@ impl Broker {
         if is_new {
             self.catalog
                 .submit(vec![Change::PutVhost(Arc::clone(&vhost))]);
+            self.make_own_exchanges(&vhost);
         }
         vhost
     }
@@ -251,9 +252,13 @@ impl Broker {
         let before = vhost.metadata().default_queue_type;
         metadata.default_queue_type = metadata.default_queue_type.or(before);
         vhost.set_metadata(metadata);
-        self.catalog.submit(vec![Change::PutVhost(vhost)]);
+        self.catalog
+            .submit(vec![Change::PutVhost(Arc::clone(&vhost))]);
         match is_new {
-            true => Put::Created,
+            true => {
+                self.make_own_exchanges(&vhost);
+                Put::Created
+            }
             false => Put::Changed,
         }
     }

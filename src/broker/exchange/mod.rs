@@ -166,7 +166,7 @@ pub struct Exchange {
     has_memory: bool,
     keeps_ids: bool,
     /// How many bindings lead from it.
-    bindings: AtomicUsize,
+    bindings: Arc<AtomicUsize>,
     table: RwLock<Table>,
 }
 
@@ -213,7 +213,7 @@ impl Exchange {
             varies: table.varies(),
             has_memory: matches!(table, Table::RecentHistory(_) | Table::Deduplication(_)),
             keeps_ids: matches!(&table, Table::Deduplication(table) if table.is_kept()),
-            bindings: AtomicUsize::new(0),
+            bindings: Arc::default(),
             table: RwLock::new(table),
             routes_as,
             delays,
@@ -385,6 +385,11 @@ impl Exchange {
     pub(super) fn clear(&self) {
         self.bindings.store(0, Ordering::Relaxed);
         self.table.write().clear();
+    }
+
+    /// How many bindings lead from it, for who wants to know at any time.
+    pub(super) fn bindings(&self) -> &Arc<AtomicUsize> {
+        &self.bindings
     }
 
     /// Whether anything is bound to it.

@@ -1,16 +1,20 @@
 //! What the broker publishes itself, on exchanges of its own.
 //!
 //! ```text
-//! a traced vhost's messages ─▶ firehose ─┐
-//!                                        ├─▶ handed over ─▶ publishing (one task) ─▶ route ─▶ queues
-//!                                        ┘
+//! a traced vhost's messages ─▶ firehose ──┐
+//!                                         ├─▶ handed over ─▶ publishing (one task) ─▶ route ─▶ queues
+//! the log ───────────────────▶ log_lines ─┘
+//!
+//! exchanges: those of them that settings want
 //! ```
 //!
 //! Whoever has something to say may hold any lock: it is put aside here, copied and not yet made a
 //! message of, and one task publishes it as a client's message is published. What waits is bounded by
 //! its bytes; what does not fit is dropped and counted.
 
+mod exchanges;
 mod firehose;
+mod log_lines;
 mod publishing;
 
 use std::collections::VecDeque;
@@ -22,6 +26,9 @@ use tokio::sync::Notify;
 
 pub(super) use firehose::TRACE_EXCHANGE;
 pub use firehose::{Happened, Traced, Via};
+pub use log_lines::LogLine;
+
+use self::exchanges::Listeners;
 
 use super::metrics::Counter;
 
@@ -35,12 +42,15 @@ pub struct NoticeSettings {
     pub node: String,
     /// Vhosts whose messages are traced from the start.
     pub traced_vhosts: Vec<String>,
+    /// Whether the log is published as well.
+    pub log: bool,
 }
 
 /// See the module. One per broker.
 #[derive(Default)]
 pub struct Notices {
     settings: NoticeSettings,
+    log_listeners: Listeners,
     waiting: Mutex<Waiting>,
     wake: Notify,
     /// How many did not fit.
@@ -56,6 +66,7 @@ struct Waiting {
 /// Something to be published.
 enum Notice {
     Traced(Box<Traced>),
+    Logged(LogLine),
 }
 
 impl Notice {
@@ -63,6 +74,7 @@ impl Notice {
     fn bytes(&self) -> usize {
         match self {
             Self::Traced(traced) => traced.bytes(),
+            Self::Logged(line) => line.bytes(),
         }
     }
 }
@@ -85,6 +97,17 @@ impl Notices {
     /// A message of a traced vhost was published or delivered.
     pub fn trace(&self, traced: Traced) {
         self.hand_over(Notice::Traced(Box::new(traced)));
+    }
+
+    /// Whether somebody listens to the log, now and on this thread: what is logged while it publishes for
+    /// the broker itself is not published in turn.
+    pub fn wants_log(&self) -> bool {
+        self.log_listeners.any() && !publishing::is_publishing()
+    }
+
+    /// Something was logged.
+    pub fn log(&self, line: LogLine) {
+        self.hand_over(Notice::Logged(line));
     }
 
     pub(super) fn settings(&self) -> &NoticeSettings {

@@ -3,6 +3,7 @@
 //! In: notices. Out: messages that are routed and given to queues, and logged where that is due, as a
 //! client's are. It publishes no faster than the disk takes what it publishes.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,7 +14,7 @@ use crate::amqp::properties::Properties;
 use crate::amqp::table::SHORT_STR_MAX_BYTES;
 use crate::broker::message::{Body, Facts, Message};
 use crate::broker::passage::Passing;
-use crate::broker::{Broker, Effects, Vhost};
+use crate::broker::{Broker, DEFAULT_VHOST, Effects, Vhost};
 
 /// So many are published before what they leave to be done is done.
 const SLICE: usize = 64;
@@ -33,6 +34,32 @@ pub(super) struct Publication {
     pub body: Bytes,
 }
 
+thread_local! {
+    static IS_PUBLISHING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether this thread publishes for the broker itself, now.
+pub(super) fn is_publishing() -> bool {
+    IS_PUBLISHING.try_with(Cell::get).unwrap_or(false)
+}
+
+/// While it is there, this thread publishes for the broker itself.
+struct OnOwnBehalf;
+
+impl OnOwnBehalf {
+    fn within(publish: impl FnOnce()) {
+        IS_PUBLISHING.set(true);
+        let _ends = Self;
+        publish();
+    }
+}
+
+impl Drop for OnOwnBehalf {
+    fn drop(&mut self) {
+        IS_PUBLISHING.set(false);
+    }
+}
+
 impl Broker {
     /// Publishes what the broker itself has to say, for ever. The server runs it as one task.
     pub async fn publish_notices(self: Arc<Self>) {
@@ -46,8 +73,10 @@ impl Broker {
                     false => woken.await,
                 }
             }
-            self.publish_slice(notices);
-            told.tell(self.engine.notices.dropped.get());
+            OnOwnBehalf::within(|| {
+                self.publish_slice(notices);
+                told.tell(self.engine.notices.dropped.get());
+            });
             self.wait_for_disk().await;
             tokio::task::yield_now().await;
         }
@@ -67,6 +96,10 @@ impl Broker {
         let notices = &self.engine.notices;
         match notice {
             Notice::Traced(traced) => traced.into_publication(&notices.settings.node),
+            Notice::Logged(line) => {
+                let vhost = self.vhost(DEFAULT_VHOST)?;
+                Some(line.into_publication(vhost, &notices.settings.node))
+            }
         }
     }
 

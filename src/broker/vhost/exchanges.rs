@@ -97,16 +97,58 @@ impl Vhost {
             internal: declare.internal,
             arguments: declare.arguments,
         };
+        let exchange = self.put_in_exchange(spec)?;
+        Ok(Durability::of(exchange.is_durable()))
+    }
+
+    /// Makes one that is not there. Called with the topology locked.
+    fn put_in_exchange(self: &Arc<Self>, spec: ExchangeSpec) -> Result<Arc<Exchange>, Exception> {
         let exchange = self.make_exchange(spec)?;
         self.exchanges
             .insert(Arc::clone(exchange.name()), Arc::clone(&exchange));
         // It may be another exchange's alternate.
         self.bump_epoch();
-        let durability = Durability::of(exchange.is_durable());
-        if durability == Durability::Durable {
-            self.submit(vec![Change::PutExchange(Arc::clone(self.name()), exchange)]);
+        if exchange.is_durable() {
+            let made = Arc::clone(&exchange);
+            self.submit(vec![Change::PutExchange(Arc::clone(self.name()), made)]);
         }
-        Ok(durability)
+        Ok(exchange)
+    }
+
+    /// One on which the broker itself publishes; it is made if it is not there. Clients can neither make
+    /// nor delete it.
+    ///
+    /// # Errors
+    /// The catalog has no number for it, or the vhost is being removed.
+    pub(in crate::broker) fn declare_own_exchange(
+        self: &Arc<Self>,
+        name: &str,
+    ) -> Result<Arc<Exchange>, Exception> {
+        let id = self.broker.catalog.next_id()?;
+        let topology = self.topology.lock();
+        topology.check_open(self)?;
+        if let Some(current) = self.exchange(name) {
+            return Ok(current);
+        }
+        self.put_in_exchange(ExchangeSpec {
+            id: ExchangeId(id),
+            name: name.into(),
+            kind: ExchangeKind::Topic,
+            durable: true,
+            auto_delete: false,
+            internal: true,
+            arguments: FieldTable::new(),
+        })
+    }
+
+    /// Removes such an exchange, with what is bound to it, if it is there.
+    pub(in crate::broker) fn delete_own_exchange(&self, name: &str) {
+        let mut topology = self.topology.lock();
+        if let Some(exchange) = self.exchange(name) {
+            let mut changes = Vec::new();
+            self.take_out_exchange(&mut topology, &exchange, &mut changes);
+            self.submit(changes);
+        }
     }
 
     /// exchange.delete. An exchange that is not there counts as deleted. Says whether anything
