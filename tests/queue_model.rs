@@ -176,7 +176,7 @@ fn consume(queue: &Arc<Queue>, basket: &Arc<Basket>, no_ack: bool, priority: i32
         priority,
     };
     let id = queue.add_consumer(spec).expect("nobody is exclusive");
-    queue.resume(id, &mut Effects::new());
+    queue.resume(&[id], &mut Effects::new());
     id
 }
 

@@ -483,7 +483,7 @@ impl Outgoing {
         };
         let mut effects = Effects::new();
         for (queue, consumer) in waiting {
-            queue.resume(consumer, &mut effects);
+            queue.resume(&[consumer], &mut effects);
         }
         effects.complete();
         true

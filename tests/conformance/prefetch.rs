@@ -160,3 +160,60 @@ fn many_acks_at_once_keep_the_flow_going() {
         }
     }
 }
+
+/// All of a channel's consumers share its prefetch, and are served in turn.
+#[test]
+fn consumers_that_share_a_prefetch_are_served_in_turn() {
+    for (prefetch, consumers, served) in [(10, 2, [5, 5, 0, 0]), (4, 4, [1, 1, 1, 1])] {
+        let mut client = Broker::shared().client();
+        let queue = client.queue();
+        client.call(method!("basic.qos", prefetch_count: prefetch, global: true));
+        for consumer in 0..consumers {
+            client.consume(&queue, &consumer.to_string());
+        }
+        for _ in 0..6 * prefetch {
+            client.publish("", &queue, "x");
+        }
+        for _ in 0..6 {
+            let mut counts = [0; 4];
+            let mut last = 0;
+            for _ in 0..prefetch {
+                let message = client.delivery();
+                let consumer: usize = message
+                    .method
+                    .text("consumer-tag")
+                    .parse()
+                    .expect("a number");
+                counts[consumer] += 1;
+                last = message.tag();
+            }
+            assert_eq!(counts, served);
+            client.send(method!("basic.ack", delivery_tag: last, multiple: true));
+        }
+    }
+}
+
+#[test]
+fn whose_turn_it_is_is_kept_while_a_shared_prefetch_is_used_up() {
+    let mut client = Broker::shared().client();
+    let queue = client.queue();
+    client.call(method!("basic.qos", prefetch_count: 3, global: true));
+    client.consume(&queue, "a");
+    for _ in 0..9 {
+        client.publish("", &queue, "x");
+    }
+    let mut given = String::new();
+    let mut take = |client: &mut Client| {
+        let message = client.delivery();
+        given += &message.method.text("consumer-tag");
+        message.tag()
+    };
+    let mut tags: std::collections::VecDeque<u64> = (0..3).map(|_| take(&mut client)).collect();
+    client.consume(&queue, "b");
+    for _ in 0..6 {
+        let tag = tags.pop_front().expect("a delivery");
+        client.send(method!("basic.ack", delivery_tag: tag));
+        tags.push_back(take(&mut client));
+    }
+    assert_eq!(given, "aaaababab");
+}

@@ -58,6 +58,29 @@ fn many_replies_keep_their_order() {
     client.expect_bodies(&["1", "2", "3"]);
 }
 
+/// However much that is: whoever answered was told that it arrived.
+#[test]
+fn replies_wait_for_a_client_that_does_not_read() {
+    let broker = Broker::shared();
+    let (mut asker, mut answerer) = (broker.client(), broker.client());
+    asker.call(consume_replies());
+    let queue = asker.queue_with(table! {});
+    let address = request(&mut asker, &queue);
+    answerer.call(method!("confirm.select"));
+    const ANSWERS: usize = 300;
+    let body = "x".repeat(100_000);
+    for _ in 0..ANSWERS {
+        answerer.publish("", &address, &body);
+    }
+    let mut confirmed = 0;
+    while confirmed < ANSWERS as u64 {
+        confirmed = answerer.expect_name("basic.ack").number("delivery-tag");
+    }
+    for _ in 0..ANSWERS {
+        assert_eq!(asker.delivery().body.len(), body.len());
+    }
+}
+
 #[test]
 fn replies_need_no_ack() {
     let mut client = Broker::shared().client();

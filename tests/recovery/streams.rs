@@ -398,7 +398,7 @@ impl History {
         self.settle_down();
         let queue = self.queue();
         reader.basket.0.lock().0 = usize::MAX;
-        queue.resume(reader.id, &mut Effects::new());
+        queue.resume(&[reader.id], &mut Effects::new());
         self.settle_down();
         let got = std::mem::take(&mut reader.basket.0.lock().1);
         let wanted: Vec<u64> = self
@@ -434,7 +434,7 @@ impl History {
         let reader = &self.readers[at];
         reader.basket.0.lock().0 = room;
         let mut effects = Effects::new();
-        self.queue().resume(reader.id, &mut effects);
+        self.queue().resume(&[reader.id], &mut effects);
         effects.complete();
     }
 
@@ -528,7 +528,7 @@ impl History {
     fn check_all_readers(&mut self) {
         for reader in &self.readers {
             reader.basket.0.lock().0 = usize::MAX;
-            self.queue().resume(reader.id, &mut Effects::new());
+            self.queue().resume(&[reader.id], &mut Effects::new());
         }
         self.settle_down();
         for reader in &self.readers {
@@ -583,7 +583,7 @@ impl History {
         let id = queue
             .add_reader(spec, Start::First, None)
             .expect("a reader");
-        queue.resume(id, &mut Effects::new());
+        queue.resume(&[id], &mut Effects::new());
         self.world().load_all();
         queue.remove_consumers(&[id], &mut Effects::new());
         let got = std::mem::take(&mut all.0.lock().1);

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use super::{ConsumerId, ConsumerSpec, Queue};
 use crate::amqp::reply::{Exception, ReplyCode};
 use crate::broker::Effects;
@@ -30,13 +32,23 @@ impl Queue {
         Ok(state.consumers.add(spec))
     }
 
-    /// The consumer has room (again): delivers to it.
-    pub fn resume(self: &Arc<Self>, consumer: ConsumerId, effects: &mut Effects) {
+    /// Consumers have room (again): delivers to them, in that order in turn.
+    pub fn resume(self: &Arc<Self>, consumers: &[ConsumerId], effects: &mut Effects) {
         let mut state = self.state.lock();
         if state.stream.is_some() {
-            self.resume_readers(&mut state, &[consumer], effects);
-        } else if state.consumers.has_room(consumer) {
+            self.resume_readers(&mut state, consumers, effects);
+        } else if state.resume(consumers) {
             self.run(&mut state, effects);
+        }
+    }
+
+    /// The same for consumers of several queues; those of one stand together.
+    pub fn resume_all(consumers: &[(Arc<Self>, ConsumerId)], effects: &mut Effects) {
+        for of_one in consumers.chunk_by(|(one, _), (other, _)| one.id() == other.id()) {
+            let ids: SmallVec<[ConsumerId; 4]> = of_one.iter().map(|(_, id)| *id).collect();
+            if let Some((queue, _)) = of_one.first() {
+                queue.resume(&ids, effects);
+            }
         }
     }
 

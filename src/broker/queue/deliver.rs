@@ -114,18 +114,8 @@ fn deal_to_many(
     effects: &mut Effects,
 ) -> Dealt {
     // First everybody's promise, then the dealing: whoever is served out is passed over.
-    let mut promises: SmallVec<[usize; SLICE]> = SmallVec::new();
-    let mut full: SmallVec<[ConsumerId; 8]> = SmallVec::new();
-    for (start, id) in turn.iter().enumerate() {
-        let share = (deliveries.len() - start).div_ceil(turn.len());
-        let promise = consumers
-            .get(*id)
-            .map_or(0, |consumer| consumer.sink.reserve(consumer.slot, share));
-        if promise < share {
-            full.push(*id);
-        }
-        promises.push(promise.min(share));
-    }
+    let sharers = sharers(consumers, turn);
+    let Promises { promises, full } = ask(consumers, turn, deliveries.len(), &sharers);
     let count: usize = promises.iter().sum();
     let hands = Hands::deal(&promises, count);
     let no_acks = || {
@@ -138,7 +128,6 @@ fn deal_to_many(
     };
     // Two consumers of one channel: what they get must reach it in the queue's order.
     let mut shared: SmallVec<[(u16, &Consumer); SLICE]> = SmallVec::new();
-    let sharers = sharers(consumers, turn);
     for (id, hand) in turn.iter().zip(hands.iter()) {
         let Some(consumer) = consumers.get(*id).filter(|_| !hand.is_empty()) else {
             continue;
@@ -164,6 +153,48 @@ fn deal_to_many(
         consumers.is_full(id);
     }
     Dealt { count, settled }
+}
+
+/// How many each consumer takes, and who is full then.
+struct Promises {
+    promises: SmallVec<[usize; SLICE]>,
+    full: SmallVec<[ConsumerId; 8]>,
+}
+
+/// Has each promise how many of its share of `wanted` messages it takes.
+fn ask(consumers: &Consumers, turn: &[ConsumerId], wanted: usize, sharers: &[usize]) -> Promises {
+    let mut promises: SmallVec<[usize; SLICE]> = SmallVec::new();
+    let mut full: SmallVec<[ConsumerId; 8]> = SmallVec::new();
+    let mut one_by_one: SmallVec<[(usize, usize, &Consumer); 8]> = SmallVec::new();
+    for (at, id) in turn.iter().enumerate() {
+        let share = (wanted - at).div_ceil(turn.len());
+        let promise = match consumers.get(*id) {
+            Some(consumer) if !consumer.no_ack && sharers.contains(&address(consumer)) => {
+                one_by_one.push((at, share, consumer));
+                promises.push(0);
+                continue;
+            }
+            Some(consumer) => consumer.sink.reserve(consumer.slot, share),
+            None => 0,
+        };
+        if promise < share {
+            full.push(*id);
+        }
+        promises.push(promise.min(share));
+    }
+    // Those of one channel may share its prefetch, of which none may have it all.
+    while !one_by_one.is_empty() {
+        one_by_one.retain(|&mut (at, share, consumer)| {
+            let is_promised = consumer.sink.reserve(consumer.slot, 1) > 0;
+            if is_promised {
+                promises[at] += 1;
+            } else {
+                full.push(turn[at]);
+            }
+            is_promised && promises[at] < share
+        });
+    }
+    Promises { promises, full }
 }
 
 /// Who gets which of the messages that are dealt, by their places.

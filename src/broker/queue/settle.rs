@@ -236,9 +236,9 @@ impl Queue {
 }
 
 impl State {
-    fn resume(&mut self, consumers: &[ConsumerId]) {
-        for consumer in consumers {
-            self.consumers.has_room(*consumer);
-        }
+    /// Consumers have room (again). Says whether any had none before.
+    pub(super) fn resume(&mut self, consumers: &[ConsumerId]) -> bool {
+        let all = consumers.iter().map(|id| self.consumers.has_room(*id));
+        all.fold(false, |any, one| any | one)
     }
 }

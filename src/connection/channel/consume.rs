@@ -87,6 +87,7 @@ impl Channel {
             prefetch: self.prefetch.into(),
             timeout,
             waits: Waits::Not,
+            waits_since: 0,
             state: ConsumerState::Starting,
         };
         let slot = self
@@ -126,7 +127,7 @@ impl Channel {
             );
         }
         if self.deliveries.lock().slots.start(slot, id) {
-            queue.resume(id, &mut batch.effects);
+            queue.resume(&[id], &mut batch.effects);
         } else {
             // The queue was deleted in between.
             self.deliveries.write_cancel(tag);
@@ -223,9 +224,7 @@ impl Channel {
         let resumable = state.take_waiting_for_channel();
         drop(state);
         self.reply_unless(false, basic::QosOk);
-        for (queue, consumer) in resumable {
-            queue.resume(consumer, &mut batch.effects);
-        }
+        Queue::resume_all(&resumable, &mut batch.effects);
         Ok(())
     }
 }

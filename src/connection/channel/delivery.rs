@@ -24,8 +24,8 @@ use crate::broker::{Body, Delivery, Queue, Sink, Taken};
 use crate::connection::Shared;
 use crate::connection::outgoing::{HIGH_WATER_BYTES, Pending};
 
-/// Nobody keeps direct replies for a client that does not read: past so many unsent bytes they are
-/// dropped.
+/// Direct replies for a client that does not read count against the memory limit, and publishers are
+/// blocked past that. Should any come all the same, they are dropped past so many unsent bytes.
 const REPLY_LIMIT_BYTES: usize = 8 * HIGH_WATER_BYTES;
 
 /// The least that a delivery takes in the outgoing buffer.
@@ -46,6 +46,8 @@ pub(super) struct State {
     pub reply_consumer: Option<ReplyConsumer>,
     /// Some consumer waits for the channel's prefetch.
     has_waiting_for_channel: bool,
+    /// Numbers those that wait for it.
+    next_wait: u64,
     /// Which of them is resumed first.
     turn: usize,
     is_open: bool,
@@ -68,6 +70,7 @@ impl Deliveries {
                 channel_prefetch: ChannelPrefetch::default(),
                 reply_consumer: None,
                 has_waiting_for_channel: false,
+                next_wait: 0,
                 turn: 0,
                 is_open: true,
                 next_tag: 1,
@@ -160,23 +163,25 @@ impl Deliveries {
             return;
         };
         let mut pending = self.shared.outgoing.lock();
+        let mut written = 0;
         for delivery in deliveries {
             let mut delivery = *delivery;
             if pending.room_bytes() == 0 {
                 // Copied, so that the limit counts it.
                 delivery.message.body = Body::Slice(delivery.message.body.as_slice());
-                if pending.frames.len() >= REPLY_LIMIT_BYTES {
-                    return;
+                let memory = &self.shared.broker.engine.memory;
+                let is_short = memory.used_bytes() > memory.limit_bytes();
+                if is_short && pending.frames.len() >= REPLY_LIMIT_BYTES {
+                    break;
                 }
             }
             let (template, frame_max) = (&consumer.template, self.shared.frame_max);
             content_frames::deliver(&mut pending, template, frame_max, state.next_tag, &delivery);
+            written += 1;
         }
-        self.shared
-            .broker
-            .metrics()
-            .messages_delivered
-            .add(deliveries.len() as u64);
+        drop(pending);
+        let metrics = self.shared.broker.metrics();
+        metrics.messages_delivered.add(written);
     }
 
     fn count<'d>(&self, deliveries: impl ExactSizeIterator<Item = &'d Delivery<'d>>) {
@@ -215,7 +220,11 @@ impl Sink for Deliveries {
             pending.room_bytes() > 0
         });
         state.sent(slot, count);
-        let full = count < deliveries.len() || count == credit || pending.room_bytes() == 0;
+        // Where the channel's prefetch is used up, the consumer finds out in its turn, and so is the
+        // next one when there is room again.
+        let full = count < deliveries.len()
+            || (count == credit && !state.has_prefetch_left(slot))
+            || pending.room_bytes() == 0;
         if full {
             state.wait(slot, count == credit, &mut pending);
         }
@@ -317,17 +326,22 @@ impl State {
     }
 
     /// The consumers that waited for the channel's prefetch, if that has room now: they wait no
-    /// longer and are to be resumed, in that order. It starts with another one each time, because
-    /// the first may take all there is.
+    /// longer and are to be resumed, in that order. Those of a queue stand together, whoever has
+    /// waited longest first; it starts with another queue each time, because the first may take all
+    /// there is.
     pub fn take_waiting_for_channel(&mut self) -> Vec<(Arc<Queue>, ConsumerId)> {
         if !self.has_waiting_for_channel || self.channel_prefetch.credit() == 0 {
             return Vec::new();
         }
         self.has_waiting_for_channel = false;
         let mut waiting = self.slots.take_waiting_for_channel_prefetch();
-        if !waiting.is_empty() {
-            self.turn = (self.turn + 1) % waiting.len();
-            waiting.rotate_left(self.turn);
+        let of_one = |one: &(Arc<Queue>, _), other: &(Arc<Queue>, _)| one.0.id() == other.0.id();
+        let queues = waiting.chunk_by(of_one).count();
+        if queues > 1 {
+            self.turn = (self.turn + 1) % queues;
+            let before = waiting.chunk_by(of_one).take(self.turn);
+            let before = before.map(<[_]>::len).sum();
+            waiting.rotate_left(before);
         }
         waiting
     }
@@ -380,6 +394,13 @@ impl State {
         }
     }
 
+    /// Whether the consumer's own prefetch leaves room.
+    fn has_prefetch_left(&mut self, slot: u32) -> bool {
+        self.slots
+            .get_mut(slot)
+            .is_some_and(|slot| slot.credit() > 0)
+    }
+
     /// Deliveries count against the limits.
     fn sent(&mut self, slot: u32, count: usize) {
         if let Some(slot) = self.slots.get_mut(slot)
@@ -409,7 +430,11 @@ impl State {
         };
         match (consumer.waits, consumer.id) {
             (Waits::ForRoom, Some(id)) => pending.wait_for_room(Arc::clone(&slot.queue), id),
-            (Waits::ForChannelPrefetch, _) => self.has_waiting_for_channel = true,
+            (Waits::ForChannelPrefetch, _) => {
+                consumer.waits_since = self.next_wait;
+                self.next_wait += 1;
+                self.has_waiting_for_channel = true;
+            }
             _ => {}
         }
     }

@@ -429,7 +429,7 @@ mod tests {
             priority: 0,
         };
         let consumer = queue.add_consumer(consumer).expect("a consumer");
-        queue.resume(consumer, &mut Effects::new());
+        queue.resume(&[consumer], &mut Effects::new());
         collector
     }
 

@@ -197,9 +197,7 @@ impl Settling {
     pub fn settle(&mut self, channel: &Deliveries, effects: &mut Effects) {
         let Freed { portions, others } = self.sort_and_free_room(channel);
         self.tell_all(&portions, effects);
-        for (queue, consumer) in others {
-            queue.resume(consumer, effects);
-        }
+        Queue::resume_all(&others, effects);
     }
 
     /// Tells the queues, and says which consumers got room by it: the caller resumes them.

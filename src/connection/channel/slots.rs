@@ -54,6 +54,8 @@ pub(super) struct Consumer {
     /// What it asks for itself of deliveries that take too long.
     pub timeout: ConsumerTimeout,
     pub waits: Waits,
+    /// Whether it began before another one to wait for the channel's prefetch.
+    pub waits_since: u64,
     pub state: ConsumerState,
 }
 
@@ -202,7 +204,8 @@ impl Slots {
         }
     }
 
-    /// The consumers that wait for the channel's prefetch; they do so no longer.
+    /// The consumers that wait for the channel's prefetch; they do so no longer. By queue, whoever has
+    /// waited longest first.
     pub fn take_waiting_for_channel_prefetch(&mut self) -> Vec<(Arc<Queue>, ConsumerId)> {
         let mut waiting = Vec::new();
         for (_, slot) in &mut self.slots {
@@ -211,10 +214,12 @@ impl Slots {
                 && let Some(id) = consumer.id
             {
                 consumer.waits = Waits::Not;
-                waiting.push((Arc::clone(&slot.queue), id));
+                waiting.push((consumer.waits_since, Arc::clone(&slot.queue), id));
             }
         }
-        waiting
+        waiting.sort_unstable_by_key(|(since, queue, _)| (queue.id(), *since));
+        let waiting = waiting.into_iter();
+        waiting.map(|(_, queue, id)| (queue, id)).collect()
     }
 
     /// Ends everything: the consumers that are still in their queues.

@@ -216,9 +216,7 @@ impl Channel {
         for mut settling in put_off.settlings {
             settling.settle(&self.deliveries, effects);
         }
-        for (queue, consumer) in put_off.resumable {
-            queue.resume(consumer, effects);
-        }
+        Queue::resume_all(&put_off.resumable, effects);
     }
 
     /// The reply that a pause held back is out.

@@ -235,7 +235,7 @@ impl History {
                 priority: 0,
             })
             .expect("a consumer");
-        queue.resume(consumer, &mut effects);
+        queue.resume(&[consumer], &mut effects);
         if !self.0.is_between.get() {
             effects.complete();
             world.load_all();
