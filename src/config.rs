@@ -68,6 +68,8 @@ pub struct Config {
     pub log: LogSettings,
     /// The firehose.
     pub tracing: TracingSettings,
+    /// What happens in the broker.
+    pub events: EventSettings,
     /// Who may log in.
     pub users: Vec<UserSettings>,
     /// A file of definitions in RabbitMQ's format, which are taken over at every start; empty: none.
@@ -153,6 +155,14 @@ pub struct LogSettings {
 pub struct TracingSettings {
     /// Vhosts that are traced from the start; others are by the management API, until the next.
     pub vhosts: Vec<String>,
+}
+
+/// What happens in the broker, as messages.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct EventSettings {
+    /// Whether it goes to the exchange `amq.rabbitmq.event` of the vhost `/`.
+    pub exchange: bool,
 }
 
 /// What becomes of a delivery that was not acked in time.
@@ -245,6 +255,7 @@ impl Default for Config {
             limits: LimitSettings::default(),
             log: LogSettings::default(),
             tracing: TracingSettings::default(),
+            events: EventSettings::default(),
             users: vec![UserSettings::guest()],
             load_definitions: PathBuf::new(),
         }
@@ -396,6 +407,7 @@ impl Config {
             node: node_name(),
             traced_vhosts: self.tracing.vhosts.clone(),
             log: self.log.exchange,
+            events: self.events.exchange,
         }
     }
 

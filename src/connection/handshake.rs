@@ -25,6 +25,7 @@ use crate::amqp::reply::ReplyCode;
 use crate::amqp::table::{FieldTable, FieldValue};
 use crate::auth::User;
 use crate::broker::Vhost;
+use crate::broker::notices::Connected;
 use crate::broker::sessions::{NoSeat, Seat, Session};
 
 /// The header of AMQP 0-9, which is near enough.
@@ -314,14 +315,29 @@ fn log_in(link: &Link, answer: &connection::StartOk) -> Result<Turn, Refusal> {
             mechanism.name()
         )));
     };
-    let user = link
+    let login = link
         .broker
         .users
-        .login(&user, &password, Some(link.ends.peer_ip()))
-        .map_err(|refused| Refusal::Login(mechanism, refused.0))?;
+        .login(&user, &password, Some(link.ends.peer_ip()));
+    let refused = login.as_ref().err().map(|refused| refused.0.as_str());
+    tell_login(link, &user, mechanism, refused);
+    let user = login.map_err(|refused| Refusal::Login(mechanism, refused.0))?;
     let tune = tuning::proposal(&link.settings.limits);
     link.send(0, &Method::ConnectionTune(tune));
     Ok(Turn::Next(Step::TuneOk { user }))
+}
+
+fn tell_login(link: &Link, user: &str, mechanism: Mechanism, refused: Option<&str>) {
+    let notices = &link.broker.engine.notices;
+    if notices.wants_events() {
+        let connected = Connected {
+            id: link.id,
+            name: &link.ends.to_string(),
+            peer: link.ends.peer,
+            local: link.ends.local,
+        };
+        notices.authenticated(&connected, user, mechanism.name(), refused);
+    }
 }
 
 fn enter(link: &Link, user: &Arc<User>, name: &str) -> Result<(Arc<Vhost>, Seat), Fault> {

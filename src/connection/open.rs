@@ -140,6 +140,13 @@ impl Open {
             ends: link.ends,
             name: OnceLock::new(),
         });
+        let notices = &link.broker.engine.notices;
+        if notices.wants_events() {
+            let (user, vhost) = (shared.user.name(), shared.vhost.name());
+            let agreed = (tuned.channel_max, tuned.frame_max, tuned.heartbeat_s);
+            let own_name = client.name.as_deref();
+            notices.connection_created(&shared.connected(), user, vhost, agreed, own_name);
+        }
         Self {
             shared,
             heartbeat: Heartbeat::start(tuned.heartbeat_s, now),
@@ -296,6 +303,10 @@ impl Open {
         self.shared.vhost.connection_closed(link.id, &mut effects);
         effects.complete();
         link.broker.metrics().connections_closed.add(1);
+        let notices = &link.broker.engine.notices;
+        if notices.wants_events() {
+            notices.connection_closed(&self.shared.connected(), self.name.as_deref());
+        }
     }
 }
 

@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arc_swap::ArcSwapOption;
 
+use super::Notices;
+use super::events::EVENT_EXCHANGE;
 use super::log_lines::LOG_EXCHANGE;
 use crate::broker::exchange::Exchange;
 use crate::broker::{Broker, DEFAULT_VHOST, Vhost};
@@ -28,32 +30,49 @@ impl Listeners {
     }
 }
 
+impl Notices {
+    /// Each with its name, whether settings want it, and who listens to it.
+    fn exchanges(&self) -> [(&'static str, bool, &Listeners); 2] {
+        [
+            (LOG_EXCHANGE, self.settings.log, &self.log_listeners),
+            (EVENT_EXCHANGE, self.settings.events, &self.event_listeners),
+        ]
+    }
+}
+
 impl Broker {
     /// At start: exchanges that settings want are made, those that they want no longer go, with what is
     /// bound to them.
     pub fn prepare_own_exchanges(&self) {
-        let settings = &self.engine.notices.settings;
-        if settings.log {
+        let exchanges = self.engine.notices.exchanges();
+        if exchanges.iter().any(|(_, is_wanted, _)| *is_wanted) {
             // Also where it is not there yet.
             self.add_vhost(DEFAULT_VHOST);
         }
-        if let Some(vhost) = self.vhost(DEFAULT_VHOST) {
-            if !settings.log {
-                vhost.delete_own_exchange(LOG_EXCHANGE);
+        let Some(vhost) = self.vhost(DEFAULT_VHOST) else {
+            return;
+        };
+        for (name, is_wanted, _) in exchanges {
+            if !is_wanted {
+                vhost.delete_own_exchange(name);
             }
-            self.make_own_exchanges(&vhost);
         }
+        self.make_own_exchanges(&vhost);
     }
 
     /// Makes those that settings want, if this is their vhost.
     pub(in crate::broker) fn make_own_exchanges(&self, vhost: &Arc<Vhost>) {
-        let notices = &self.engine.notices;
-        if **vhost.name() != *DEFAULT_VHOST || !notices.settings.log {
+        if **vhost.name() != *DEFAULT_VHOST {
             return;
         }
-        match vhost.declare_own_exchange(LOG_EXCHANGE) {
-            Ok(exchange) => notices.log_listeners.are_of(&exchange),
-            Err(error) => tracing::error!(%error, "the log's exchange cannot be made"),
+        for (name, is_wanted, listeners) in self.engine.notices.exchanges() {
+            if !is_wanted {
+                continue;
+            }
+            match vhost.declare_own_exchange(name) {
+                Ok(exchange) => listeners.are_of(&exchange),
+                Err(error) => tracing::error!(name, %error, "an exchange cannot be made"),
+            }
         }
     }
 }

@@ -3,6 +3,8 @@
 //! ```text
 //! a traced vhost's messages ─▶ firehose ──┐
 //!                                         ├─▶ handed over ─▶ publishing (one task) ─▶ route ─▶ queues
+//! what happens, by whom ─────▶ events ────┤
+//!                 └ acting                │
 //! the log ───────────────────▶ log_lines ─┘
 //!
 //! exchanges: those of them that settings want
@@ -12,6 +14,8 @@
 //! message of, and one task publishes it as a client's message is published. What waits is bounded by
 //! its bytes; what does not fit is dropped and counted.
 
+mod acting;
+mod events;
 mod exchanges;
 mod firehose;
 mod log_lines;
@@ -24,10 +28,13 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+pub use acting::Acting;
+pub use events::Connected;
 pub(super) use firehose::TRACE_EXCHANGE;
 pub use firehose::{Happened, Traced, Via};
 pub use log_lines::LogLine;
 
+use self::events::Event;
 use self::exchanges::Listeners;
 
 use super::metrics::Counter;
@@ -44,6 +51,8 @@ pub struct NoticeSettings {
     pub traced_vhosts: Vec<String>,
     /// Whether the log is published as well.
     pub log: bool,
+    /// Whether what happens is published.
+    pub events: bool,
 }
 
 /// See the module. One per broker.
@@ -51,6 +60,7 @@ pub struct NoticeSettings {
 pub struct Notices {
     settings: NoticeSettings,
     log_listeners: Listeners,
+    event_listeners: Listeners,
     waiting: Mutex<Waiting>,
     wake: Notify,
     /// How many did not fit.
@@ -67,6 +77,7 @@ struct Waiting {
 enum Notice {
     Traced(Box<Traced>),
     Logged(LogLine),
+    Event(Box<Event>),
 }
 
 impl Notice {
@@ -75,6 +86,7 @@ impl Notice {
         match self {
             Self::Traced(traced) => traced.bytes(),
             Self::Logged(line) => line.bytes(),
+            Self::Event(event) => event.bytes(),
         }
     }
 }
@@ -103,6 +115,11 @@ impl Notices {
     /// the broker itself is not published in turn.
     pub fn wants_log(&self) -> bool {
         self.log_listeners.any() && !publishing::is_publishing()
+    }
+
+    /// Whether somebody listens to events.
+    pub fn wants_events(&self) -> bool {
+        self.event_listeners.any()
     }
 
     /// Something was logged.

@@ -100,6 +100,7 @@ impl Broker {
                 let vhost = self.vhost(DEFAULT_VHOST)?;
                 Some(line.into_publication(vhost, &notices.settings.node))
             }
+            Notice::Event(event) => Some(event.into_publication(self.vhost(DEFAULT_VHOST)?)),
         }
     }
 

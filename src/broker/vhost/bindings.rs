@@ -102,6 +102,7 @@ impl Vhost {
         }
         let binding = request.into_binding(BindingId(self.broker.catalog.next_id()?));
         topology.bindings.insert(&binding);
+        self.engine().notices.binding_created(&binding, self.name());
         let history = binding.source.add(&binding);
         self.bump_epoch();
         let durability = Durability::of(binding.is_durable());

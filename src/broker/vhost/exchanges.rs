@@ -112,6 +112,9 @@ impl Vhost {
             let made = Arc::clone(&exchange);
             self.submit(vec![Change::PutExchange(Arc::clone(self.name()), made)]);
         }
+        self.engine()
+            .notices
+            .exchange_created(&exchange, self.name());
         Ok(exchange)
     }
 

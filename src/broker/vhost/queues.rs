@@ -205,6 +205,7 @@ impl Vhost {
             changes.push(Change::PutQueue(Arc::clone(self.name()), Arc::clone(queue)));
         }
         self.broker.engine.metrics.queues_declared.add(1);
+        self.broker.engine.notices.queue_created(queue, self.name());
     }
 
     /// queue.delete by a client. A queue that is not there counts as deleted, with 0 messages.

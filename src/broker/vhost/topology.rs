@@ -10,6 +10,7 @@ use crate::broker::ConnectionId;
 use crate::broker::binding::{Binding, Bindings};
 use crate::broker::catalog::Change;
 use crate::broker::exchange::Exchange;
+use crate::broker::notices::Acting;
 use crate::broker::queue::{Queue, QueueId};
 
 /// See the module.
@@ -67,11 +68,14 @@ impl Vhost {
             }
         }
         let bindings = topology.bindings.remove_destination(queue.id().0);
+        let internally = Acting::on_behalf_of(None);
         self.take_out_bindings(topology, bindings, changes);
+        drop(internally);
         if queue.is_durable() {
             changes.push(Change::DeleteQueue(queue.id()));
         }
         self.broker.engine.metrics.queues_deleted.add(1);
+        self.broker.engine.notices.queue_deleted(queue, self.name());
         self.bump_epoch();
     }
 
@@ -92,8 +96,11 @@ impl Vhost {
             {
                 continue;
             }
+            self.engine()
+                .notices
+                .exchange_deleted(&exchange, self.name());
             for binding in topology.bindings.remove_source(&exchange) {
-                forget_binding(&binding, changes);
+                self.forget_binding(&binding, changes);
             }
             exchange.clear();
             exchange.drop_delayed();
@@ -133,15 +140,16 @@ impl Vhost {
     ) {
         let source = &binding.source;
         source.remove(binding);
-        forget_binding(binding, changes);
+        self.forget_binding(binding, changes);
         if source.is_auto_delete() && !topology.bindings.has_source(source) {
             leaving.push(Arc::clone(source));
         }
     }
-}
 
-fn forget_binding(binding: &Binding, changes: &mut Vec<Change>) {
-    if binding.is_durable() {
-        changes.push(Change::DeleteBinding(binding.id));
+    fn forget_binding(&self, binding: &Binding, changes: &mut Vec<Change>) {
+        self.engine().notices.binding_deleted(binding, self.name());
+        if binding.is_durable() {
+            changes.push(Change::DeleteBinding(binding.id));
+        }
     }
 }

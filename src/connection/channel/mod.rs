@@ -64,6 +64,7 @@ use crate::amqp::reply::{Exception, ReplyCode};
 use crate::amqp::table::ShortStr;
 use crate::broker::Effects;
 use crate::broker::catalog::Durability;
+use crate::broker::notices::Acting;
 use crate::broker::queue::Cause;
 
 /// A publisher waits for slower consumers no longer than this after each read.
@@ -99,6 +100,7 @@ impl Channel {
     /// A channel that the client has just opened.
     pub fn open(number: u16, shared: &Arc<Shared>) -> Self {
         shared.broker.metrics().channels_opened.add(1);
+        shared.tell_channel_created(number);
         Self {
             number,
             shared: Arc::clone(shared),
@@ -137,6 +139,7 @@ impl Channel {
             Method::BasicReject(reject) => self.reject(reject, batch),
             other => {
                 self.finish_gathered(batch);
+                let _acting = Acting::on_behalf_of(Some(self.shared.user.name()));
                 self.dispatch(other, batch)
             }
         }
@@ -292,6 +295,9 @@ impl Channel {
         }
         effects.complete();
         metrics.channels_closed.add(1);
+        let (id, user) = (self.shared.id, self.shared.user.name());
+        let notices = &self.shared.broker.engine.notices;
+        notices.channel_closed(id, self.number, user);
     }
 
     fn flow(&mut self, flow: channel::Flow) -> Result<(), Exception> {
