@@ -60,8 +60,8 @@ struct Place {
     durable_flag: Flag,
     /// The last delivery in this life.
     delivered: Option<u64>,
-    /// It was given back in this life.
-    returned: bool,
+    /// When it was given back last in this life.
+    returned: Option<u64>,
 }
 
 /// What happened to it, for whoever has to find out why.
@@ -97,6 +97,9 @@ pub struct Lineage {
     persistent: bool,
     /// It may have been settled before a kill; nobody knows.
     pub doubt: bool,
+    /// Somebody got and acked it while the broker was stopping, and then another one wrote down that
+    /// it had got it: before that, or after.
+    ended_by_heir: bool,
     /// When it was first seen among the dead letters in this life.
     moved: Option<u64>,
     /// That it left its source is on the disk.
@@ -126,7 +129,7 @@ impl Lineage {
                 flag,
                 durable_flag: flag,
                 delivered: None,
-                returned: false,
+                returned: None,
             }
         };
         Lineage {
@@ -139,6 +142,7 @@ impl Lineage {
             certain: false,
             persistent: letter.persistent || queues.iter().any(|queue| queue.keeps_transient),
             doubt: false,
+            ended_by_heir: false,
             moved: None,
             left_for_good: false,
             gone: None,
@@ -282,7 +286,7 @@ impl Lineage {
     ) {
         match (self.places[at].flag, redelivered) {
             (Flag::Set, false) => {
-                let kind = if self.places[at].returned {
+                let kind = if self.places[at].returned.is_some() {
                     Kind::NotRedelivered
                 } else {
                     Kind::ForgotDelivery
@@ -331,37 +335,48 @@ impl Lineage {
             Settling::Requeue => {
                 place.hold = Hold::Possible;
                 place.flag = Flag::Set;
-                place.returned = true;
+                place.returned = Some(order);
             }
         }
     }
 
-    /// Consumers lose their connections, one after the other: what they held, or settled without
-    /// knowing that it was processed, may go to others.
-    pub fn lose_holders(&mut self) {
+    /// Since then consumers lose their connections, one after the other, before somebody writes down
+    /// that it got this: what they held, or settled without knowing that it was processed, may have
+    /// gone to others. Or it went to others before, and the one who got it first is the last to write
+    /// that down, when those have settled it for good.
+    pub fn lose_holders(&mut self, since: u64) {
+        let moved = self.moved.is_some_and(|moved| moved >= since);
         for place in &mut self.places {
+            // Who got it earlier was no heir: whatever comes now came after that in truth.
+            let inherited = place.delivered.is_some_and(|at| at >= since);
             match place.hold {
-                Hold::Held(_)
-                | Hold::Ending {
-                    processed: None, ..
+                Hold::Held(_) => place.hold = Hold::Possible,
+                Hold::Ending { processed, .. } if inherited || processed.is_none() => {
+                    self.ended_by_heir |= inherited;
+                    place.hold = Hold::Possible;
                 }
-                | Hold::Rejected {
-                    processed: None, ..
-                } => place.hold = Hold::Possible,
+                Hold::Rejected { processed, .. } if inherited || processed.is_none() => {
+                    place.hold = Hold::Possible;
+                }
+                Hold::Left if moved => place.hold = Hold::Possible,
                 _ => {}
             }
+            if place.returned.is_some_and(|at| at >= since) {
+                place.flag = place.flag.min(Flag::Either);
+            }
         }
     }
 
-    /// What was said before `before` has been processed by now.
-    pub fn processed(&mut self, now: u64, life: u32, at: usize, before: u64) {
+    /// What a consumer said at `settled` has been processed by now. Another one may have got the
+    /// letter meanwhile: what that one said is not known to be processed.
+    pub fn processed(&mut self, now: u64, life: u32, at: usize, settled: u64) {
         self.note(now, life, Note::Processed);
         match &mut self.places[at].hold {
             Hold::Ending {
                 order, processed, ..
             }
             | Hold::Rejected { order, processed }
-                if *order < before =>
+                if *order == settled =>
             {
                 processed.get_or_insert(now);
             }
@@ -380,21 +395,22 @@ impl Lineage {
         }
     }
 
-    pub fn is_being_purged(&self) -> bool {
-        matches!(
-            self.places[0].hold,
+    /// When that was asked for.
+    pub fn is_being_purged(&self) -> Option<u64> {
+        match self.places[0].hold {
             Hold::Ending {
                 purged: true,
                 processed: None,
-                ..
-            }
-        )
+                order,
+            } => Some(order),
+            _ => None,
+        }
     }
 
     pub fn purged(&mut self, now: u64, life: u32) {
-        if self.is_being_purged() {
+        if let Some(asked) = self.is_being_purged() {
             self.note(now, life, Note::Purged);
-            self.processed(now, life, 0, u64::MAX);
+            self.processed(now, life, 0, asked);
         }
     }
 
@@ -407,6 +423,7 @@ impl Lineage {
             return;
         }
         let is_durable = |processed: Option<u64>| processed.is_some_and(|at| at < horizon);
+        self.doubt |= std::mem::take(&mut self.ended_by_heir);
         if self.moved.take().is_some_and(|moved| moved < horizon) {
             self.left_for_good = !is_ring;
         }
@@ -418,7 +435,7 @@ impl Lineage {
             }
             place.flag = place.durable_flag;
             place.delivered = None;
-            place.returned = false;
+            place.returned = None;
             match place.hold {
                 Hold::Ending {
                     purged, processed, ..

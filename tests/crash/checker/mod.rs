@@ -78,7 +78,8 @@ pub struct Checker {
     published: HashMap<u64, (u64, Arc<[QueueId]>)>,
     horizon: u64,
     life: u32,
-    stopping: bool,
+    /// Since when the broker ends in good order.
+    stopping: Option<u64>,
     violations: Vec<Violation>,
     pub totals: Totals,
 }
@@ -176,7 +177,7 @@ impl Checker {
             What::Purged { queue, count } => self.purged(order, queue, count),
             What::Deleting(queue) => self.chain_mut(queue).deleting = true,
             What::Deleted { queue, count } => self.deleted(queue, count),
-            What::Stopping => self.stopping = true,
+            What::Stopping => self.stopping = Some(order),
             What::Killed => self.killed(at_ms),
             What::Fault(Fault { kind, what }) => self.complain(kind, what, None),
         }
@@ -250,8 +251,8 @@ impl Checker {
             .collect();
         if let Some(lineage) = chain.lineages.get_mut(&id) {
             let at = usize::from(delivery.queue.role.is_behind());
-            if self.stopping {
-                lineage.lose_holders();
+            if let Some(since) = self.stopping {
+                lineage.lose_holders(since);
             }
             lineage.deliver(delivery, at, self.life, &mut wrong);
             if inspects && lineage.is_past_deadline(&delivery.queue, asked_ms) {
@@ -306,11 +307,12 @@ impl Checker {
             .drain(..)
             .partition(|(settled, ..)| *settled < before);
         state.unprocessed = rest;
-        for (_, queue, id) in processed {
+        for (settled, queue, id) in processed {
             let info = &self.queues[&queue];
             let chain = self.chains.get_mut(&info.chain).expect("declared before");
             if let Some(lineage) = chain.lineages.get_mut(&id) {
-                lineage.processed(order, self.life, usize::from(info.role.is_behind()), before);
+                let at = usize::from(info.role.is_behind());
+                lineage.processed(order, self.life, at, settled);
             }
         }
     }
@@ -375,7 +377,7 @@ impl Checker {
         let before = chain
             .lineages
             .values()
-            .filter(|lineage| lineage.is_being_purged());
+            .filter(|lineage| lineage.is_being_purged().is_some());
         let (must, may) = bounds(before, life);
         for lineage in chain.lineages.values_mut() {
             lineage.purged(order, life);
@@ -427,7 +429,7 @@ impl Checker {
         }
         self.consumers.clear();
         self.published.clear();
-        self.stopping = false;
+        self.stopping = None;
         self.life += 1;
     }
 }

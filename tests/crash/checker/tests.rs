@@ -119,6 +119,112 @@ fn an_ack_holds_while_the_broker_lives() {
 }
 
 #[test]
+fn what_one_consumer_says_is_processed_is_not_what_another_says() {
+    let mut story = Story::new();
+    let queue = story.queue("queue");
+    let letter = story.confirmed(&queue);
+    let consumer = story.handled(&queue, &letter, Settling::Requeue);
+    let other = story.consumer(false);
+    story.deliver(other, &queue, &letter, true);
+    let acked = story.tell(What::Settled {
+        consumer: other,
+        ids: vec![letter.id],
+        how: Settling::Ack,
+    });
+    let before = acked + 1;
+    story.tell(What::Processed { consumer, before });
+    story.horizon();
+    story.kill();
+    story.inspect(&[&queue], &[(&queue, &letter, true)]);
+    story.expect(&[]);
+}
+
+/// What one got before it lost its connection to a broker that ends, it may write down after
+/// another one has written down that it got the same and what it did with it.
+#[test]
+fn a_delivery_may_be_written_down_late_while_the_broker_stops() {
+    for how in [Settling::Ack, Settling::Requeue, Settling::Reject] {
+        for (processed, restarted, dead_too) in [
+            (false, false, false),
+            (true, false, false),
+            (true, true, false),
+            (true, true, true),
+        ] {
+            let mut story = Story::new();
+            let [source, dead] = story.chain("rejected");
+            let letter = story.confirmed(&source);
+            if restarted {
+                story.kill();
+                story.inspect(&[&source, &dead], &[(&source, &letter, false)]);
+                story.kill();
+            }
+            let [late, later, next] = [0; 3].map(|_| story.consumer(false));
+            story.tell(What::Stopping);
+            story.deliver(next, &source, &letter, true);
+            let consumer = next;
+            let ids = vec![letter.id];
+            let settled = story.tell(What::Settled { consumer, ids, how });
+            if processed {
+                let before = settled + 1;
+                story.tell(What::Processed { consumer, before });
+            }
+            if dead_too && how == Settling::Reject {
+                let reader = story.consumer(false);
+                story.deliver(reader, &dead, &letter, false);
+            }
+            story.deliver(late, &source, &letter, false);
+            story.deliver(later, &source, &letter, true);
+            story.horizon();
+            story.kill();
+            match how {
+                Settling::Ack => story.inspect(&[&source, &dead], &[]),
+                Settling::Requeue => story.inspect(&[&source], &[(&source, &letter, true)]),
+                Settling::Reject => {
+                    story.inspect(&[&source, &dead], &[(&dead, &letter, dead_too)]);
+                }
+            }
+            story.expect(&[]);
+        }
+    }
+}
+
+#[test]
+fn a_broker_that_stops_keeps_what_it_gave_to_the_next() {
+    let mut story = Story::new();
+    let queue = story.queue("queue");
+    let letters = [0; 3].map(|_| story.confirmed(&queue));
+    let [requeued, acked, _held] = &letters;
+    let consumer = story.consumer(false);
+    for letter in &letters {
+        story.deliver(consumer, &queue, letter, false);
+    }
+    for (letter, how) in [(requeued, Settling::Requeue), (acked, Settling::Ack)] {
+        let ids = vec![letter.id];
+        story.tell(What::Settled { consumer, ids, how });
+    }
+    story.tell(What::Stopping);
+    let next = story.consumer(false);
+    for letter in &letters {
+        story.deliver(next, &queue, letter, true);
+    }
+    story.kill();
+    story.inspect(&[&queue], &[]);
+    story.expect(&[Kind::Lost; 3]);
+}
+
+#[test]
+fn an_ack_from_before_holds_while_the_broker_stops() {
+    let mut story = Story::new();
+    let queue = story.queue("queue");
+    let letter = story.confirmed(&queue);
+    story.handled_for_good(&queue, &letter, Settling::Ack);
+    story.tell(What::Stopping);
+    let other = story.consumer(false);
+    story.deliver(other, &queue, &letter, true);
+    story.expect(&[Kind::CameBack]);
+}
+
+#[test]
 fn what_was_purged_or_deleted_stays_away() {
     let mut story = Story::new();
     let queue = story.queue_with("queue", |_| {});
