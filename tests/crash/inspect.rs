@@ -24,6 +24,8 @@ struct Inspector {
     queue: Arc<QueueInfo>,
     id: ConsumerId,
     channel: u16,
+    /// Probes of other looks tell nothing.
+    look: u64,
     /// How many were ready before it asked.
     ready: u64,
     letters: Vec<(u64, u64)>,
@@ -36,21 +38,22 @@ struct Inspector {
 const EMPTY_ENOUGH: u32 = 2;
 
 /// Delivers everything in these queues (the source first) to the ledger; acks some, all or none of
-/// it. Says which bindings the probes among them came by. Until `deadline` it waits for dead
-/// letters that have to come and have not.
+/// it. Says which bindings the probes of this look among them came by: a queue that keeps transient
+/// messages may have kept older ones, too, when a kill undid their acks. Until `deadline` it waits
+/// for dead letters that have to come and have not.
 pub fn chain(
     address: SocketAddr,
     ledger: &Ledger,
     checker: &mut Checker,
     queues: &[Arc<QueueInfo>],
     random: &mut Random,
-    deadline: Instant,
+    (look, deadline): (u64, Instant),
 ) -> Result<BTreeSet<Binding>> {
     let mut wire = Wire::open(address)?;
     let mut bindings = BTreeSet::new();
     let mut inspectors = Vec::new();
     for (at, queue) in queues.iter().enumerate() {
-        let inspector = Inspector::begin(&mut wire, at as u16 + 1, queue, ledger)?;
+        let inspector = Inspector::begin(&mut wire, at as u16 + 1, queue, ledger, look)?;
         inspectors.push(inspector);
     }
     for inspector in &inspectors {
@@ -160,6 +163,7 @@ impl Inspector {
         channel: u16,
         queue: &Arc<QueueInfo>,
         ledger: &Ledger,
+        look: u64,
     ) -> Result<Self> {
         wire.open_channel(channel)?;
         let passive = method!("queue.declare", queue: &queue.name, passive: true);
@@ -168,6 +172,7 @@ impl Inspector {
             queue: Arc::clone(queue),
             id: ConsumerId(ledger.new_id()),
             channel,
+            look,
             ready,
             letters: Vec::new(),
             probes: Vec::new(),
@@ -200,7 +205,12 @@ impl Inspector {
             return;
         };
         let text = String::from_utf8_lossy(text);
-        if let Some((exchange, key)) = text.split_once(' ') {
+        let look = self.look.to_string();
+        let ours = text
+            .split_once(' ')
+            .filter(|(number, _)| *number == look)
+            .and_then(|(_, binding)| binding.split_once(' '));
+        if let Some((exchange, key)) = ours {
             // It may have expired where it came to.
             let queue = match message.headers().get("x-first-death-queue") {
                 Some(Value::Text(queue)) => String::from_utf8_lossy(queue).into_owned(),

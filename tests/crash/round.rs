@@ -31,6 +31,8 @@ pub struct World {
     random: Random,
     /// How long the last start took.
     start: Duration,
+    /// So often everything was looked at.
+    looks: u64,
     /// Dead letters must have come by then.
     look_until: Instant,
 }
@@ -49,6 +51,7 @@ impl World {
             churns: vec![Churn::new("churn.a"), Churn::new("churn.b")],
             random: Random(seed),
             start: Duration::from_millis(50),
+            looks: 0,
             look_until: Instant::now(),
         }
     }
@@ -137,14 +140,21 @@ impl World {
 
     /// Looks at everything; or leaves some queues as they are, for another life.
     fn look(&mut self, address: SocketAddr, whole: bool) -> Result<()> {
+        self.looks += 1;
         self.look_until = Instant::now() + inspect::UNDER_WAY;
         let mut wire = Wire::open(address)?;
         wire.open_channel(1)?;
-        let mut static_shown = topology::look(&mut wire, &self.known, &self.known.names(), whole)?;
+        let probes = whole.then_some(self.looks);
+        let mut static_shown = topology::look(&mut wire, &self.known, &self.known.names(), probes)?;
         let mut shown = Vec::new();
         for churn in &self.churns {
             let known = &churn.known;
-            shown.push(topology::look(&mut wire, known, &known.names(), true)?);
+            shown.push(topology::look(
+                &mut wire,
+                known,
+                &known.names(),
+                Some(self.looks),
+            )?);
         }
         for chain in self.plan.chains() {
             let is_there = |queue: &Arc<QueueInfo>| static_shown.queues.contains(&queue.name);
@@ -187,7 +197,7 @@ impl World {
             &mut self.checker,
             chain,
             &mut self.random,
-            self.look_until,
+            (self.looks, self.look_until),
         );
         let found = found.map(|found| shown.bindings.extend(found));
         self.complain(&format!("reading {}", chain[0].name), found);

@@ -254,9 +254,10 @@ impl fmt::Display for Known {
     }
 }
 
-/// Sees which of these there are. Where `probes`, every exchange is sent one message for each key,
-/// which then waits in the queues that are bound.
-pub fn look(wire: &mut Wire, known: &Known, names: &Names, probes: bool) -> Result<Shown> {
+/// Sees which of these there are. With `probes`, every exchange is sent one message for each key,
+/// which then waits in the queues that are bound; the number is that of the look, and in each of
+/// them.
+pub fn look(wire: &mut Wire, known: &Known, names: &Names, probes: Option<u64>) -> Result<Shown> {
     let mut shown = Shown::default();
     for name in &names.queues {
         let passive = method!("queue.declare", queue: name, passive: true);
@@ -270,7 +271,7 @@ pub fn look(wire: &mut Wire, known: &Known, names: &Names, probes: bool) -> Resu
             shown.exchanges.insert(name.clone());
         }
     }
-    if probes {
+    if let Some(number) = probes {
         let kinds = known.kinds();
         let pairs = shown
             .exchanges
@@ -279,15 +280,15 @@ pub fn look(wire: &mut Wire, known: &Known, names: &Names, probes: bool) -> Resu
             .filter(|(exchange, key)| {
                 (kinds[exchange.as_str()] == "fanout") == (*key == FANOUT_KEY)
             })
-            .map(|(exchange, key)| probe(kinds[exchange.as_str()], exchange, key));
+            .map(|(exchange, key)| probe(number, kinds[exchange.as_str()], exchange, key));
         send_probes(wire, pairs)?;
     }
     Ok(shown)
 }
 
 /// The request and properties of a message that such a binding takes.
-fn probe(kind: &str, exchange: &str, key: &str) -> (Method, Properties) {
-    let mut properties = properties!(type: PROBE, message_id: format!("{exchange} {key}"));
+fn probe(look: u64, kind: &str, exchange: &str, key: &str) -> (Method, Properties) {
+    let mut properties = properties!(type: PROBE, message_id: format!("{look} {exchange} {key}"));
     let publish = method!("basic.publish", exchange: exchange);
     let key = match kind {
         "topic" => format!("{key}.probe"),
