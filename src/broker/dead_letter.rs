@@ -436,7 +436,7 @@ fn is_cycle(queue: &str, deaths: Option<&FieldValue>) -> bool {
 }
 
 /// The routing keys of the CC header, and of a BCC header that its receivers may see.
-fn header_routes(headers: &FieldTable) -> Vec<Bytes> {
+pub(super) fn header_routes(headers: &FieldTable) -> Vec<Bytes> {
     let names = ["CC", "BCC"].into_iter();
     let keys = names.flat_map(|name| blind_copies::routing_keys(headers.get(name)));
     keys.cloned().collect()

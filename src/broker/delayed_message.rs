@@ -5,7 +5,7 @@
 //! header negated, so that it is delayed once, wherever it goes from there.
 
 use super::Effects;
-use super::dead_letter::{Arrival, DeadLetter};
+use super::dead_letter::{Arrival, DeadLetter, header_routes};
 use super::exchange::MessageHeaders;
 use super::message::{Body, Facts, Message};
 use crate::amqp::properties::Properties;
@@ -60,14 +60,12 @@ impl DeadLetter {
         }
         let mut encoded = Vec::with_capacity(self.properties.len() + 8);
         properties.encode(&mut encoded);
-        let headers = properties.headers.as_ref();
-        let header_keys = |header| {
-            let keys = super::blind_copies::routing_keys(headers.and_then(|own| own.get(header)));
-            keys.map(|key| String::from_utf8_lossy(key).into_owned())
-        };
-        let mut keys = vec![String::from_utf8_lossy(&self.routing_key).into_owned()];
-        keys.extend(header_keys("CC"));
-        keys.extend(header_keys("BCC"));
+        let more_keys = properties.headers.as_ref().map(header_routes);
+        let more_keys = more_keys.unwrap_or_default();
+        let keys: Vec<_> = std::iter::once(&*self.routing_key)
+            .chain(more_keys.iter().map(AsRef::as_ref))
+            .map(String::from_utf8_lossy)
+            .collect();
         let keys: Vec<&str> = keys.iter().map(AsRef::as_ref).collect();
         let Ok(route) = vhost.route_by(name, &keys, &encoded, true) else {
             return Arrival::default();
