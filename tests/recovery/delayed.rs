@@ -8,7 +8,6 @@ use rand::{RngExt, SeedableRng};
 use warren::amqp::properties::Properties;
 use warren::amqp::table::{FieldTable, FieldValue};
 use warren::broker::engine::Clock;
-use warren::broker::pager::Turn;
 use warren::broker::queue::Got;
 use warren::broker::vhost::ExchangeDeclare;
 use warren::broker::{Body, Effects, Facts, Message};
@@ -87,34 +86,6 @@ fn publish(world: &World, id: u64, delay_ms: u64, persistent: bool, body_bytes: 
     logged.expect("the log takes it").unwrap_or(0)
 }
 
-fn work(world: &World, dice: &mut SmallRng) {
-    if dice.random_bool(0.6) {
-        world.journal.turn().expect("it works");
-    }
-    let mut pause = || {
-        world.journal.turn().expect("it works");
-    };
-    let turns = [Turn::Write, Turn::LookAfter, Turn::Rewrite, Turn::Load];
-    world
-        .pager
-        .turn(turns[dice.random_range(0..turns.len())], &mut pause);
-}
-
-/// Wakes whoever is due, until nobody is; reads what has to be read.
-fn let_come(world: &World, clock: &Clock) {
-    loop {
-        let due = world.broker.engine.timers.take_due(clock.now_ms());
-        for queue in due.iter().filter_map(std::sync::Weak::upgrade) {
-            let mut effects = Effects::new();
-            queue.on_timer(&mut effects);
-            effects.complete();
-        }
-        if world.load_all() == 0 && due.is_empty() {
-            return;
-        }
-    }
-}
-
 /// Takes everything that is in the queue: the ids, in order.
 fn take_all(world: &World) -> Vec<u64> {
     let queue = world.queue(QUEUE);
@@ -175,10 +146,10 @@ fn messages_come_in_time_and_are_not_lost() {
                     false => dice.random_range(0..300),
                 };
                 told.push((id, publish(&world, id, delay_ms, !is_transient, body_bytes)));
-                work(&world, dice);
+                world.work_a_little(dice);
                 if dice.random_bool(0.1) {
                     clock.advance(dice.random_range(0..longest_ms / 4));
-                    let_come(&world, &clock);
+                    world.let_come(&clock);
                     let ids = take_all(&world);
                     let now_ms = clock.now_ms();
                     assert!(
@@ -223,7 +194,7 @@ fn messages_come_in_time_and_are_not_lost() {
             world = start(&disk, &sizes, &clock, seed);
         }
         // What arrived before the end need not have been taken for good.
-        let_come(&world, &clock);
+        world.let_come(&clock);
         let now_ms = clock.now_ms();
         let ids = take_all(&world);
         assert!(
@@ -232,7 +203,7 @@ fn messages_come_in_time_and_are_not_lost() {
         );
         came.extend(ids);
         clock.advance(longest_ms + 1);
-        let_come(&world, &clock);
+        world.let_come(&clock);
         came.extend(take_all(&world));
         let missing: Vec<_> = safe.difference(&came).collect();
         assert!(missing.is_empty(), "seed {seed}: lost {missing:?}");

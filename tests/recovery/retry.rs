@@ -7,7 +7,6 @@ use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use warren::amqp::table::{FieldTable, FieldValue};
 use warren::broker::engine::Clock;
-use warren::broker::pager::Turn;
 use warren::broker::queue::{Cause, Got, Returned};
 use warren::broker::vhost::QueueDeclare;
 use warren::broker::{Body, Effects, Facts, Message};
@@ -98,34 +97,6 @@ fn take(world: &World) -> Option<(u64, Returned)> {
     }
 }
 
-/// Wakes the queue if it is due, and reads what has to be read.
-fn let_come(world: &World, clock: &Clock) {
-    loop {
-        let due = world.broker.engine.timers.take_due(clock.now_ms());
-        for queue in due.iter().filter_map(std::sync::Weak::upgrade) {
-            let mut effects = Effects::new();
-            queue.on_timer(&mut effects);
-            effects.complete();
-        }
-        if world.load_all() == 0 && due.is_empty() {
-            return;
-        }
-    }
-}
-
-fn work(world: &World, dice: &mut SmallRng) {
-    if dice.random_bool(0.6) {
-        world.journal.turn().expect("it works");
-    }
-    let mut pause = || {
-        world.journal.turn().expect("it works");
-    };
-    let turns = [Turn::Write, Turn::LookAfter, Turn::Rewrite, Turn::Load];
-    world
-        .pager
-        .turn(turns[dice.random_range(0..turns.len())], &mut pause);
-}
-
 /// What is known of a message that waits.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Wait {
@@ -201,15 +172,15 @@ fn what_is_given_back_waits_and_is_not_lost() {
                     }
                     92.. => {
                         clock.advance(dice.random_range(0..2 * MIN_MS));
-                        let_come(&world, &clock);
+                        world.let_come(&clock);
                     }
                     _ => {}
                 }
-                work(&world, dice);
+                world.work_a_little(dice);
             }
             let counts = world.queue(QUEUE).counts();
             let due = |wait: &&Wait| wait.due_ms > clock.now_ms();
-            let_come(&world, &clock);
+            world.let_come(&clock);
             let still = waiting.values().filter(due).count() as u64;
             assert_eq!(
                 world.queue(QUEUE).counts().waiting,
@@ -247,7 +218,7 @@ fn what_is_given_back_waits_and_is_not_lost() {
             waiting.retain(|id, last| known.get(id) == Some(last));
         }
         clock.advance(200 * MIN_MS);
-        let_come(&world, &clock);
+        world.let_come(&clock);
         assert_eq!(world.queue(QUEUE).counts().waiting, 0, "seed {seed}");
         let there: Vec<u64> = std::iter::from_fn(|| take(&world))
             .map(|(id, _)| id)

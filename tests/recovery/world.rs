@@ -4,6 +4,8 @@
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 
+use rand::RngExt;
+use rand::rngs::SmallRng;
 use warren::amqp::table::{FieldTable, FieldValue};
 use warren::auth::Users;
 use warren::broker::catalog::StoredCatalog;
@@ -328,6 +330,34 @@ impl World {
             assert!(loads < 100_000, "loading comes to no end");
         }
         loads
+    }
+
+    /// Wakes whoever is due, until nobody is; reads what has to be read.
+    pub fn let_come(&self, clock: &Clock) {
+        loop {
+            let due = self.broker.engine.timers.take_due(clock.now_ms());
+            for queue in due.iter().filter_map(std::sync::Weak::upgrade) {
+                let mut effects = Effects::new();
+                queue.on_timer(&mut effects);
+                effects.complete();
+            }
+            if self.load_all() == 0 && due.is_empty() {
+                return;
+            }
+        }
+    }
+
+    /// The journal may write, and the pager does one thing of all that it does.
+    pub fn work_a_little(&self, dice: &mut SmallRng) {
+        let mut turn_journal = || {
+            self.journal.turn().expect("it works");
+        };
+        if dice.random_bool(0.6) {
+            turn_journal();
+        }
+        let turns = [Turn::Write, Turn::LookAfter, Turn::Rewrite, Turn::Load];
+        let turn = turns[dice.random_range(0..turns.len())];
+        self.pager.turn(turn, &mut turn_journal);
     }
 }
 
