@@ -20,6 +20,14 @@ START_TIMEOUT_SECONDS = 90
 
 RABBITMQ_SERVER = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 RABBITMQ_CTL = Path("/usr/lib/rabbitmq/bin/rabbitmqctl")
+# What recorded conversations need; the package has them all.
+PLUGINS = [
+    "rabbitmq_management",
+    "rabbitmq_consistent_hash_exchange",
+    "rabbitmq_random_exchange",
+    "rabbitmq_recent_history_exchange",
+    "rabbitmq_sharding",
+]
 HOW_TO_INSTALL_RABBITMQ = (
     "RabbitMQ is not installed. On Debian or Ubuntu: `apt-get install rabbitmq-server`, "
     "or run this command with --install."
@@ -171,7 +179,8 @@ class RabbitMQ(Broker):
     label = "rabbitmq"
 
     def __init__(self, node: str | None = None, bare: bool = False) -> None:
-        """`node` is the node's name; `bare` is without TLS, with the management API."""
+        """`node` is the node's name; `bare` is without TLS, with the management API and what exchanges
+        there are in plugins."""
         super().__init__()
         self.node = node
         self.bare = bare
@@ -196,7 +205,7 @@ class RabbitMQ(Broker):
             "log.console = false\n"
             "disk_free_limit.absolute = 50MB\n"
         )
-        (self.folder / "plugins").write_text("[rabbitmq_management].\n" if self.bare else "[].\n")
+        (self.folder / "plugins").write_text(f"[{', '.join(PLUGINS)}].\n" if self.bare else "[].\n")
         self.env = {
             **os.environ,
             "HOME": str(self.folder),

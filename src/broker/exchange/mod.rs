@@ -127,9 +127,13 @@ impl ExchangeKind {
     }
 }
 
+/// As RabbitMQ says it in refusals: an Erlang atom, which has quotes where it is no plain word.
 impl fmt::Display for ExchangeKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
+        match self.name() {
+            name if name.contains('-') => write!(f, "'{name}'"),
+            name => f.write_str(name),
+        }
     }
 }
 

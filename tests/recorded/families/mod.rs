@@ -10,6 +10,7 @@ mod handshake;
 mod letters;
 mod limits;
 mod permissions;
+mod plugins;
 mod publishing;
 mod queues;
 mod redeclare;
@@ -31,6 +32,7 @@ pub fn all() -> Vec<(&'static str, Vec<Script>)> {
         ("letters", letters::scripts()),
         ("limits", limits::scripts()),
         ("permissions", permissions::scripts()),
+        ("plugins", plugins::scripts()),
         ("publishing", publishing::scripts()),
         ("queues", queues::scripts()),
         ("redeclare", redeclare::scripts()),

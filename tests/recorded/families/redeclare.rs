@@ -41,6 +41,14 @@ fn queue_properties(scripts: &mut Vec<Script>) {
         ));
         scripts.push(pair(format!("queue-{property}-cleared"), other, plain));
     }
+    for kind in ["quorum", "stream"] {
+        let plain =
+            method!("queue.declare", durable: true, arguments: table! { "x-queue-type" => kind });
+        for property in ["durable", "exclusive", "auto_delete"] {
+            let other = plain.clone().with(property, property != "durable");
+            scripts.push(pair(format!("{kind}-{property}"), plain.clone(), other));
+        }
+    }
     let all = method!("queue.declare", durable: true, auto_delete: true);
     scripts.push(pair("queue-all-same".into(), all.clone(), all.clone()));
     let none = method!("queue.declare");
@@ -122,6 +130,11 @@ fn quorum_arguments() -> Vec<Argument> {
         ),
         ("x-overflow", "drop-head".into(), "reject-publish".into()),
         ("x-single-active-consumer", true.into(), false.into()),
+        (
+            "x-dead-letter-strategy",
+            "at-most-once".into(),
+            "at-least-once".into(),
+        ),
         ("x-quorum-initial-group-size", 1.into(), 2.into()),
         (
             "x-queue-leader-locator",
