@@ -376,3 +376,82 @@ fn a_journal_that_is_gone_is_missed() {
     );
     assert!(all_of(&broker, "alpha").is_empty());
 }
+
+/// The first segment that there is.
+fn a_segment(broker: &Broker) -> Option<PathBuf> {
+    let folder = broker.data_dir().join("segments");
+    let queues = folder.exists().then(|| files(&folder));
+    let segments = queues.into_iter().flatten().flat_map(|queue| files(&queue));
+    segments.min()
+}
+
+/// The disk gives an error where a segment is, for as long as something else has its name.
+#[test]
+fn a_queue_waits_for_what_the_disk_does_not_give() {
+    const LARGE: usize = 60_000;
+    let Some(broker) = Setup::default().start() else {
+        return;
+    };
+    let body = |number: usize| format!("{number:0LARGE$}");
+    let persistent = properties!(delivery_mode: 2);
+    let mut client = broker.client();
+    client.call(method!("confirm.select"));
+    for queue in ["deep", "other"] {
+        client.call(method!("queue.declare", queue: queue, durable: true));
+    }
+    for number in 0..400 {
+        client.publish_with("", "deep", &persistent, &body(number));
+        client.expect_name("basic.ack");
+    }
+    let mut path = PathBuf::new();
+    support::broker::eventually("paged out", || {
+        path = a_segment(&broker).unwrap_or_default();
+        path.is_file()
+    });
+    let aside = path.with_extension("aside");
+    std::fs::rename(&path, &aside).expect("it is moved");
+    std::fs::create_dir(&path).expect("something else is there");
+
+    let mut next = 0;
+    let refusal = loop {
+        client.send(method!("basic.get", queue: "deep", no_ack: true));
+        let answer = client.receive();
+        if answer.name != "basic.get-ok" {
+            break answer;
+        }
+        assert_eq!(client.content(answer).text(), body(next));
+        next += 1;
+    };
+    assert!(next > 0 && next < 400, "{next}");
+    let text =
+        "NOT_FOUND - failed to perform operation on queue 'deep' in vhost '/' due to timeout";
+    let (class, id) = Method::ids("basic.get");
+    let close = method!("channel.close",
+        reply_code: 404, reply_text: text, class_id: class, method_id: id);
+    assert_eq!(refusal, close);
+    let waits = "queue \\\"deep\\\" in vhost \\\"/\\\" waits: ";
+    is_not_well(&broker, waits, &["warren_segments_damaged 0"]);
+    // It, and perhaps what is read ahead.
+    let waiting = "warren_queue_unreadable_parts{vhost=\"/\",queue=\"deep\"} ";
+    assert!(get(&broker, "/metrics").contains(waiting));
+    assert_eq!(kept(&broker), Vec::<PathBuf>::new());
+
+    // Others go on, and so does who publishes.
+    let mut client = broker.client();
+    client.call(method!("confirm.select"));
+    for queue in ["other", "deep"] {
+        client.publish_with("", queue, &persistent, "new");
+        client.expect_name("basic.ack");
+    }
+    assert_eq!(all_of(&broker, "other"), ["new"]);
+
+    client.call(method!("basic.consume", queue: "deep", no_ack: true));
+    std::fs::remove_dir(&path).expect("it is removed");
+    std::fs::rename(&aside, &path).expect("it is moved back");
+    for number in next..400 {
+        assert_eq!(client.delivery().text(), body(number));
+    }
+    assert_eq!(client.delivery().text(), "new");
+    broker.wait_for_line("messages can be read again");
+    is_well(&broker);
+}

@@ -49,6 +49,7 @@ impl Broker {
             error,
             in_log,
             lost,
+            ..
         } = chunk;
         self.engine.metrics.messages_lost.add(*lost);
         let SegmentFile { queue, number, .. } = &*stored.segment;

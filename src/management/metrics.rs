@@ -5,6 +5,7 @@ use std::fmt::Write;
 use crate::broker::Broker;
 use crate::broker::metrics::Counter;
 use crate::net::Connections;
+use crate::store::quarantine::Concerned;
 
 pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
@@ -253,19 +254,28 @@ fn store(page: &mut Page, broker: &Broker) {
             "Those of them that may concern queues of which nothing is known.",
             condition.of_unknown_queues,
         ),
+        (
+            "segments_unreadable",
+            "Parts of queues' segments that the disk does not give; they are tried again.",
+            condition.unreadable,
+        ),
     ];
     for (name, help, value) in gauges {
         page.gauge(&format!("warren_{name}"), help, value);
     }
-    let queues = condition.queues.iter();
-    let queues = queues.map(|(queue, places)| {
+    let labelled = |(queue, places): (&Concerned, &u64)| {
         let (vhost, name) = (escaped(&queue.vhost), escaped(&queue.name));
         (format!("{{vhost=\"{vhost}\",queue=\"{name}\"}}"), *places)
-    });
+    };
     page.family(
         "warren_queue_damaged_places",
-        "Those of them that concern a queue, as far as that is known.",
-        queues,
+        "Damaged or missing places that concern a queue, as far as that is known.",
+        condition.queues.iter().map(labelled),
+    );
+    page.family(
+        "warren_queue_unreadable_parts",
+        "What a queue waits for that the disk does not give.",
+        condition.waiting_queues.iter().map(labelled),
     );
 }
 

@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use super::disk::Disk;
 use super::journal::{self, Damage, Journal, Report};
 use super::quarantine::{self, Concerned, Note, Part};
+use super::unreadable::UnreadableChunks;
 
 /// So many problems are told in words; all are counted.
 const MOST_TOLD: usize = 50;
@@ -27,6 +28,8 @@ pub struct StoreHealth {
     journal: OnceLock<Weak<Journal>>,
     disk: OnceLock<Arc<dyn Disk>>,
     known: Mutex<Known>,
+    /// What can't be read at the moment.
+    pub unreadable: UnreadableChunks,
 }
 
 /// What is known to be damaged.
@@ -62,6 +65,10 @@ pub struct Condition {
     pub queues: BTreeMap<Concerned, u64>,
     /// How many places may concern queues of which nothing is known.
     pub of_unknown_queues: u64,
+    /// How many chunks can't be read, and are tried again; each is told of in words as damage is.
+    pub unreadable: u64,
+    /// How many of them each queue has that waits for them; a bounded number of queues.
+    pub waiting_queues: BTreeMap<Concerned, u64>,
 }
 
 impl StoreHealth {
@@ -192,17 +199,29 @@ impl StoreHealth {
             condition.missing_records += note.missing_records;
             condition.of_unknown_queues += u64::from(note.unknown_queue);
             for queue in &note.queues {
-                if let Some(places) = condition.queues.get_mut(queue) {
-                    *places += 1;
-                } else if condition.queues.len() < MOST_QUEUES {
-                    condition.queues.insert(queue.clone(), 1);
-                }
+                count(&mut condition.queues, queue);
             }
             if condition.damage.len() < MOST_TOLD {
                 condition.damage.push(note.what.clone());
             }
         }
+        drop(known);
+        self.unreadable.for_each(|chunk| {
+            condition.unreadable += 1;
+            count(&mut condition.waiting_queues, &chunk.queue);
+            if condition.damage.len() < MOST_TOLD {
+                condition.damage.push(chunk.what.clone());
+            }
+        });
         condition
+    }
+}
+
+fn count(queues: &mut BTreeMap<Concerned, u64>, queue: &Concerned) {
+    if let Some(places) = queues.get_mut(queue) {
+        *places += 1;
+    } else if queues.len() < MOST_QUEUES {
+        queues.insert(queue.clone(), 1);
     }
 }
 

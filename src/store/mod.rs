@@ -7,6 +7,7 @@
 //! disk/    ─▶ files, real or simulated
 //! folder.rs: the data folder, its lock and format   check.rs: verifying a stopped one
 //! health.rs: what has failed, and what was found damaged   quarantine/: where that is kept
+//! unreadable.rs: what the disk does not give at the moment
 //! ```
 //!
 //! The layout is written down in `docs/storage.md`.
@@ -20,3 +21,4 @@ pub mod health;
 pub mod journal;
 pub mod quarantine;
 pub mod segment;
+pub mod unreadable;

@@ -89,7 +89,7 @@ fn next(world: &World) -> Option<(u64, Bytes)> {
                 queue.when_head_is_loaded(Box::new(|| {}));
                 assert!(world.load_all() > 0, "it never loads");
             }
-            Got::Message | Got::Nothing => break,
+            Got::Message | Got::Nothing | Got::Unreadable => break,
         }
     }
     effects.complete();

@@ -93,7 +93,7 @@ fn take(world: &World, most: u64) -> Vec<(u64, u64)> {
         effects.complete();
         match got {
             Got::Message => {}
-            Got::Nothing => break,
+            Got::Nothing | Got::Unreadable => break,
             Got::NotLoaded => {
                 queue.when_head_is_loaded(Box::new(|| {}));
                 assert!(world.load_all() > 0, "it never loads");

@@ -24,6 +24,7 @@ const STOPPED: Faults = Faults {
     crash_at: Some(0),
     fail_at: BTreeSet::new(),
     short_at: BTreeSet::new(),
+    fail_reads_at: BTreeSet::new(),
     capacity_bytes: None,
 };
 
@@ -115,7 +116,7 @@ fn take_all(world: &World) -> Vec<u32> {
         });
         match got {
             Got::Message => {}
-            Got::Nothing => break,
+            Got::Nothing | Got::Unreadable => break,
             Got::NotLoaded => {
                 queue.when_head_is_loaded(Box::new(|| {}));
                 assert!(world.load_all() > 0, "it never loads");

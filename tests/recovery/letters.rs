@@ -87,7 +87,7 @@ fn take(world: &World, name: &str) -> Vec<(u64, u64)> {
         effects.complete();
         match got {
             Got::Message => {}
-            Got::Nothing => return taken,
+            Got::Nothing | Got::Unreadable => return taken,
             Got::NotLoaded => {
                 queue.when_head_is_loaded(Box::new(|| {}));
                 assert!(world.load_all() > 0, "it never loads");

@@ -15,6 +15,7 @@ mod resting;
 mod retry;
 mod sparse;
 mod streams;
+mod unreadable;
 mod world;
 
 use std::time::Duration;
@@ -59,6 +60,7 @@ fn queues_come_back_from_the_log() {
         sizes: large(),
         pages: false,
         breaks: false,
+        reads_fail: false,
         damage: None,
         lives: 3,
         steps: 60,
@@ -99,6 +101,7 @@ fn queues_come_back_from_the_log_and_from_segments() {
         sizes: small(),
         pages: true,
         breaks: false,
+        reads_fail: false,
         damage: None,
         lives: 3,
         steps: 120,
@@ -118,6 +121,7 @@ fn queues_come_back_as_they_were_when_the_log_was_synced() {
                 sizes,
                 pages: true,
                 breaks,
+                reads_fail: false,
                 damage: None,
                 lives: 3,
                 steps: 120,
@@ -135,9 +139,26 @@ fn what_was_safe_survives_a_failing_disk() {
         sizes: small(),
         pages: true,
         breaks: true,
+        reads_fail: false,
         damage: None,
         lives: 4,
         steps: 100,
+        body_bytes: 6000,
+    };
+    run(plan, 200);
+}
+
+/// Reads fail, now and then or until the disk is repaired: queues wait, and forget nothing.
+#[test]
+fn what_cannot_be_read_is_there_when_it_can() {
+    let plan = Plan {
+        sizes: small(),
+        pages: true,
+        breaks: false,
+        reads_fail: true,
+        damage: None,
+        lives: 4,
+        steps: 120,
         body_bytes: 6000,
     };
     run(plan, 200);
@@ -150,6 +171,7 @@ fn damage_in_the_log_costs_what_it_hit() {
         sizes: large(),
         pages: false,
         breaks: false,
+        reads_fail: false,
         damage: Some(Damage::Log),
         lives: 1,
         steps: 150,
@@ -165,6 +187,7 @@ fn damage_in_a_segment_costs_what_it_hit() {
         sizes: small(),
         pages: true,
         breaks: false,
+        reads_fail: false,
         damage: Some(Damage::Segment),
         lives: 1,
         steps: 200,

@@ -70,7 +70,7 @@ fn take(world: &World, queue: &Arc<Queue>) -> Option<(u64, u64, u32)> {
         });
         effects.complete();
         match got {
-            Got::Message | Got::Nothing => return taken,
+            Got::Message | Got::Nothing | Got::Unreadable => return taken,
             Got::NotLoaded => {
                 queue.when_head_is_loaded(Box::new(|| {}));
                 assert!(world.load_all() > 0, "it never loads");

@@ -22,6 +22,7 @@ const STOPPED: Faults = Faults {
     crash_at: Some(0),
     fail_at: BTreeSet::new(),
     short_at: BTreeSet::new(),
+    fail_reads_at: BTreeSet::new(),
     capacity_bytes: None,
 };
 
@@ -88,7 +89,7 @@ fn take(world: &World) -> Option<(u64, Returned)> {
         });
         effects.complete();
         match got {
-            Got::Message | Got::Nothing => return taken,
+            Got::Message | Got::Nothing | Got::Unreadable => return taken,
             Got::NotLoaded => {
                 queue.when_head_is_loaded(Box::new(|| {}));
                 assert!(world.load_all() > 0, "it never loads");

@@ -322,12 +322,18 @@ impl World {
         self.journal.health().failure.is_some()
     }
 
-    /// Loads what queues wait for; says how many chunks that were.
+    /// Loads what queues wait for, and tries so often that it is told what can't be read; says how many
+    /// chunks queues have asked for.
     pub fn load_all(&self) -> u64 {
         let mut loads = 0;
-        while self.pager.turn(Turn::Load, &mut || {}) {
-            loads += 1;
-            assert!(loads < 100_000, "loading comes to no end");
+        for _ in 0..12 {
+            while self.pager.turn(Turn::Load, &mut || {}) {
+                loads += 1;
+                assert!(loads < 100_000, "loading comes to no end");
+            }
+            if !self.pager.turn(Turn::LoadAgain, &mut || {}) {
+                break;
+            }
         }
         loads
     }

@@ -32,11 +32,13 @@ pub(in crate::broker) struct Replay {
     now_ms: u64,
 }
 
-/// A chunk that cannot be read.
+/// A chunk that is damaged, or cannot be read while the log has all that is needed of it.
 pub(in crate::broker) struct DamagedChunk {
     /// Where it is.
     pub stored: Stored,
     pub error: ChunkError,
+    /// What a stream knows of it.
+    mark: Option<ChunkMark>,
     /// How many of its messages that were not settled the log has ...
     pub in_log: u64,
     /// ... and how many are lost.
@@ -212,13 +214,21 @@ impl Replay {
 
     /// Gives every queue what it holds.
     pub(in crate::broker) fn finish(mut self) -> Replayed {
-        for damaged in &mut self.damaged {
-            let queue = self.queues.get(&damaged.stored.segment.queue);
+        let queues = &mut self.queues;
+        self.damaged.retain_mut(|damaged| {
+            let queue = queues.get_mut(&damaged.stored.segment.queue);
             let at = damaged.stored.entry.band as usize;
-            if let Some(band) = queue.and_then(|queue| queue.bands.get(&at)) {
-                (damaged.in_log, damaged.lost) = band.left_of(&damaged.stored);
+            let Some(band) = queue.and_then(|queue| queue.bands.get_mut(&at)) else {
+                return true;
+            };
+            (damaged.in_log, damaged.lost) = band.left_of(&damaged.stored);
+            // What the disk does not give now it may give later.
+            let is_lost = matches!(damaged.error, ChunkError::Damaged { .. });
+            if !is_lost && damaged.lost > 0 {
+                band.put_back(damaged);
             }
-        }
+            is_lost || damaged.lost == 0
+        });
         let read = self.read;
         let mut messages = 0;
         let mut queues: Vec<_> = self.queues.into_values().collect();
@@ -316,10 +326,11 @@ impl BandReplay {
             }
             Err(error) => match self.stored.remove(&first) {
                 Some(stored) => {
-                    self.marks.remove(&first);
+                    let mark = self.marks.remove(&first);
                     Err(Box::new(DamagedChunk {
                         stored,
                         error,
+                        mark,
                         in_log: 0,
                         lost: 0,
                     }))
@@ -340,6 +351,17 @@ impl BandReplay {
                 && !self.empty.contains(*number)
         };
         (in_log, (first..end).filter(is_lost).count() as u64)
+    }
+
+    /// A chunk that could not be read has messages all the same, those among them that the log has.
+    fn put_back(&mut self, chunk: &mut DamagedChunk) {
+        let first = chunk.stored.entry.first;
+        let mut behind = self.logged.split_off(&first);
+        let end = first + u64::from(chunk.stored.entry.records);
+        self.logged.append(&mut behind.split_off(&end));
+        self.stored.insert(first, chunk.stored.clone());
+        self.marks
+            .extend(chunk.mark.take().map(|mark| (first, mark)));
     }
 
     fn settle(&mut self, first: u64, last: u64) {

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! a queue past its window ─▶ writing.rs (one thread) ─▶ segments ─▶ reading.rs (one thread) ─▶ the queue
-//!                              │  segments.rs: which are being written
+//!                              │  segments.rs: which are written    unreadable.rs: what is tried again
 //!                              ├─▶ retire.rs: what still lives in an old file of the log moves on
 //!                              └─▶ rewrite.rs: what still lives in a sparse segment moves to a small one
 //! ```
@@ -16,6 +16,7 @@ mod reading;
 mod retire;
 mod rewrite;
 mod segments;
+mod unreadable;
 mod writing;
 
 use std::collections::hash_map::Entry;
@@ -31,12 +32,12 @@ use parking_lot::Mutex;
 pub use self::options::PagingOptions;
 pub(super) use self::reading::is_shortage;
 
-use self::reading::{Call, Load};
+use self::reading::{Call, Load, Reading};
 use self::writing::{Task, Writing};
 use super::engine::Waits;
 use super::log::Log;
 use super::queue::Queue;
-use super::{Broker, Effects, Engine};
+use super::{Broker, Engine};
 use crate::store::catalog::Catalog;
 use crate::store::disk::Disk;
 use crate::store::journal::Drive;
@@ -165,6 +166,8 @@ pub struct Surroundings {
 pub enum Turn {
     /// A chunk is read, or a stream's readers are served.
     Load,
+    /// What could not be read is read again, if it is time.
+    LoadAgain,
     /// A queue's chunks are written, or a segment is noted as one that nobody needs.
     Write,
     /// Such segments are removed, those that took nothing of late are closed, the log is shortened.
@@ -245,6 +248,7 @@ pub struct Pager {
 
 struct Manual {
     writing: Writing,
+    reading: Reading,
     tasks: Receiver<Task>,
     loads: Receiver<Call>,
 }
@@ -315,20 +319,21 @@ impl Pager {
             return Ok(());
         };
         let writing = Writing::new(Arc::clone(&self.shared), Arc::downgrade(broker), log);
+        let reading = Reading::new(Arc::clone(&self.shared));
         if self.drive == Drive::Manual {
             *self.manual.lock() = Some(Manual {
                 writing,
+                reading,
                 tasks,
                 loads,
             });
             return Ok(());
         }
-        let reading = Arc::clone(&self.shared);
         let mut threads = self.threads.lock();
         let writer = std::thread::Builder::new().name("pages-out".to_owned());
         threads.push(writer.spawn(move || writing.run(&tasks))?);
         let reader = std::thread::Builder::new().name("pages-in".to_owned());
-        threads.push(reader.spawn(move || reading::run(&reading, &loads))?);
+        threads.push(reader.spawn(move || reading.run(&loads))?);
         Ok(())
     }
 
@@ -342,9 +347,10 @@ impl Pager {
         };
         match turn {
             Turn::Load => match manual.loads.try_recv() {
-                Ok(call) => reading::answer(&self.shared, call, &mut Effects::new()),
+                Ok(call) => manual.reading.answer(call),
                 Err(_) => return false,
             },
+            Turn::LoadAgain => return manual.reading.read_again(),
             Turn::Write => match manual.tasks.try_recv() {
                 Ok(task) => manual.writing.work(task, pause),
                 Err(_) => return false,
@@ -370,6 +376,7 @@ impl Pager {
             _kept: kept,
             stored,
             tries: 0,
+            told: None,
         }));
     }
 

@@ -1,21 +1,23 @@
 //! The thread that reads chunks back, and serves those who read streams. Whoever waits for one is served from here.
+//!
+//! A chunk that is not what was written is lost. One that cannot be read at all is not: `unreadable.rs`.
 
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::Receiver;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::Instant;
 
 use rustix::io::Errno;
 
+use super::unreadable::{MOST_TRIES, Unreadable};
 use super::{QueueRef, Shared, Stored};
 use crate::broker::Effects;
 use crate::broker::queue::Queue;
 use crate::store::catalog::Op;
 use crate::store::quarantine::{Note, Part};
 use crate::store::segment::{ChunkEntry, ChunkError, Segment, StoredChunk};
-
-/// A chunk that cannot be read is tried so often before it counts as lost.
-const MOST_TRIES: u32 = 10;
+use crate::store::unreadable::Telling;
 
 /// What is to be done for a queue.
 pub(super) enum Call {
@@ -33,64 +35,104 @@ pub(super) struct Load {
     pub stored: Stored,
     /// How often it was tried to read it.
     pub tries: u32,
+    /// That it cannot be read is told for as long as this lives.
+    pub told: Option<Telling>,
 }
 
-/// Reads until nobody can ask any more.
-pub(super) fn run(shared: &Shared, calls: &Receiver<Call>) {
-    let mut effects = Effects::new();
-    for call in calls {
-        answer(shared, call, &mut effects);
+/// See the module.
+pub(super) struct Reading {
+    shared: Arc<Shared>,
+    effects: Effects,
+    unreadable: Unreadable,
+}
+
+impl Reading {
+    pub fn new(shared: Arc<Shared>) -> Self {
+        let unreadable = Unreadable::new(shared.options.read_retry);
+        Self {
+            shared,
+            effects: Effects::new(),
+            unreadable,
+        }
     }
-}
 
-/// Does one thing.
-pub(super) fn answer(shared: &Shared, call: Call, effects: &mut Effects) {
-    match call {
-        Call::Read(load) => serve(shared, load, effects),
-        Call::Serve(queue) => {
-            if let Some(queue) = queue.upgrade() {
-                queue.committed(effects);
-                effects.complete();
+    /// Reads until nobody can ask any more.
+    pub fn run(mut self, calls: &Receiver<Call>) {
+        loop {
+            let call = match self.unreadable.due_at() {
+                None => calls.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                Some(at) => calls.recv_timeout(at.saturating_duration_since(Instant::now())),
+            };
+            match call {
+                Ok(call) => self.answer(call),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            self.read_again();
+        }
+    }
+
+    /// Does one thing.
+    pub fn answer(&mut self, call: Call) {
+        match call {
+            Call::Read(load) => self.serve(load),
+            Call::Serve(queue) => {
+                if let Some(queue) = queue.upgrade() {
+                    queue.committed(&mut self.effects);
+                    self.effects.complete();
+                }
             }
         }
     }
-}
 
-/// Reads one chunk.
-fn serve(shared: &Shared, load: Load, effects: &mut Effects) {
-    let Some(queue) = load.queue.upgrade() else {
-        return;
-    };
-    let read = read(shared, &load.stored);
-    if let Err(ChunkError::Io(error)) = &read
-        && may_pass(error, load.tries)
-    {
-        tracing::warn!(%error, queue = ?queue.name(), "messages cannot be read; trying again");
-        std::thread::sleep(shared.options.read_retry);
-        let tries = load.tries + 1;
-        // After the end nobody waits for it.
-        let _ = shared.loads.lock().send(Call::Read(Load { tries, ..load }));
-        return;
-    }
-    let stored = load.stored;
-    if let Err(error) = &read {
-        let note = Note {
-            part: Part::Segments,
-            what: format!("{error}; queue {:?} goes on without them", queue.name()),
-            missing_records: 0,
-            unknown_queue: false,
-            queues: vec![queue.concerned()],
-        };
-        queue.engine().store.damaged(&stored.place(), note);
-        if let ChunkError::Damaged { .. } = error {
-            forget(shared, &stored);
+    /// Reads what could not be read before, if it is time; says whether there was any.
+    pub fn read_again(&mut self) -> bool {
+        let due = self.unreadable.take_due(Instant::now());
+        let any = !due.is_empty();
+        for load in due {
+            let queue = load.queue.upgrade();
+            // It may be settled by now, or elsewhere.
+            if let Some(stored) = queue.and_then(|queue| queue.still_needs(&load.stored)) {
+                self.serve(Load { stored, ..load });
+            }
         }
+        any
     }
-    let waiting = queue.loaded(&stored, read.ok(), effects);
-    effects.complete();
-    // Nobody publishes here who could wait.
-    effects.behind = None;
-    waiting.into_iter().for_each(|then| then());
+
+    /// Reads one chunk.
+    fn serve(&mut self, load: Load) {
+        let Some(queue) = load.queue.upgrade() else {
+            return;
+        };
+        let read = match read(&self.shared, &load.stored) {
+            Err(ChunkError::Io(error)) => {
+                let waiting = self.unreadable.add(load, &queue, &error);
+                return waiting.into_iter().for_each(|then| then());
+            }
+            read => read,
+        };
+        if load.told.is_some() {
+            tracing::warn!(queue = ?queue.name(), "messages can be read again");
+        }
+        drop(load.told);
+        let stored = load.stored;
+        if let Err(error) = &read {
+            let note = Note {
+                part: Part::Segments,
+                what: format!("{error}; queue {:?} goes on without them", queue.name()),
+                missing_records: 0,
+                unknown_queue: false,
+                queues: vec![queue.concerned()],
+            };
+            queue.engine().store.damaged(&stored.place(), note);
+            forget(&self.shared, &stored);
+        }
+        let waiting = queue.loaded(&stored, read.ok(), &mut self.effects);
+        self.effects.complete();
+        // Nobody publishes here who could wait.
+        self.effects.behind = None;
+        waiting.into_iter().for_each(|then| then());
+    }
 }
 
 /// The next start is not to find the chunk again.
@@ -104,11 +146,6 @@ fn forget(shared: &Shared, stored: &Stored) {
         // Nothing waits for it: without it, it is found again.
         drop(catalog.submit(vec![forgotten]));
     }
-}
-
-/// Whether it is worth trying again: always, if there was only too little of something.
-fn may_pass(error: &io::Error, tries: u32) -> bool {
-    is_shortage(error) || tries < MOST_TRIES && error.kind() != io::ErrorKind::NotFound
 }
 
 /// Whether there was only too little of something, which says nothing of what is stored.

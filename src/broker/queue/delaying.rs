@@ -18,7 +18,7 @@ use std::sync::Arc;
 use parking_lot::MutexGuard;
 
 use super::publish::Picked;
-use super::{Queue, QueueSpec, State, sequence_of};
+use super::{Queue, QueueSpec, State, band_of, number_of, sequence_of};
 use crate::amqp::reply::Exception;
 use crate::broker::Effects;
 use crate::broker::dead_letter::Reason;
@@ -91,6 +91,23 @@ impl Queue {
                 return;
             };
             self.give_up(state, sequence, Reason::Due, effects);
+        }
+    }
+
+    /// A message that was taken for due, and has been read, leaves: unless a start could not read when it
+    /// is due.
+    pub(super) fn send_if_due(
+        self: &Arc<Self>,
+        state: &mut MutexGuard<'_, State>,
+        sequence: u64,
+        effects: &mut Effects,
+    ) {
+        let band = state.bands.get(band_of(sequence));
+        let record = band.and_then(|band| band.record(number_of(sequence)).ok());
+        let due_ms = record.map_or(0, |record| record.expires_at_ms);
+        match due_ms > self.spec.engine.clock.now_ms() {
+            true => state.waiting.push(due_ms, sequence),
+            false => self.give_up_now(state, sequence, Reason::Due, effects),
         }
     }
 

@@ -100,6 +100,7 @@ impl Queue {
             state.paging.given_up.pop_front();
             match reason {
                 Reason::Retry => self.wait_now(state, sequence, effects),
+                Reason::Due => self.send_if_due(state, sequence, effects),
                 _ => self.give_up_now(state, sequence, reason, effects),
             }
         }

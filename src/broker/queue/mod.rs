@@ -9,6 +9,7 @@
 //! consuming.rs: consumers come and go   consumers.rs: whose turn it is
 //! pace.rs: publishers who are too fast   outbox.rs: dead letters on their way
 //! paging.rs: which chunks are in memory (slot.rs)   counted.rs: the bytes in those that are not
+//! unreadable.rs: which of those the disk does not give
 //! checkpoint.rs: what the log must hear again
 //! restored.rs: what the last run left
 //! consumer_timeout.rs: how long a delivery may stay unacked
@@ -55,6 +56,7 @@ mod sparse;
 mod spec;
 mod state;
 mod stream;
+mod unreadable;
 mod waiting;
 
 use std::sync::atomic::{AtomicBool, Ordering};

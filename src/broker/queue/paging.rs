@@ -53,6 +53,8 @@ pub(super) struct Paging {
     pub is_idle: bool,
     /// Chunks that are being loaded: band, first number.
     pub loading: Vec<(usize, u64)>,
+    /// Chunks that are being loaded and can't be read: band, first number.
+    pub unreadable: Vec<(usize, u64)>,
     /// Somebody outside waits for the head.
     pub waiting: Vec<Then>,
     /// Messages that had come back too often when the last run ended: first and last sequences.
@@ -75,6 +77,11 @@ impl Paging {
     /// Whether the pager is to be told now that there is something to write.
     pub fn ask(&mut self) -> bool {
         !std::mem::replace(&mut self.is_asked, true)
+    }
+
+    /// That chunk could be read, or is not needed.
+    pub fn can_read(&mut self, key: (usize, u64)) {
+        self.unreadable.retain(|unreadable| *unreadable != key);
     }
 }
 
@@ -245,6 +252,7 @@ impl Queue {
         let (at, first) = (stored.entry.band as usize, stored.entry.first);
         let mut state = self.state.lock();
         state.paging.loading.retain(|key| *key != (at, first));
+        state.paging.can_read((at, first));
         if self.is_deleted() && state.paging.given_up.is_empty() {
             return std::mem::take(&mut state.paging.waiting);
         }

@@ -23,6 +23,8 @@ pub enum Got {
     Nothing,
     /// There is one, but it must be read from the disk first.
     NotLoaded,
+    /// There is one, but the disk does not give it.
+    Unreadable,
 }
 
 impl Queue {
@@ -52,8 +54,12 @@ impl Queue {
         let body_bytes = match state.bands[band].record(number) {
             Ok(record) => record.message.body.len() as u64,
             Err(_) => {
+                let is_unreadable = state.is_unreadable(band, number);
                 self.after(&mut state);
-                return Got::NotLoaded;
+                return match is_unreadable {
+                    true => Got::Unreadable,
+                    false => Got::NotLoaded,
+                };
             }
         };
         state.ready -= 1;
@@ -96,13 +102,15 @@ impl Queue {
         Got::Message
     }
 
-    /// Calls `then` when the message at the head has come from the disk.
+    /// Calls `then` when the message at the head has come from the disk, or can't be read.
     pub fn when_head_is_loaded(self: &Arc<Self>, then: Then) {
         let mut state = self.state.lock();
         let head = state
             .top_band()
             .and_then(|band| state.bands[band].head().map(|(number, _)| (band, number)));
-        let is_there = head.is_none_or(|(band, number)| state.bands[band].record(number).is_ok());
+        let is_there = head.is_none_or(|(band, number)| {
+            state.bands[band].record(number).is_ok() || state.is_unreadable(band, number)
+        });
         if is_there || self.is_deleted() {
             drop(state);
             then();

@@ -41,6 +41,7 @@ impl Channel {
                 let resume = self.shared.pause(self.number, Then::Again);
                 queue.when_head_is_loaded(Box::new(move || resume.go_on()));
             }
+            Got::Unreadable => return Err(queue.refuse_unreadable()),
         }
         Ok(())
     }

@@ -100,6 +100,20 @@ pub trait DiskFile: Debug + Send + Sync {
     /// The operating system's; `UnexpectedEof` if the file is too short.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()>;
 
+    /// The same, tried again if it fails: a disk that does not give something once may give it the next time.
+    ///
+    /// # Errors
+    /// The operating system's, at the last try.
+    fn read_patiently_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        for _ in 1..MOST_READS {
+            match self.read_at(buffer, offset) {
+                Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => {}
+                read => return read,
+            }
+        }
+        self.read_at(buffer, offset)
+    }
+
     /// Writes all of `bytes` at `offset`; the file grows if it has to.
     ///
     /// # Errors
@@ -156,6 +170,9 @@ pub trait DiskFile: Debug + Send + Sync {
     /// Says that the file is about to be read from start to end.
     fn will_read_all(&self) {}
 }
+
+/// So often what must not be missed is read until it counts as unreadable.
+const MOST_READS: u32 = 4;
 
 /// How much of zeros is written at a time.
 const FILL_BYTES: usize = 1 << 20;

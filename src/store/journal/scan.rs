@@ -111,7 +111,7 @@ fn with_limits(used: Vec<LiveFile>, first_live: u64) -> (Vec<(LiveFile, u64)>, V
 
 fn start_of(file: &JournalFile) -> FileStart {
     let mut block = vec![0; BLOCK_BYTES as usize];
-    match file.file.read_at(&mut block, 0) {
+    match file.file.read_patiently_at(&mut block, 0) {
         Ok(()) => FileHeader::decode(&block),
         Err(_) => FileStart::Broken,
     }
@@ -137,7 +137,7 @@ fn first_live(
     let mut slot = None;
     for place in [0, BLOCK_BYTES] {
         let mut bytes = [0; 64];
-        if file.read_at(&mut bytes, place).is_ok()
+        if file.read_patiently_at(&mut bytes, place).is_ok()
             && let Some(read) = FirstLive::decode(&bytes)
             && slot.is_none_or(|slot: FirstLive| slot.counter < read.counter)
         {

@@ -69,7 +69,8 @@ impl Window {
             let offset = self.start + at as u64;
             let step = (BLOCK_BYTES - offset % BLOCK_BYTES) as usize;
             let end = (at + step).min(self.bytes.len());
-            if self.file.read_at(&mut self.bytes[at..end], offset).is_err() {
+            let block = &mut self.bytes[at..end];
+            if self.file.read_patiently_at(block, offset).is_err() {
                 self.bytes[at..end].fill(0);
                 self.unreadable_blocks += 1;
             }

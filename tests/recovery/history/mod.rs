@@ -2,6 +2,7 @@
 //! machine stops; what is there when it starts again is held against the model; and so on.
 
 mod clients;
+mod reads;
 mod stops;
 
 use std::cell::{Cell, RefCell};
@@ -31,6 +32,8 @@ pub struct Plan {
     pub pages: bool,
     /// Whether the disk has other faults than that it stops.
     pub breaks: bool,
+    /// Whether reads of segments fail.
+    pub reads_fail: bool,
     /// What is damaged while it is stopped.
     pub damage: Option<Damage>,
     pub lives: usize,
@@ -184,6 +187,9 @@ impl History {
         }
         let now = self.0.disk.operations();
         let soon = |history: &Self| now + history.random(0..60) as u64;
+        if self.0.plan.reads_fail {
+            faults.fail_reads_at = self.failing_reads();
+        }
         match self.random(0..if self.0.plan.breaks { 8 } else { 3 }) {
             0 => faults.crash_at = Some(soon(self)),
             1 | 2 => {}
@@ -235,6 +241,9 @@ impl History {
     }
 
     fn step(&self) {
+        if self.0.plan.reads_fail {
+            self.break_or_repair();
+        }
         match self.random(0..100) {
             0..62 => self.client(),
             62..70 => self.journal_turn(),
@@ -416,6 +425,7 @@ impl History {
         if self.0.deferred.borrow().is_none() {
             return;
         }
+        self.repair();
         self.world().load_all();
         let Some(Deferred { op, queue, letters }) = self.0.deferred.borrow_mut().take() else {
             return;

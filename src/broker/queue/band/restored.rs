@@ -88,7 +88,7 @@ impl Band {
 
     /// At start: everything is taken, to wait for the time that is kept as when it expires. Gives these
     /// times and the messages' numbers. What can't be read, if need be with `read`, is due at once: then it
-    /// will be found to be damaged.
+    /// will be found to be damaged, or when it is due.
     pub fn take_all_waiting(&mut self, read: impl Fn(&Stored) -> Option<Chunk>) -> Vec<(u64, u64)> {
         let mut due = Vec::new();
         for slot in &self.slots {

@@ -2,7 +2,10 @@
 //!
 //! What is written is read back at once, but counts only when synced: a crash keeps of the rest
 //! whatever a seeded choice says, sector by sector. Folders keep their changes in order: a crash
-//! keeps the first few of the unsynced ones, as a journalling file system does.
+//! keeps the first few of the unsynced ones, as a journalling file system does. A sector may go bad: it
+//! can't be read any more, until it is written over or the disk is repaired.
+
+mod contents;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -12,10 +15,13 @@ use parking_lot::Mutex;
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
+pub use self::contents::Keep;
+
+use self::contents::Contents;
 use super::{Disk, DiskFile, DiskLock};
 
 /// What goes wrong, and when. Operations are those that change the disk (create, write, sync,
-/// rename, remove, lengthen), counted from the start of the simulation.
+/// rename, remove, lengthen), counted from the start of the simulation, and so are reads.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Faults {
     /// From this operation on everything fails: the machine has stopped.
@@ -24,19 +30,10 @@ pub struct Faults {
     pub fail_at: BTreeSet<u64>,
     /// These, if they are writes, write only a part and fail with EIO.
     pub short_at: BTreeSet<u64>,
+    /// These reads fail, with EIO; the next ones may not.
+    pub fail_reads_at: BTreeSet<u64>,
     /// How many bytes all files together may have (ENOSPC).
     pub capacity_bytes: Option<u64>,
-}
-
-/// What a crash keeps of what was not synced.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Keep {
-    /// Nothing: the power went.
-    Nothing,
-    /// Everything: only the program was killed.
-    Everything,
-    /// Sectors of so many bytes, each or not as the dice say.
-    Sectors(u64),
 }
 
 /// See the module. Clones are the same disk.
@@ -48,19 +45,12 @@ struct State {
     dice: SmallRng,
     faults: Faults,
     operations: u64,
+    reads: u64,
     files: BTreeMap<String, Arc<Mutex<Contents>>>,
     /// As it would be after a crash, but for what `changes` may add.
     durable: BTreeMap<String, Arc<Mutex<Contents>>>,
     changes: Vec<Change>,
     locked: BTreeSet<String>,
-}
-
-#[derive(Clone, Debug, Default)]
-struct Contents {
-    now: Vec<u8>,
-    durable: Vec<u8>,
-    /// Sectors of [`SMALLEST_SECTOR`] that were written since the last sync.
-    dirty: BTreeSet<u64>,
 }
 
 #[derive(Clone, Debug)]
@@ -69,8 +59,6 @@ enum Change {
     Rename(String, String),
     Remove(String),
 }
-
-const SMALLEST_SECTOR: u64 = 512;
 
 fn broken() -> io::Error {
     io::Error::other("simulated I/O error (EIO)")
@@ -83,6 +71,7 @@ impl SimDisk {
             dice: SmallRng::seed_from_u64(seed),
             faults: Faults::default(),
             operations: 0,
+            reads: 0,
             files: BTreeMap::new(),
             durable: BTreeMap::new(),
             changes: Vec::new(),
@@ -144,6 +133,32 @@ impl SimDisk {
     /// How many operations there were.
     pub fn operations(&self) -> u64 {
         self.0.lock().operations
+    }
+
+    /// How many reads there were.
+    pub fn reads(&self) -> u64 {
+        self.0.lock().reads
+    }
+
+    /// The sector with that byte of a file can't be read from now on, not even after the machine has stopped.
+    pub fn break_sector(&self, path: &str, at: u64) {
+        if let Some(contents) = self.0.lock().files.get(path) {
+            contents.lock().break_sector(at);
+        }
+    }
+
+    /// Whether any sector is bad.
+    pub fn has_bad_sectors(&self) -> bool {
+        let state = self.0.lock();
+        let mut files = state.files.values();
+        files.any(|contents| !contents.lock().bad.is_empty())
+    }
+
+    /// All sectors can be read again, and hold what they held.
+    pub fn repair(&self) {
+        for contents in self.0.lock().files.values() {
+            contents.lock().bad.clear();
+        }
     }
 
     /// The machine stops and starts again: what was not synced is kept or lost as `keep` says,
@@ -222,6 +237,16 @@ impl State {
         Ok(false)
     }
 
+    /// Counts a read.
+    fn read(&mut self) -> io::Result<()> {
+        let read = self.reads;
+        self.reads += 1;
+        match self.faults.fail_reads_at.contains(&read) {
+            true => Err(broken()),
+            false => Ok(()),
+        }
+    }
+
     fn used_bytes(&self) -> u64 {
         self.files
             .values()
@@ -244,64 +269,6 @@ impl Change {
             Change::Remove(path) => {
                 files.remove(path);
             }
-        }
-    }
-}
-
-impl Contents {
-    fn write(&mut self, bytes: &[u8], offset: u64) {
-        let end = offset as usize + bytes.len();
-        if self.now.len() < end {
-            self.now.resize(end, 0);
-        }
-        self.now[offset as usize..end].copy_from_slice(bytes);
-        if !bytes.is_empty() {
-            self.dirty
-                .extend(offset / SMALLEST_SECTOR..=(end as u64 - 1) / SMALLEST_SECTOR);
-        }
-    }
-
-    /// Only what is dirty: what a failed sync has lost stays lost.
-    fn sync(&mut self) {
-        self.durable.resize(self.now.len(), 0);
-        for sector in std::mem::take(&mut self.dirty) {
-            let from = (sector * SMALLEST_SECTOR) as usize;
-            let to = (from + SMALLEST_SECTOR as usize).min(self.now.len());
-            if from < to {
-                self.durable[from..to].copy_from_slice(&self.now[from..to]);
-            }
-        }
-    }
-
-    fn after_crash(&self, keep: Keep, dice: &mut SmallRng) -> Self {
-        let mut left = self.durable.clone();
-        match keep {
-            Keep::Nothing => {}
-            Keep::Everything => left.clone_from(&self.now),
-            Keep::Sectors(sector_bytes) => {
-                if self.now.len() != left.len() && dice.random() {
-                    left.resize(self.now.len(), 0);
-                }
-                let sectors: BTreeSet<u64> = self
-                    .dirty
-                    .iter()
-                    .map(|sector| sector * SMALLEST_SECTOR / sector_bytes)
-                    .collect();
-                for sector in sectors {
-                    let from = (sector * sector_bytes) as usize;
-                    let to = (from + sector_bytes as usize)
-                        .min(self.now.len())
-                        .min(left.len());
-                    if from < to && dice.random() {
-                        left[from..to].copy_from_slice(&self.now[from..to]);
-                    }
-                }
-            }
-        }
-        Self {
-            now: left.clone(),
-            durable: left,
-            dirty: BTreeSet::new(),
         }
     }
 }
@@ -412,8 +379,12 @@ struct SimFile {
 
 impl DiskFile for SimFile {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        self.disk.0.lock().read()?;
         let contents = self.contents.lock();
         let from = offset as usize;
+        if contents.is_bad(offset, buffer.len()) {
+            return Err(broken());
+        }
         let bytes = contents.now.get(from..from + buffer.len());
         buffer.copy_from_slice(bytes.ok_or(io::ErrorKind::UnexpectedEof)?);
         Ok(())
