@@ -15,10 +15,14 @@ use warren::store::disk::SimDisk;
 use warren::store::disk::sim::Keep;
 
 use crate::small;
-use crate::world::{ME, World};
+use crate::world::{DEAD, Kind, ME, World};
 
 fn start(disk: &SimDisk) -> World {
-    let started = World::start(disk, &small(), &Clock::manual(0), 1, |_| {});
+    start_at(disk, &Clock::manual(0))
+}
+
+fn start_at(disk: &SimDisk, clock: &Clock) -> World {
+    let started = World::start(disk, &small(), clock, 1, |_| {});
     started.expect("it starts").0
 }
 
@@ -184,6 +188,74 @@ fn a_queue_of_which_there_is_much_to_be_said_comes_to_rest() {
         assert!(returns > 0 || !back.contains(&number), "{number}");
     }
     assert_eq!(take(&world, &queue), None);
+}
+
+/// Time passes, and nobody does anything; says how many chunks were read.
+fn rest(world: &World, queue: &Arc<Queue>) -> u64 {
+    let mut loads = 0;
+    for _ in 0..10 {
+        queue.tidy();
+        work(world);
+        loads += world.load_all();
+    }
+    loads
+}
+
+/// Whatever may expire, its head need be looked at once only.
+#[test]
+fn a_deep_queue_that_nobody_uses_is_not_read() {
+    const MESSAGES: u64 = 200;
+    const TTL_MS: u64 = 1000;
+    let kinds = [
+        Kind {
+            name: "patient",
+            message_ttl_ms: Some(TTL_MS),
+            dead_letters_to: Some(DEAD),
+            ..Kind::PLAIN
+        },
+        Kind {
+            name: "everlasting",
+            ..Kind::PLAIN
+        },
+    ];
+    for kind in &kinds {
+        let disk = World::new_disk(&small());
+        let clock = Clock::manual(0);
+        let world = start_at(&disk, &clock);
+        let queue = world.declare(kind);
+        world.wait_stored();
+        for number in 0..MESSAGES {
+            publish(&world, &queue, number, 100);
+            work(&world);
+        }
+        assert_eq!(rest(&world, &queue), 0, "{}", kind.name);
+
+        drop(queue);
+        drop(world);
+        disk.crash(Keep::Nothing);
+        let world = start_at(&disk, &clock);
+        let queue = world.queue(kind.name);
+        assert_eq!(
+            rest(&world, &queue),
+            1,
+            "{}: its head is looked at",
+            kind.name
+        );
+        assert_eq!(rest(&world, &queue), 0, "{}", kind.name);
+
+        clock.advance(TTL_MS - 1);
+        world.let_come(&clock);
+        assert_eq!(queue.counts().ready, MESSAGES, "{}", kind.name);
+        clock.advance(1);
+        world.let_come(&clock);
+        let left = if kind.message_ttl_ms.is_some() {
+            0
+        } else {
+            MESSAGES
+        };
+        assert_eq!(queue.counts().ready, left, "{}", kind.name);
+        assert_eq!(world.queue(DEAD).counts().ready, MESSAGES - left);
+    }
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use parking_lot::MutexGuard;
 
 use super::deliver::settle_runs;
+use super::slot::Slot;
 use super::{Overflow, Queue, State, band_of, number_of, sequence_of};
 use crate::broker::Effects;
 use crate::broker::dead_letter::{DeadLetter, Reason};
@@ -74,7 +75,10 @@ impl Queue {
             .head_expires_at_ms()
             .is_some_and(|at_ms| at_ms <= now_ms)
         {
-            self.drop_expired_slice(state, now_ms, effects);
+            if self.drop_expired_slice(state, now_ms, effects) == 0 {
+                // It is on its way from the disk.
+                return;
+            }
         }
     }
 
@@ -169,10 +173,13 @@ impl Queue {
             return;
         }
         let message_ms = if state.may_expire {
+            state.look_at_head();
             state.head_expires_at_ms()
         } else {
             None
         };
+        // What has expired and is not in memory goes as soon as it is; nobody need be woken for it.
+        let message_ms = message_ms.filter(|_| !self.is_expired_on_disk(state));
         let wanted_ms = [message_ms, self.expires_at_ms(state), waiting_ms];
         let Some(wanted_ms) = wanted_ms.into_iter().flatten().min() else {
             return;
@@ -189,6 +196,19 @@ impl Queue {
         state.timer_ms = Some(wanted_ms);
     }
 
+    /// Whether the message at the head has expired and must be read before it can go.
+    fn is_expired_on_disk(&self, state: &State) -> bool {
+        state.is_head_absent()
+            && state
+                .head_expires_at_ms()
+                .is_some_and(|at_ms| at_ms <= self.spec.engine.clock.now_ms())
+    }
+
+    /// Whether the head must be in memory because of when it expires: that has come, or is not known.
+    pub(super) fn must_look_at_head(&self, state: &State) -> bool {
+        state.may_expire && (!state.knows_head() || self.is_expired_on_disk(state))
+    }
+
     /// When the queue itself goes if nobody uses it.
     pub(super) fn expires_at_ms(&self, state: &State) -> Option<u64> {
         let expires_ms = state
@@ -203,15 +223,17 @@ impl Queue {
         state: &mut MutexGuard<'_, State>,
         now_ms: u64,
         effects: &mut Effects,
-    ) {
-        let Some(band) = state.top_band() else { return };
+    ) -> u64 {
+        let Some(band) = state.top_band() else {
+            return 0;
+        };
         let mut count = 0;
         state.bands[band].read_ready(|_, _, record| {
             let expired = record.expires_at_ms <= now_ms && count < SLICE;
             count += u64::from(expired);
             expired
         });
-        self.drop_head(state, Reason::Expired, effects, |taken, _| taken < count);
+        self.drop_head(state, Reason::Expired, effects, |taken, _| taken < count)
     }
 
     /// Takes messages from the head of the highest band for as long as `goes` says so (given how
@@ -282,17 +304,54 @@ impl State {
         self.ready + self.waiting.len() as u64
     }
 
-    /// When the message at the head expires, if it does.
+    /// When the message at the head expires, if it does and that is known.
     fn head_expires_at_ms(&self) -> Option<u64> {
+        let (_, at_ms) = self.head_in_memory().or_else(|| {
+            let head = self.head_sequence()?;
+            self.seen_head.filter(|(sequence, _)| *sequence == head)
+        })?;
+        Some(at_ms).filter(|at_ms| *at_ms != Facts::NEVER)
+    }
+
+    /// Remembers when the message at the head expires, so that nobody need read it for that.
+    fn look_at_head(&mut self) {
+        if let Some(head) = self.head_in_memory() {
+            self.seen_head = Some(head);
+        }
+    }
+
+    /// Whether it is known when the message at the head expires, if there is one.
+    fn knows_head(&self) -> bool {
+        let head = self.head_sequence();
+        head.is_none()
+            || head == self.seen_head.map(|(sequence, _)| sequence)
+            || !self.is_head_absent()
+    }
+
+    fn is_head_absent(&self) -> bool {
+        let band = self.top_band().map(|at| &self.bands[at]);
+        band.is_some_and(|band| {
+            let head = band.head().and_then(|(number, _)| band.slot(number));
+            head.is_some_and(Slot::is_absent)
+        })
+    }
+
+    fn head_sequence(&self) -> Option<u64> {
+        let at = self.top_band()?;
+        let (number, _) = self.bands[at].head()?;
+        Some(sequence_of(at, number))
+    }
+
+    /// The sequence of the message at the head, and when it expires, if it is in memory.
+    fn head_in_memory(&self) -> Option<(u64, u64)> {
         if self.stream.is_some() {
             // It keeps there when a message came.
             return None;
         }
-        let band = &self.bands[self.top_band()?];
-        let (number, _) = band.head()?;
-        band.record(number)
-            .ok()
-            .map(|record| record.expires_at_ms)
-            .filter(|at_ms| *at_ms != Facts::NEVER)
+        let sequence = self.head_sequence()?;
+        let record = self.bands[band_of(sequence)]
+            .record(number_of(sequence))
+            .ok()?;
+        Some((sequence, record.expires_at_ms))
     }
 }

@@ -195,6 +195,7 @@ impl Queue {
             turn: Vec::new(),
             busy: false,
             may_expire: false,
+            seen_head: None,
             is_logged: false,
             used_at_ms: spec.engine.clock.now_ms(),
             timer_ms: None,

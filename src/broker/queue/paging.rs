@@ -133,12 +133,15 @@ impl Queue {
             wanted.extend(self.uncounted_ahead(state));
         }
         let is_read = state.consumers.any_with_room()
-            || state.may_expire
             || !state.paging.waiting.is_empty()
             || self.is_over_length(state);
-        if let Some(at) = state.top_band().filter(|_| is_read) {
+        let chunks = match is_read {
+            true => self.spec.engine.paging.ahead_chunks,
+            // Once it is known when the head expires, the timer sees to the rest.
+            false => usize::from(self.must_look_at_head(state)),
+        };
+        if let Some(at) = state.top_band().filter(|_| chunks > 0) {
             let band = &state.bands[at];
-            let chunks = self.spec.engine.paging.ahead_chunks;
             wanted.extend(band.ahead(chunks).map(|first| (at, first)));
         }
         for (at, number) in wanted {

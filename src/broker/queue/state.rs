@@ -32,6 +32,9 @@ pub(super) struct State {
     pub(super) busy: bool,
     /// Whether any message that is here may expire.
     pub(super) may_expire: bool,
+    /// The message that was at the head when that was last seen in memory, and when it expires: its
+    /// sequence, milliseconds since 1970.
+    pub(super) seen_head: Option<(u64, u64)>,
     /// Whether any message that is here was logged: what becomes of it is logged as well.
     pub(super) is_logged: bool,
     /// When the queue was last used, for x-expires.
