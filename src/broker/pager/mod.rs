@@ -5,7 +5,8 @@
 //! a queue past its window ─▶ writing.rs (one thread) ─▶ segments ─▶ reading.rs (one thread) ─▶ the queue
 //!                              │  segments.rs: which are written    unreadable.rs: what is tried again
 //!                              ├─▶ retire.rs: what still lives in an old file of the log moves on
-//!                              └─▶ rewrite.rs: what still lives in a sparse segment moves to a small one
+//!                              ├─▶ rewrite.rs: what still lives in a sparse segment moves to a small one
+//!                              └─▶ troubles.rs: what fails again and again, in the log now and then
 //! ```
 //!
 //! Queues ask under their locks and are called back without; no lock is held over I/O.
@@ -16,6 +17,7 @@ mod reading;
 mod retire;
 mod rewrite;
 mod segments;
+mod troubles;
 mod unreadable;
 mod writing;
 

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use super::barrier::Barrier;
 use super::retire::LogLength;
 use super::segments::OpenSegments;
+use super::troubles::Troubles;
 use super::{QueueRef, Shared, Stored, retire, rewrite};
 use crate::broker::Broker;
 use crate::broker::log::Log;
@@ -59,6 +60,7 @@ pub(super) struct Writing {
     rewrites_at: Instant,
     /// Nothing is written before that.
     paused_until: Option<Instant>,
+    troubles: Troubles,
 }
 
 impl Writing {
@@ -73,6 +75,7 @@ impl Writing {
             looked_at: Instant::now(),
             rewrites_at: Instant::now(),
             paused_until: None,
+            troubles: Troubles::default(),
         }
     }
 
@@ -148,11 +151,9 @@ impl Writing {
                 && let Ok(free_bytes) = self.shared.disk.free_bytes()
                 && free_bytes < reserve_bytes
             {
-                tracing::error!(
-                    free_bytes,
-                    reserve_bytes,
-                    "too little room on the disk to page out"
-                );
+                let error = format!("{free_bytes} bytes are free, {reserve_bytes} are to stay free");
+                self.troubles
+                    .failed("there is too little room to page out", &error);
                 self.paused_until = Some(Instant::now() + self.shared.options.retry);
                 queue.page_later();
                 return;
@@ -178,7 +179,9 @@ impl Writing {
             });
             if let Err(error) = written {
                 // What was not written stays in memory; what was is still there.
-                tracing::error!(%error, queue = ?queue.name(), "messages cannot be written to a segment");
+                let error = format!("{error} (queue '{}')", queue.name());
+                self.troubles
+                    .failed("messages cannot be written to a segment", &error);
                 self.segments.give_up(queue.id().0);
                 self.paused_until = Some(Instant::now() + self.shared.options.retry);
                 queue.page_later();
@@ -190,6 +193,7 @@ impl Writing {
     /// Removes segments, closes those that took nothing of late, and shortens the log. `pause` is
     /// called while others have to do something first.
     pub fn look_after(&mut self, pause: &mut dyn FnMut()) {
+        self.troubles.look();
         let removed = self.remove_unneeded(pause);
         self.note(removed, "segments stay that nobody needs");
         let closed = self
@@ -256,7 +260,7 @@ impl Writing {
     }
 
     /// Takes segments off the catalog's list, then removes their files.
-    fn remove(&self, removed: &[Removed]) -> Result<(), CatalogError> {
+    fn remove(&mut self, removed: &[Removed]) -> Result<(), CatalogError> {
         let listed = || removed.iter().filter(|segment| segment.is_listed);
         let ops: Vec<Op> = listed()
             .map(|segment| Op::DeleteSegment(segment.queue, segment.number))
@@ -272,9 +276,9 @@ impl Writing {
         Ok(())
     }
 
-    fn note(&self, outcome: io::Result<()>, what: &'static str) {
+    fn note(&mut self, outcome: io::Result<()>, what: &'static str) {
         if let Err(error) = outcome {
-            tracing::error!(%error, what, "the disk fails");
+            self.troubles.failed(what, &error);
         }
     }
 }
