@@ -352,6 +352,61 @@ fn a_segment_that_is_gone_is_missed() {
     is_well(&broker);
 }
 
+/// What was let go of is known to the catalog as well.
+#[test]
+fn what_is_still_needed_of_the_journal_is_known_without_its_word() {
+    let small = || Setup::default().env("WARREN_STORAGE_JOURNAL_FILE_BYTES", 1 << 20);
+    let Some(broker) = small().start() else {
+        return;
+    };
+    let mut client = broker.client();
+    client.call(method!("confirm.select"));
+    client.call(method!("queue.declare", queue: "alpha", durable: true));
+    let persistent = properties!(delivery_mode: 2);
+    client.publish_with("", "alpha", &persistent, "stays");
+    client.expect_name("basic.ack");
+    let body = "x".repeat(256 << 10);
+    let released = || {
+        let marks = std::fs::read(broker.data_dir().join("journal/first-live")).expect("there");
+        // Each slot's counter, behind its magic, its checksum and its format.
+        let counter = |at: usize| marks[at + 16..at + 24].to_vec();
+        [counter(0), counter(4096)]
+    };
+    let before = released();
+    // Until files were released that held what is not there any more.
+    support::broker::eventually("released", || {
+        for _ in 0..16 {
+            client.publish_with("", "alpha", &persistent, &body);
+            client.expect_name("basic.ack");
+            client.get("alpha", false);
+            let message = client.get("alpha", true).expect("the next one");
+            assert_eq!(message.text().len(), body.len());
+            client.send(method!("basic.recover", requeue: true));
+            client.expect(method!("basic.recover-ok"));
+        }
+        released()
+            .iter()
+            .zip(&before)
+            .all(|(now, then)| now != then)
+    });
+    let mut data = broker.kill();
+    for _ in 0..2 {
+        std::fs::remove_file(data.path().join("journal/first-live")).expect("it was there");
+        let said = checked(data.path());
+        assert!(said.ends_with("\nsound\n"), "{said}");
+        let broker = small()
+            .arg_alone("--strict")
+            .on(data)
+            .start()
+            .expect("ours");
+        is_well(&broker);
+        assert_eq!(broker.count_lines("stored data"), 0);
+        let found = broker.client().get("alpha", false).expect("it is there");
+        assert_eq!(found.text(), "stays");
+        data = broker.kill();
+    }
+}
+
 #[test]
 fn a_journal_that_is_gone_is_missed() {
     let Some(data) = left_behind() else { return };

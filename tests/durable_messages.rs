@@ -102,6 +102,55 @@ fn a_committed_transaction_is_there_after_a_kill() {
     assert_eq!(all_of(&broker, "q"), ["2"]);
 }
 
+/// What the journal takes once nobody needs anything of it, and what the next start reads of it.
+#[test]
+fn a_journal_of_which_nothing_is_needed_is_small_again() {
+    const FILE_BYTES: u64 = 8 << 20;
+    const SPARE_FILES: u64 = 2;
+    let setup = || {
+        Setup::default()
+            .env("WARREN_STORAGE_JOURNAL_FILE_BYTES", FILE_BYTES)
+            .env("WARREN_STORAGE_JOURNAL_SPARE_FILES", SPARE_FILES)
+    };
+    let Some(broker) = setup().start() else {
+        return;
+    };
+    let mut client = broker.client();
+    client.call(method!("confirm.select"));
+    declare(&mut client, "q");
+    declare(&mut client, "little");
+    publish_confirmed(&mut client, "little", &["stays"]);
+    let body = "x".repeat(1 << 20);
+    for _ in 0..80 {
+        publish_confirmed(&mut client, "q", &[&body]);
+        assert_eq!(client.take("q").map(|body| body.len()), Some(body.len()));
+    }
+    let journal = broker.data_dir().join("journal");
+    let taken = || {
+        let files = std::fs::read_dir(&journal).expect("a folder");
+        let bytes = files.map(|file| {
+            file.and_then(|file| file.metadata())
+                .map_or(0, |of| of.len())
+        });
+        bytes.sum::<u64>()
+    };
+    assert!(taken() > 5 * FILE_BYTES, "{}", taken());
+    // One as small as the first of a new folder, and those that are made ahead.
+    eventually("small", || taken() < (SPARE_FILES + 1) * FILE_BYTES);
+    let data = broker.kill();
+    let broker = setup().on(data).start().expect("ours");
+    // What stays, and that nothing else does.
+    let line = broker.wait_for_line("restored messages");
+    let records = line.split_once("records=").expect("a number").1;
+    let records = records
+        .split_whitespace()
+        .next()
+        .and_then(|text| text.parse().ok());
+    assert!(records.is_some_and(|records: u64| records < 10), "{line}");
+    assert_eq!(all_of(&broker, "little"), ["stays"]);
+    assert!(all_of(&broker, "q").is_empty());
+}
+
 #[test]
 fn a_purged_queue_stays_empty_after_a_kill() {
     let Some(broker) = Setup::default().start() else {

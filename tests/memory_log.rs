@@ -90,6 +90,14 @@ impl Log for Moody {
     fn release_below(&self, index: u64) {
         self.log.release_below(index);
     }
+
+    fn begin_part(&self) -> std::io::Result<()> {
+        self.log.begin_part()
+    }
+
+    fn rest(&self) {
+        self.log.rest();
+    }
 }
 
 struct Site {

@@ -42,6 +42,7 @@ fn everything_comes_back() {
     let two = || ["/".to_owned(), "guest".to_owned()];
     let three = || ["/".to_owned(), "policy".to_owned(), "p".to_owned()];
     let mut expected = Contents {
+        journal_start: 5,
         journal_end: 7,
         revision: 3,
         vhosts: vec![("/".to_owned(), VhostRecord::default())],
@@ -108,6 +109,8 @@ fn everything_comes_back() {
     change.push(Op::PutSeen(1, 4, SeenRecord::default()));
     change.push(Op::DeleteSeen(1, 4));
     change.push(Op::PutJournalEnd(7));
+    change.push(Op::PutJournalStart(5));
+    change.push(Op::PutJournalStart(3));
     assert_eq!(catalog.submit(change).wait(), Ok(1));
     assert_eq!(catalog.submit(vec![]).wait(), Ok(2));
     let deletes = vec![Op::DeleteExchange(77), Op::DeleteUser("none".to_owned())];

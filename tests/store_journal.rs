@@ -38,6 +38,7 @@ fn options(fsync: Fsync, seed: u64) -> Options {
         },
         on_damage: OnDamage::SetAside,
         known_damage: Vec::new(),
+        needed_from: 0,
         drive: Drive::Manual,
         seed: Some(seed),
     }
@@ -67,6 +68,8 @@ struct World {
     model: Model,
     /// Damage that was reported before.
     known: Vec<(u64, u64)>,
+    /// What somebody else remembers of what was released.
+    needed_from: u64,
 }
 
 impl World {
@@ -77,6 +80,7 @@ impl World {
             fsync,
             model: Model::default(),
             known: Vec::new(),
+            needed_from: 0,
         }
     }
 
@@ -100,7 +104,7 @@ impl World {
     /// One step of a life; false once the journal has failed.
     fn step(&mut self, journal: &Journal) -> bool {
         let before = journal.synced_index();
-        match self.dice.random_range(0..10) {
+        match self.dice.random_range(0..12) {
             0..5 => self.append(journal),
             5..8 => {
                 let worked = journal.turn().is_ok();
@@ -112,6 +116,9 @@ impl World {
                 self.note(journal, 0);
                 return synced;
             }
+            // Where it cannot, everything goes on as before.
+            9 => drop(journal.begin_file()),
+            10 => journal.rest(),
             _ => {
                 let synced = journal.synced_index();
                 let up_to = self.dice.random_range(0..=synced + 1);
@@ -151,6 +158,7 @@ impl World {
         let disk: Arc<dyn Disk> = Arc::new(self.disk.clone());
         let mut options = options(self.fsync, seed);
         options.known_damage.clone_from(&self.known);
+        options.needed_from = std::mem::take(&mut self.needed_from);
         let mut recovery = Journal::open(disk, options).expect("it opens");
         let mut found = BTreeMap::new();
         let mut last = 0;
@@ -331,6 +339,11 @@ fn crash_again_and_again(seed: u64, fsync: Fsync) {
         let keep = any_keep(&mut world.dice);
         let steps = world.dice.random_range(1..80);
         world.live(journal, steps, keep);
+        if world.dice.random_bool(0.2) {
+            // What it said is remembered elsewhere.
+            let _ = world.disk.remove("journal/first-live");
+            world.needed_from = world.model.released.max(1);
+        }
         journal = world.check(keep);
     }
 }

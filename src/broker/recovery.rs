@@ -114,8 +114,12 @@ impl Broker {
     ) -> Result<Recovered, NotRecovered> {
         self.engine.store.keep_notes(disk)?;
         let Contents {
-            segments, damage, ..
+            segments,
+            damage,
+            journal_start,
+            ..
         } = contents;
+        options.needed_from = journal_start;
         let on_damage = options.on_damage;
         let known_damage = damage.into_iter().map(|(missing, _)| missing);
         options.known_damage = known_damage.collect();
@@ -194,6 +198,7 @@ impl Broker {
             .map(|(queue, number)| Op::DeleteSegment(queue, number))
             .collect();
         if report.last_index > 0 {
+            noted.push(Op::PutJournalStart(report.first_index));
             noted.push(Op::PutJournalEnd(report.last_index + 1));
         }
         for ((first, last), place) in set_aside {

@@ -87,11 +87,11 @@ pub fn check(disk: Arc<dyn Disk>) -> Result<CheckReport, FolderError> {
     let folder = Folder::inspect(disk)?;
     let disk = folder.disk();
     let mut report = CheckReport::default();
-    let mut journal_end = 0;
+    let mut journal = (0, 0);
     let mut known_damage = Vec::new();
     match Catalog::inspect(&*disk) {
         Ok(contents) => {
-            journal_end = contents.journal_end;
+            journal = (contents.journal_start, contents.journal_end);
             known_damage.extend(contents.damage.iter().map(|(missing, _)| *missing));
             check_catalog(&contents, &mut report);
             check_segments(&disk, &contents, &mut report)?;
@@ -99,7 +99,7 @@ pub fn check(disk: Arc<dyn Disk>) -> Result<CheckReport, FolderError> {
         Err(error @ CatalogError::NewerFormat(_)) => return Err(error.into()),
         Err(error) => report.problems.push(error.to_string()),
     }
-    check_journal(&disk, journal_end, known_damage, &mut report)?;
+    check_journal(&disk, journal, known_damage, &mut report)?;
     for (place, note) in quarantine::notes(&*disk, MOST_NOTES)? {
         let what = note.what;
         let text = format!("found before, and noted in quarantine/{place}.note: {what}");
@@ -186,7 +186,7 @@ fn check_segment(
 
 fn check_journal(
     disk: &Arc<dyn Disk>,
-    journal_end: u64,
+    (journal_start, journal_end): (u64, u64),
     known_damage: Vec<(u64, u64)>,
     report: &mut CheckReport,
 ) -> Result<(), FolderError> {
@@ -196,6 +196,7 @@ fn check_journal(
     let options = journal::Options {
         on_damage: OnDamage::Report,
         known_damage,
+        needed_from: journal_start,
         drive: Drive::Manual,
         ..journal::Options::default()
     };

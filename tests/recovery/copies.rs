@@ -28,6 +28,7 @@ fn sizes() -> Sizes {
         fsync: Fsync::Always,
         paging: PagingOptions {
             most_log_files: 1000,
+            log_idle: Duration::MAX,
             segment_idle: Duration::ZERO,
             segment_bytes: 1 << 20,
             sparse_bytes: u64::MAX,

@@ -88,6 +88,7 @@ fn small() -> Sizes {
             sparse_bytes: 0,
             rewritten_per_second: u64::MAX,
             most_log_files: 2,
+            log_idle: Duration::ZERO,
             few_bytes: 400,
             retry: Duration::ZERO,
             read_retry: Duration::ZERO,

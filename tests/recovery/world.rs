@@ -166,7 +166,7 @@ impl Sizes {
     pub fn options(&self, seed: u64) -> Options {
         Options {
             file_bytes: self.file_bytes,
-            first_file_bytes: self.file_bytes,
+            first_file_bytes: self.file_bytes / 2,
             reserve_bytes: 0,
             spare_files: 2,
             fsync: self.fsync,
@@ -177,6 +177,7 @@ impl Sizes {
             },
             on_damage: OnDamage::SetAside,
             known_damage: Vec::new(),
+            needed_from: 0,
             drive: Drive::Manual,
             seed: Some(seed),
         }

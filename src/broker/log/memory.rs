@@ -1,6 +1,7 @@
 //! A log in memory, for tests: it keeps what was appended, and is safe as far as it is told.
 
 use std::collections::VecDeque;
+use std::io;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -65,8 +66,10 @@ struct State {
     records: VecDeque<OwnedRecord>,
     /// The index of the first of them.
     first: u64,
-    /// A part of the log begins after so many records.
+    /// A part of the log begins after so many records ...
     part_records: u64,
+    /// ... and at these indices.
+    begun: Vec<u64>,
     safe: u64,
     /// Everything is safe at once.
     is_instant: bool,
@@ -80,6 +83,7 @@ impl Default for State {
             records: VecDeque::new(),
             first: 1,
             part_records: u64::MAX,
+            begun: Vec::new(),
             safe: 0,
             is_instant: false,
             has_failed: false,
@@ -275,7 +279,11 @@ impl Log for MemoryLog {
         let part = |index: u64| (index - 1) / state.part_records;
         let parts = part(first) + 1..=part(end);
         let later = parts.map(|part| part.saturating_mul(state.part_records) + 1);
-        std::iter::once(first).chain(later).collect()
+        let begun = state.begun.iter().copied().filter(|begun| *begun > first);
+        let mut starts: Vec<u64> = std::iter::once(first).chain(later).chain(begun).collect();
+        starts.sort_unstable();
+        starts.dedup();
+        starts
     }
 
     fn part_bytes(&self) -> u64 {
@@ -291,6 +299,16 @@ impl Log for MemoryLog {
         state.records.drain(..released as usize);
         state.first += released;
     }
+
+    fn begin_part(&self) -> io::Result<()> {
+        let mut state = self.state.lock();
+        let (first, next) = (state.first, state.last() + 1);
+        state.begun.retain(|begun| *begun > first);
+        state.begun.push(next);
+        Ok(())
+    }
+
+    fn rest(&self) {}
 }
 
 impl OwnedRecord {

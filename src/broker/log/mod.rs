@@ -14,6 +14,7 @@ mod pending;
 mod ranges;
 mod replay;
 
+use std::io;
 use std::sync::Arc;
 
 pub use self::flights::{Flight, Flights};
@@ -103,6 +104,15 @@ pub trait Log: Send + Sync {
 
     /// Nothing below `index` is needed any more.
     fn release_below(&self, index: u64);
+
+    /// What is appended next begins a new part, a small one if there are such. May wait for the disk.
+    ///
+    /// # Errors
+    /// No part can be begun for now.
+    fn begin_part(&self) -> io::Result<()>;
+
+    /// Nobody appends for now: what only bursts need is given back.
+    fn rest(&self);
 }
 
 impl Records for Batch<'_> {
@@ -189,5 +199,13 @@ impl Log for Journal {
 
     fn release_below(&self, index: u64) {
         Journal::release_below(self, index);
+    }
+
+    fn begin_part(&self) -> io::Result<()> {
+        Journal::begin_file(self)
+    }
+
+    fn rest(&self) {
+        Journal::rest(self);
     }
 }

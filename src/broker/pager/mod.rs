@@ -5,6 +5,7 @@
 //! a queue past its window ─▶ writing.rs (one thread) ─▶ segments ─▶ reading.rs (one thread) ─▶ the queue
 //!                              │  segments.rs: which are written    unreadable.rs: what is tried again
 //!                              ├─▶ retire.rs: what still lives in an old file of the log moves on
+//!                              │     rest.rs: and in all of them, when nobody writes
 //!                              ├─▶ rewrite.rs: what still lives in a sparse segment moves to a small one
 //!                              └─▶ troubles.rs: what fails again and again, in the log now and then
 //! ```
@@ -14,6 +15,7 @@
 mod barrier;
 mod options;
 mod reading;
+mod rest;
 mod retire;
 mod rewrite;
 mod segments;
@@ -172,7 +174,8 @@ pub enum Turn {
     LoadAgain,
     /// A queue's chunks are written, or a segment is noted as one that nobody needs.
     Write,
-    /// Such segments are removed, those that took nothing of late are closed, the log is shortened.
+    /// Such segments are removed, those that took nothing of late are closed, the log is shortened, or
+    /// brought to rest.
     LookAfter,
     /// A segment of which little is needed is rewritten.
     Rewrite,

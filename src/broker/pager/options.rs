@@ -30,6 +30,8 @@ pub struct PagingOptions {
     pub rewritten_per_second: u64,
     /// The log may have so many files that are in use.
     pub most_log_files: usize,
+    /// A log to which nothing was appended for so long is brought to rest.
+    pub log_idle: Duration,
     /// When a file of the log is to be freed, a queue with no more than this in it has that put at
     /// the end of the log again.
     pub few_bytes: usize,
@@ -56,6 +58,7 @@ impl Default for PagingOptions {
             sparse_bytes: 1 << 20,
             rewritten_per_second: 32 << 20,
             most_log_files: 4,
+            log_idle: Duration::from_secs(5),
             few_bytes: 64 << 10,
             reserve_bytes: 0,
             retry: Duration::from_secs(1),

@@ -6,6 +6,8 @@
 //! what is settled, delivered and given back. So whatever lies below says nothing that is not said above.
 //!
 //! What is put at the end is always less than what goes: a log into which nobody writes comes to rest.
+//! Then it is shortened once more, to a new part alone, if little is needed of it: so that it takes as
+//! little room, and a start as little time, as if nothing had ever been in it.
 
 use std::io;
 use std::sync::Arc;
@@ -29,6 +31,9 @@ const SPEECH_BYTES: u64 = 8 << 20;
 /// Of what goes with a part of the log, no more messages than one part in so many are put at its end
 /// again: however many queues have few, in the end there is room.
 const CARRIED_SHARE: u64 = 4;
+/// A log to which nobody appends has a new part alone once it needs no more messages than these of the
+/// others.
+const RESTING_BYTES: u64 = 1 << 20;
 /// Publishers wait when the log is so many times as long as it may be ...
 const FAR_TOO_LONG: usize = 4;
 /// ... until it is only so many times as long.
@@ -38,9 +43,23 @@ const LONG_NO_MORE: usize = 3;
 /// it: it is noted again with the next file.
 fn note_end(shared: &Shared, log: &dyn Log) {
     if let Some(catalog) = &shared.catalog {
+        let start = log.starts().first().copied().unwrap_or(1);
         let end = log.synced_index() + 1;
-        drop(catalog.submit(vec![Op::PutJournalEnd(end)]));
+        let extent = vec![Op::PutJournalStart(start), Op::PutJournalEnd(end)];
+        drop(catalog.submit(extent));
     }
+}
+
+/// Notes durably from where on the log is needed and how far it has come: before it lets go of anything,
+/// so that a start knows what it has let go of even if the log has forgotten.
+fn note_extent(shared: &Shared, log: &dyn Log, before: u64) -> io::Result<()> {
+    let Some(catalog) = &shared.catalog else {
+        return Ok(());
+    };
+    let end = log.synced_index() + 1;
+    let extent = vec![Op::PutJournalStart(before), Op::PutJournalEnd(end)];
+    let noted = catalog.submit(extent).wait();
+    noted.map(|_| ()).map_err(io::Error::other)
 }
 
 /// How long the log may be.
@@ -86,7 +105,56 @@ pub(super) fn retire(
     let Some(surplus) = surplus.filter(|surplus| *surplus > 0) else {
         return Ok(());
     };
-    let before = starts[surplus];
+    shorten(
+        shared,
+        log,
+        broker,
+        segments,
+        length,
+        starts[surplus],
+        barrier,
+    )
+}
+
+/// Nobody appends: the log has a new part alone from now on, if little is needed of what it has, and gives
+/// back what only bursts need.
+pub(super) fn rest(
+    shared: &Arc<Shared>,
+    log: &dyn Log,
+    broker: &Broker,
+    segments: &mut OpenSegments,
+    length: &mut LogLength,
+    barrier: &mut Barrier<'_>,
+) -> io::Result<()> {
+    // What queues have to say is said again in the new part, and must be less than what goes.
+    let needed = length.said_bytes.div_ceil(log.part_bytes().max(1)) as usize;
+    let queues = broker.durable_queues();
+    let needs_little = || too_many(&queues, log.next_index(), RESTING_BYTES).is_empty();
+    if log.starts().len() > 1 + 2 * needed && needs_little() {
+        log.begin_part()?;
+        // Of no queue, so it says nothing; but a part is only there once something in it is synced.
+        let begun = log.append(&mut |records| records.settle(0, &[]));
+        let begun = begun.map_err(io::Error::other)?;
+        await_synced(log, begun, barrier.pause)?;
+        let starts = log.starts();
+        if let Some(before) = starts.last().filter(|_| starts.len() > 1) {
+            shorten(shared, log, broker, segments, length, *before, barrier)?;
+        }
+    }
+    log.rest();
+    Ok(())
+}
+
+/// Moves on what is needed of the log below that index, and lets it go.
+fn shorten(
+    shared: &Arc<Shared>,
+    log: &dyn Log,
+    broker: &Broker,
+    segments: &mut OpenSegments,
+    length: &mut LogLength,
+    before: u64,
+    barrier: &mut Barrier<'_>,
+) -> io::Result<()> {
     let queues = broker.durable_queues();
     for queue in too_many(&queues, before, log.part_bytes() / CARRIED_SHARE) {
         move_on(shared, segments, queue, before, barrier)?;
@@ -110,8 +178,8 @@ pub(super) fn retire(
     // What has become of messages below may be all that the log says of them above.
     barrier.wait()?;
     length.said_bytes = queues.iter().map(|queue| queue.said_bytes()).sum();
+    note_extent(shared, log, before)?;
     log.release_below(before);
-    note_end(shared, log);
     Ok(())
 }
 

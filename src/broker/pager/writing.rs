@@ -7,6 +7,7 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use super::barrier::Barrier;
+use super::rest::Rest;
 use super::retire::LogLength;
 use super::segments::OpenSegments;
 use super::troubles::Troubles;
@@ -54,6 +55,7 @@ pub(super) struct Writing {
     log: Option<Arc<dyn Log>>,
     segments: OpenSegments,
     log_length: LogLength,
+    rest: Rest,
     removed: Vec<Removed>,
     looked_at: Instant,
     /// Nothing is rewritten before that.
@@ -71,6 +73,7 @@ impl Writing {
             log,
             segments: OpenSegments::default(),
             log_length: LogLength::default(),
+            rest: Rest::new(),
             removed: Vec::new(),
             looked_at: Instant::now(),
             rewrites_at: Instant::now(),
@@ -151,7 +154,8 @@ impl Writing {
                 && let Ok(free_bytes) = self.shared.disk.free_bytes()
                 && free_bytes < reserve_bytes
             {
-                let error = format!("{free_bytes} bytes are free, {reserve_bytes} are to stay free");
+                let error =
+                    format!("{free_bytes} bytes are free, {reserve_bytes} are to stay free");
                 self.troubles
                     .failed("there is too little room to page out", &error);
                 self.paused_until = Some(Instant::now() + self.shared.options.retry);
@@ -206,6 +210,16 @@ impl Writing {
             length.heed(&self.shared, &**log, &broker.engine);
             let shared = &self.shared;
             let retired = retire::retire(shared, &**log, &broker, segments, length, &mut barrier);
+            let is_idle = retired.is_ok() && self.rest.is_due(&**log, shared.options.log_idle);
+            let retired = retired.and_then(|()| match is_idle {
+                true => retire::rest(shared, &**log, &broker, segments, length, &mut barrier),
+                false => Ok(()),
+            });
+            match &retired {
+                Ok(()) if is_idle => self.rest.done(&**log),
+                Err(_) if is_idle => self.rest.failed(),
+                _ => {}
+            }
             length.heed(shared, &**log, &broker.engine);
             self.note(retired, "the log cannot be shortened");
         }

@@ -16,7 +16,7 @@ use super::records::{
 type Bytes = &'static [u8];
 type Name = &'static str;
 
-/// `format`, `next_id`, `revision`, `journal_end`.
+/// `format`, `next_id`, `revision`, `journal_start`, `journal_end`.
 pub(super) const META: TableDefinition<'_, Name, u64> = TableDefinition::new("meta");
 const VHOSTS: TableDefinition<'_, Name, Bytes> = TableDefinition::new("vhosts");
 const EXCHANGES: TableDefinition<'_, u64, Bytes> = TableDefinition::new("exchanges");
@@ -77,6 +77,8 @@ pub enum Op {
     DeleteSeen(u64, u64),
     /// The journal has every record below that index, and has files.
     PutJournalEnd(u64),
+    /// Nothing below that index is needed of the journal any more.
+    PutJournalStart(u64),
 }
 
 /// Everything the catalog keeps.
@@ -84,6 +86,8 @@ pub enum Op {
 pub struct Contents {
     /// One more with every change.
     pub revision: u64,
+    /// Nothing below that index was needed of the journal when this was last noted; 0 if it never was.
+    pub journal_start: u64,
     /// The journal had every record below that index when this was last noted; 0 if there never was
     /// one.
     pub journal_end: u64,
@@ -142,6 +146,7 @@ pub(super) fn read_all(transaction: &ReadTransaction) -> Result<Contents, Catalo
     let three = |(a, b, c): (&str, &str, &str)| [a.to_owned(), b.to_owned(), c.to_owned()];
     Ok(Contents {
         revision: meta.get("revision")?.map_or(0, |value| value.value()),
+        journal_start: meta.get("journal_start")?.map_or(0, |value| value.value()),
         journal_end: meta.get("journal_end")?.map_or(0, |value| value.value()),
         vhosts: read_table(transaction, VHOSTS, one)?,
         exchanges: read_table(transaction, EXCHANGES, |id| id)?,
@@ -258,6 +263,13 @@ pub(super) fn apply(transaction: &WriteTransaction, op: &Op) -> Result<(), Catal
         Op::PutJournalEnd(index) => {
             let mut meta = transaction.open_table(META)?;
             meta.insert("journal_end", *index)?;
+            Ok(())
+        }
+        Op::PutJournalStart(index) => {
+            let mut meta = transaction.open_table(META)?;
+            // What was let go of once is gone.
+            let before = meta.get("journal_start")?.map_or(0, |value| value.value());
+            meta.insert("journal_start", before.max(*index))?;
             Ok(())
         }
         Op::PutDamage(first, last, record) => put(transaction, DAMAGE, (*first, *last), record),

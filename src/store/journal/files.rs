@@ -50,6 +50,8 @@ pub(super) struct Files {
     first_live_file: Arc<dyn DiskFile>,
     /// Everything below it is not needed any more, as the journal's owner said.
     pub release_below: u64,
+    /// Of the spare files only so many are to be kept as are made ahead.
+    pub is_to_trim: bool,
     /// Why no spare file could be made, while that is so.
     pub stalled: Option<String>,
 }
@@ -75,6 +77,7 @@ impl Files {
             release_below: found.first_live.index,
             first_live: found.first_live,
             first_live_file: found.first_live_file,
+            is_to_trim: false,
             stalled: None,
         }
     }
@@ -113,6 +116,23 @@ impl Files {
 
     pub fn add_spare(&mut self, file: JournalFile) {
         self.spare.push(file);
+    }
+
+    /// The same for one that is to be taken next.
+    pub fn add_next(&mut self, file: JournalFile) {
+        self.spare.insert(0, file);
+    }
+
+    /// Takes out a spare file of that size.
+    pub fn take_spare_of(&mut self, bytes: u64) -> Option<JournalFile> {
+        let at = self.spare.iter().position(|spare| spare.bytes == bytes)?;
+        Some(self.spare.remove(at))
+    }
+
+    /// Takes out all spare files but so many, to be removed.
+    pub fn trim(&mut self, spare_files: usize) -> Vec<JournalFile> {
+        self.is_to_trim = false;
+        self.spare.split_off(spare_files.min(self.spare.len()))
     }
 
     /// A name for a new file.
@@ -184,6 +204,11 @@ pub(super) fn make_file(disk: &dyn Disk, name: &str, bytes: u64) -> io::Result<J
         file,
         bytes,
     })
+}
+
+/// Makes both slots' blocks, so that the file never grows again.
+pub(super) fn make_slots(file: &dyn DiskFile) -> io::Result<()> {
+    file.write_at(&vec![0; 2 * BLOCK_BYTES as usize], 0)
 }
 
 /// Makes a first-live slot durable.

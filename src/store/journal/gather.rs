@@ -22,6 +22,8 @@ pub(super) struct Gather {
     /// Bytes that the storage thread is writing.
     in_write_bytes: usize,
     truncate_from: Option<u64>,
+    /// What gathers next goes to a new file.
+    pub begins_file: bool,
     limits: Limits,
     pressure: watch::Sender<bool>,
     /// What the storage thread must be woken for.
@@ -57,6 +59,8 @@ pub(super) struct Taken {
     pub records: u32,
     /// To be done before the records are written.
     pub truncate_from: Option<u64>,
+    /// Whether they go to a new file.
+    pub begins_file: bool,
 }
 
 impl Gather {
@@ -68,6 +72,7 @@ impl Gather {
             taken_end: next_index,
             in_write_bytes: 0,
             truncate_from: None,
+            begins_file: false,
             limits,
             pressure,
             awaited: Awaited::Nothing,
@@ -153,6 +158,7 @@ impl Gather {
             first_index: self.taken_end,
             records: std::mem::take(&mut self.records),
             truncate_from: self.truncate_from.take(),
+            begins_file: std::mem::take(&mut self.begins_file),
         };
         self.taken_end = self.next_index;
         self.is_urgent = false;

@@ -12,7 +12,7 @@ const FILE_HEADER_BYTES: usize = 64;
 const FILE_HEADER_PLACES: [usize; 2] = [0, 2048];
 const BATCH_MAGIC: u32 = u32::from_le_bytes(*b"WBAT");
 const FIRST_LIVE_MAGIC: [u8; 8] = *b"WARRENL1";
-const FIRST_LIVE_BYTES: usize = 32;
+pub(super) const FIRST_LIVE_BYTES: usize = 32;
 
 /// Bytes of a batch's head.
 pub const BATCH_HEAD_BYTES: usize = 48;

@@ -109,6 +109,9 @@ pub struct Options {
     /// First and last index of what earlier recoveries reported missing and set aside: it is read past,
     /// and not refused.
     pub known_damage: Vec<(u64, u64)>,
+    /// Nothing below that index is needed any more, as somebody else remembers it; 0 if nobody does. Only of
+    /// use where the journal's own word is lost.
+    pub needed_from: u64,
     /// Who does the work.
     pub drive: Drive,
     /// Makes random numbers repeatable, for simulations. Never set it otherwise: a client that
@@ -131,6 +134,7 @@ impl Default for Options {
             },
             on_damage: OnDamage::SetAside,
             known_damage: Vec::new(),
+            needed_from: 0,
             drive: Drive::Threads,
             seed: None,
         }
@@ -330,6 +334,27 @@ impl Journal {
         let mut files = self.shared.files.lock();
         files.release_below = files.release_below.max(index);
         drop(files);
+        self.shared.upkeep.notify_all();
+    }
+
+    /// What is appended next goes to a new file, one as small as the first of a new folder. Waits for the
+    /// disk, on which it makes that.
+    ///
+    /// # Errors
+    /// The disk's, or there is no room for one; everything goes on as before then.
+    pub fn begin_file(&self) -> io::Result<()> {
+        if let Some(reason) = self.shared.failure() {
+            return Err(io::Error::other(reason.to_owned()));
+        }
+        self.shared.make_small_spare()?;
+        self.shared.gather.lock().begins_file = true;
+        Ok(())
+    }
+
+    /// Nobody appends for now: of the files that wait to be written over only those are kept that are made
+    /// ahead in any case.
+    pub fn rest(&self) {
+        self.shared.files.lock().is_to_trim = true;
         self.shared.upkeep.notify_all();
     }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
-use super::files::write_first_live;
+use super::files::{make_slots, write_first_live};
 use super::layout::FirstLive;
 use super::layout::{BatchHead, RECORD_HEADER_BYTES};
 use super::record::{Record, UnknownRecord, kind};
@@ -125,7 +125,8 @@ pub struct Recovery {
 
 impl Recovery {
     pub(super) fn new(disk: Arc<dyn Disk>, options: Options) -> Result<Self, RecoveryError> {
-        let scan = Scan::new(&*disk, options.on_damage != OnDamage::Report)?;
+        let may_write = options.on_damage != OnDamage::Report;
+        let scan = Scan::new(&*disk, may_write, options.needed_from)?;
         let first_live = scan.first_live.index;
         let mut recovery = Self {
             at: 0,
@@ -229,11 +230,16 @@ impl Recovery {
                 damage.kept_in = Some(kept);
             }
         }
-        if self.scan.first_live_is_lost {
+        if let (true, Some(file)) = (self.scan.first_live_is_lost, &self.scan.first_live_file) {
             let FirstLive { counter, index } = self.scan.first_live;
+            tracing::warn!(
+                index,
+                "the journal's first-live was lost and is written anew"
+            );
+            make_slots(&**file)?;
             for counter in [counter + 1, counter + 2] {
                 self.scan.first_live = FirstLive { counter, index };
-                write_first_live(&*self.scan.first_live_file, self.scan.first_live)?;
+                write_first_live(&**file, self.scan.first_live)?;
             }
             self.disk.sync_dir(super::files::FOLDER)?;
         }
@@ -448,7 +454,8 @@ impl Recovery {
         Ok(())
     }
 
-    /// Files whose header is broken, and a lost first-live file, are damage in any case.
+    /// Files whose header is broken are damage in any case; a lost first-live file is if nobody else knows
+    /// what it said.
     fn report_lost_files(&mut self) -> Result<(), RecoveryError> {
         let mut names: Vec<String> = self
             .scan
@@ -456,7 +463,7 @@ impl Recovery {
             .iter()
             .map(|file| file.name.clone())
             .collect();
-        if self.scan.first_live_is_lost {
+        if self.scan.first_live_is_lost && self.options.needed_from == 0 {
             names.push(super::files::FIRST_LIVE.to_owned());
         }
         for name in names {

@@ -48,13 +48,14 @@ pub(super) fn start(disk: Arc<dyn Disk>, options: Options, parts: Parts) -> io::
             offset,
         })
     });
+    let first_live_file = scan.first_live_file.ok_or(io::ErrorKind::NotFound)?;
     let found = Found {
         live,
         spare,
         next_number: scan.next_number,
         next_generation: scan.next_generation,
         first_live: scan.first_live,
-        first_live_file: scan.first_live_file,
+        first_live_file,
     };
     let dice = match options.seed {
         Some(seed) => StdRng::seed_from_u64(seed),

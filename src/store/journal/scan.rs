@@ -5,9 +5,9 @@ use std::io;
 use std::sync::Arc;
 
 use super::files::{
-    FILLING, FIRST_LIVE, FOLDER, JournalFile, LiveFile, SUFFIX, path, write_first_live,
+    FILLING, FIRST_LIVE, FOLDER, JournalFile, LiveFile, SUFFIX, make_slots, path, write_first_live,
 };
-use super::layout::{FileHeader, FileStart, FirstLive};
+use super::layout::{FIRST_LIVE_BYTES, FileHeader, FileStart, FirstLive};
 use super::recovery::RecoveryError;
 use crate::store::disk::{BLOCK_BYTES, Disk, DiskFile};
 
@@ -21,14 +21,16 @@ pub(super) struct Scan {
     pub next_number: u64,
     pub next_generation: u64,
     pub first_live: FirstLive,
-    pub first_live_file: Arc<dyn DiskFile>,
-    /// There are files, but nothing says which of them are still needed.
+    /// None if it is not there and may not be made.
+    pub first_live_file: Option<Arc<dyn DiskFile>>,
+    /// There are files, but what says which of them are still needed is not there or broken.
     pub first_live_is_lost: bool,
 }
 
 impl Scan {
-    /// Looks at the folder; makes it if it is not there and `may_write`.
-    pub fn new(disk: &dyn Disk, may_write: bool) -> Result<Self, RecoveryError> {
+    /// Looks at the folder; makes it if it is not there and `may_write`. Others know that nothing below
+    /// `needed_from` is needed.
+    pub fn new(disk: &dyn Disk, may_write: bool, needed_from: u64) -> Result<Self, RecoveryError> {
         if may_write {
             disk.create_dir(FOLDER)?;
         }
@@ -70,7 +72,7 @@ impl Scan {
         let known = used.iter().map(|live| live.header.first_live).max();
         let slot = slot.unwrap_or_default();
         let first_live = FirstLive {
-            index: slot.index.max(known.unwrap_or(1)),
+            index: slot.index.max(known.unwrap_or(1)).max(needed_from),
             ..slot
         };
         used.sort_by_key(|live| live.header.generation);
@@ -121,22 +123,22 @@ fn number_of(name: &str) -> Option<u64> {
     name.split('.').next()?.parse().ok()
 }
 
+/// The file with the slots, if there is one, and the slot that holds, if any does.
+type FoundSlot = (Option<Arc<dyn DiskFile>>, Option<FirstLive>);
+
 /// Reads what is still needed; in a fresh folder, says that everything is.
-fn first_live(
-    disk: &dyn Disk,
-    is_fresh: bool,
-    may_write: bool,
-) -> io::Result<(Arc<dyn DiskFile>, Option<FirstLive>)> {
+fn first_live(disk: &dyn Disk, is_fresh: bool, may_write: bool) -> io::Result<FoundSlot> {
     let file = match disk.open(&path(FIRST_LIVE)) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound && may_write => {
             disk.create(&path(FIRST_LIVE))?
         }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((None, None)),
         Err(error) => return Err(error),
     };
     let mut slot = None;
     for place in [0, BLOCK_BYTES] {
-        let mut bytes = [0; 64];
+        let mut bytes = [0; FIRST_LIVE_BYTES];
         if file.read_patiently_at(&mut bytes, place).is_ok()
             && let Some(read) = FirstLive::decode(&bytes)
             && slot.is_none_or(|slot: FirstLive| slot.counter < read.counter)
@@ -145,8 +147,7 @@ fn first_live(
         }
     }
     if slot.is_none() && is_fresh && may_write {
-        // Both slots' blocks, so that the file never grows again.
-        file.write_at(&vec![0; 2 * BLOCK_BYTES as usize], 0)?;
+        make_slots(&*file)?;
         let first = FirstLive {
             counter: 1,
             index: 1,
@@ -155,5 +156,5 @@ fn first_live(
         disk.sync_dir(FOLDER)?;
         slot = Some(first);
     }
-    Ok((file, slot))
+    Ok((Some(file), slot))
 }

@@ -12,7 +12,7 @@ use super::files::{Files, JournalFile, make_file, path, write_first_live};
 use super::gather::Gather;
 use super::safety::Safeties;
 use super::{Drive, Options};
-use crate::store::disk::BLOCK_BYTES;
+use crate::store::disk::{BLOCK_BYTES, Disk};
 
 /// See the module. Locks are taken one at a time, but for `files` inside nothing else.
 pub(super) struct Shared {
@@ -124,22 +124,59 @@ impl Shared {
             }
             return Ok(true);
         }
+        if files.is_to_trim {
+            let surplus = files.trim(self.options.spare_files.max(1));
+            let disk = files.disk();
+            drop(files);
+            for file in surplus {
+                disk.remove(&path(&file.name))?;
+            }
+            return Ok(true);
+        }
         if self.options.drive == Drive::Threads && files.spare_count() < self.options.spare_files {
             let bytes = self.next_file_bytes(&files);
             let name = files.next_name();
             let disk = files.disk();
             drop(files);
-            // Others need the last bit of room more: the catalog, to name what can be let go of.
-            if disk.free_bytes()? < bytes.saturating_add(self.options.reserve_bytes) {
-                let text = "it would leave too little room on the disk";
-                return Err(io::Error::new(io::ErrorKind::StorageFull, text));
-            }
+            self.check_room(&*disk, bytes)?;
             let file = make_file(&*disk, &name, bytes)?;
             self.files.lock().add_spare(file);
             self.spare_ready.notify_all();
             return Ok(true);
         }
         Ok(false)
+    }
+
+    /// The file that is taken next is as small as the first one was, if that is less than others have.
+    pub fn make_small_spare(&self) -> io::Result<()> {
+        let bytes = self.options.first_file_bytes;
+        if bytes >= self.options.file_bytes {
+            return Ok(());
+        }
+        let mut files = self.files.lock();
+        let file = match files.take_spare_of(bytes) {
+            Some(file) => file,
+            None => {
+                let name = files.next_name();
+                let disk = files.disk();
+                drop(files);
+                self.check_room(&*disk, bytes)?;
+                let file = make_file(&*disk, &name, bytes)?;
+                files = self.files.lock();
+                file
+            }
+        };
+        files.add_next(file);
+        Ok(())
+    }
+
+    /// Others need the last bit of room more: the catalog, to name what can be let go of.
+    fn check_room(&self, disk: &dyn Disk, bytes: u64) -> io::Result<()> {
+        if disk.free_bytes()? < bytes.saturating_add(self.options.reserve_bytes) {
+            let text = "it would leave too little room on the disk";
+            return Err(io::Error::new(io::ErrorKind::StorageFull, text));
+        }
+        Ok(())
     }
 
     /// More than are made ahead, so that a burst's files are used again, but not all of them.
@@ -166,6 +203,7 @@ impl Shared {
                     let has_work = files
                         .next_first_live(self.synced.load(Ordering::Acquire))
                         .is_some()
+                        || files.is_to_trim
                         || files.spare_count() < self.options.spare_files
                         || self.is_closed.load(Ordering::Acquire)
                         || self.failure().is_some();

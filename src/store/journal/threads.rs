@@ -198,6 +198,9 @@ pub(super) fn store(
         shared.synced.store(writer.synced(), Ordering::Release);
         shared.safeties.truncate(index - 1);
     }
+    if taken.begins_file {
+        writer.begin_file(taken.first_index)?;
+    }
     writer.write(buffer, taken.first_index, taken.records)?;
     shared.written.store(writer.written(), Ordering::Release);
     if shared.options.fsync == Fsync::Always {

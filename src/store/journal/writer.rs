@@ -122,6 +122,11 @@ impl Writer {
         self.write_part(&mut batch, BATCH_HEAD_BYTES, self.written + 1, 0)
     }
 
+    /// Goes on in another file with the record of that index.
+    pub fn begin_file(&mut self, first_index: u64) -> io::Result<()> {
+        self.start_file(first_index, BLOCK_BYTES)
+    }
+
     /// Syncs what was written.
     pub fn sync(&mut self) -> io::Result<()> {
         if let Some(active) = &self.active
