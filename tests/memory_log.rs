@@ -204,7 +204,7 @@ impl Site {
             });
             effects.complete();
             match got {
-                Got::Message | Got::Nothing => return taken,
+                Got::Message | Got::Nothing | Got::Unreadable => return taken,
                 Got::NotLoaded => {
                     self.queue.when_head_is_loaded(Box::new(|| {}));
                     assert!(self.turn(Turn::Load), "it never loads");
