@@ -124,7 +124,10 @@ impl Queue {
                 continue;
             }
             self.append(state, picked, at..at + 1, now_ms, effects);
-            if state.held() >= max_length || state.ready_bytes() >= max_bytes {
+            // A consumer that has room is given this one, whatever priority the next ones have.
+            let is_given = state.wants.max_priority > 0 && state.consumers.any_with_room();
+            let is_full = state.held() >= max_length || state.ready_bytes() >= max_bytes;
+            if is_given || is_full {
                 self.deliver_as_of(state, now_ms, effects);
             }
         }
