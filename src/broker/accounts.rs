@@ -123,12 +123,46 @@ impl Broker {
         }
         account.tags = tags;
         account.password = password;
+        let limits_set = limits.clone();
         if let Some(limits) = limits {
             account.limits = limits;
         }
         let user = self.users.put(name, account);
-        self.catalog.submit(vec![Change::PutUser(user)]);
+        self.catalog
+            .submit(vec![Change::PutUser(Arc::clone(&user))]);
+        match &before {
+            None => self.tell_user_made(&user, limits_set.as_ref()),
+            Some(_) => self.tell_user_changed(&user, document),
+        }
         Ok(Put::over(before))
+    }
+
+    fn tell_user_made(&self, user: &User, limits: Option<&BTreeMap<String, i64>>) {
+        let notices = &self.engine.notices;
+        let (name, account) = (user.name(), user.account());
+        notices.user_created(name);
+        if !account.tags.is_empty() {
+            notices.tags_set(name, &account.tags);
+        }
+        if let Some(limits) = limits {
+            notices.user_limits_set(name, limits.iter());
+        }
+    }
+
+    /// As RabbitMQ does: of a hash that takes the place of another nothing is told.
+    fn tell_user_changed(&self, user: &User, document: &Map<String, Value>) {
+        let notices = &self.engine.notices;
+        let (name, account) = (user.name(), user.account());
+        if document.get("password_hash").is_some() {
+            return;
+        }
+        if account.password.is_some() {
+            notices.password_changed(name);
+            notices.tags_set(name, &account.tags);
+        } else {
+            notices.tags_set(name, &account.tags);
+            notices.password_cleared(name);
+        }
     }
 
     /// Deletes a user, and closes its connections.
@@ -150,6 +184,7 @@ impl Broker {
             changes.push(Change::DeleteTopicPermission(key));
         }
         self.catalog.submit(changes);
+        self.engine.notices.user_deleted(name);
         let reason = format!("user '{name}' is deleted");
         self.close_sessions(&reason, |seated| Arc::ptr_eq(&seated.user, &user));
         Ok(())
@@ -162,9 +197,11 @@ impl Broker {
     pub fn set_user_limits(&self, name: &str, limits: &Value) -> Result<(), AccountError> {
         let limits = checked_limits(limits)?;
         self.change_account(name, |account| {
-            account.limits.extend(limits);
+            account.limits.extend(limits.clone());
             Ok(())
-        })
+        })?;
+        self.engine.notices.user_limits_set(name, limits.iter());
+        Ok(())
     }
 
     /// Clears a limit of a user.
@@ -175,7 +212,9 @@ impl Broker {
         self.change_account(name, |account| {
             account.limits.remove(limit);
             Ok(())
-        })
+        })?;
+        self.engine.notices.user_limits_cleared(name);
+        Ok(())
     }
 
     fn change_account(
@@ -217,6 +256,8 @@ impl Broker {
         self.catalog.submit(vec![change]);
         // Channels remember what they may publish to.
         vhost.bump_epoch();
+        let notices = &self.engine.notices;
+        notices.permission_created(vhost.name(), name, expressions);
         Ok(Put::over(before))
     }
 
@@ -234,6 +275,7 @@ impl Broker {
         self.users.put(name, account);
         let key = [vhost.into(), Arc::clone(user.name())];
         self.catalog.submit(vec![Change::DeletePermission(key)]);
+        self.engine.notices.permission_deleted(vhost, name);
         if let Some(vhost) = self.vhost(vhost) {
             vhost.bump_epoch();
         }
@@ -265,6 +307,8 @@ impl Broker {
         let change = Change::PutTopicPermission(key, [write, read].map(str::to_owned));
         self.catalog.submit(vec![change]);
         vhost.bump_epoch();
+        let notices = &self.engine.notices;
+        notices.topic_permission_created(vhost.name(), name, exchange, [write, read]);
         Ok(Put::over(before))
     }
 
@@ -294,18 +338,27 @@ impl Broker {
         if let Some(vhost) = self.vhost(vhost) {
             vhost.bump_epoch();
         }
+        match exchange {
+            None => self.engine.notices.topic_permission_deleted(vhost, name),
+            // RabbitMQ's own word for it.
+            Some(_) => self.engine.notices.permission_deleted(vhost, name),
+        }
         Ok(())
     }
 
     /// The vhost is removed: nobody may do anything in it any more.
     pub(super) fn forget_permissions_in(&self, vhost: &Arc<str>, changes: &mut Vec<Change>) {
+        let notices = &self.engine.notices;
+        let mut had_topics = Vec::new();
         for user in self.users.all() {
             let mut account = (*user.account()).clone();
             let is_named = account.configured_vhosts.contains(vhost);
             if !is_named && account.vhosts.remove(vhost).is_some() {
                 let key = [Arc::clone(vhost), Arc::clone(user.name())];
                 changes.push(Change::DeletePermission(key));
+                notices.permission_deleted(vhost, user.name());
             }
+            let topics = account.topics.len();
             account.topics.retain(|(own, exchange), _| {
                 let goes = own == vhost;
                 if goes {
@@ -315,7 +368,13 @@ impl Broker {
                 }
                 !goes
             });
+            if account.topics.len() < topics {
+                had_topics.push(Arc::clone(user.name()));
+            }
             self.users.put(user.name(), account);
+        }
+        for user in had_topics {
+            notices.topic_permission_deleted(vhost, &user);
         }
     }
 

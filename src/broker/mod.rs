@@ -240,6 +240,7 @@ impl Broker {
         if is_new {
             self.catalog
                 .submit(vec![Change::PutVhost(Arc::clone(&vhost))]);
+            vhost.tell_made();
             self.make_own_exchanges(&vhost);
         }
         vhost
@@ -256,10 +257,14 @@ impl Broker {
             .submit(vec![Change::PutVhost(Arc::clone(&vhost))]);
         match is_new {
             true => {
+                vhost.tell_made();
                 self.make_own_exchanges(&vhost);
                 Put::Created
             }
-            false => Put::Changed,
+            false => {
+                vhost.tell_changed();
+                Put::Changed
+            }
         }
     }
 
@@ -285,12 +290,16 @@ impl Broker {
         let Some((_, vhost)) = self.vhosts.remove(name) else {
             return false;
         };
-        let mut changes = vhost.close(effects);
-        for (component, name) in vhost.parameters().into_keys() {
+        let mut changes = Vec::new();
+        self.forget_permissions_in(vhost.name(), &mut changes);
+        changes.extend(vhost.close(effects));
+        let parameters = vhost.parameters();
+        let notices = &self.engine.notices;
+        notices.vhost_deleted(name, parameters.keys());
+        for (component, name) in parameters.into_keys() {
             let key = [Arc::clone(vhost.name()), component.into(), name.into()];
             changes.push(Change::DeleteParameter(key));
         }
-        self.forget_permissions_in(vhost.name(), &mut changes);
         changes.push(Change::DeleteVhost(Arc::clone(vhost.name())));
         self.catalog.submit(changes);
         let reason = format!("vhost '{name}' is deleted");

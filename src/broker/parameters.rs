@@ -103,7 +103,10 @@ impl Broker {
         self.catalog
             .submit(vec![Change::PutParameter(key, value.to_string())]);
         drop(changing);
-        vhost.heed_parameter(component, effects);
+        let notices = &self.engine.notices;
+        notices.parameter_set(vhost.name(), component, name, &value);
+        vhost.heed_parameter(component, Some(&value), effects);
+        notices.what_it_is_is_set(vhost.name(), component, name, &value);
         Ok(Put::over(before))
     }
 
@@ -125,7 +128,10 @@ impl Broker {
         let key = [Arc::clone(vhost.name()), component.into(), name.into()];
         self.catalog.submit(vec![Change::DeleteParameter(key)]);
         drop(changing);
-        vhost.heed_parameter(component, effects);
+        let notices = &self.engine.notices;
+        notices.parameter_cleared(vhost.name(), component, name);
+        vhost.heed_parameter(component, None, effects);
+        notices.what_it_is_is_cleared(vhost.name(), component, name);
         true
     }
 
@@ -157,6 +163,7 @@ impl Broker {
     pub fn set_global_parameter(&self, name: &str, value: Value) -> Put {
         let _changing = self.changing.lock();
         let change = Change::PutParameter(global(name), value.to_string());
+        self.engine.notices.global_parameter_set(name, Some(&value));
         let before = self.global_parameters.lock().insert(name.to_owned(), value);
         self.catalog.submit(vec![change]);
         Put::over(before)
@@ -170,6 +177,7 @@ impl Broker {
         }
         let change = Change::DeleteParameter(global(name));
         self.catalog.submit(vec![change]);
+        self.engine.notices.global_parameter_set(name, None);
         true
     }
 
@@ -189,7 +197,7 @@ impl Broker {
             return false;
         };
         vhost.change_parameter(component, name, Some(value));
-        vhost.heed_parameter(component, &mut Effects::new());
+        vhost.heed_parameter(component, None, &mut Effects::new());
         true
     }
 }

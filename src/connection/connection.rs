@@ -22,6 +22,7 @@ use super::{Outgoing, Settings};
 use crate::amqp::encode::HEARTBEAT_FRAME;
 use crate::amqp::method::{Method, connection};
 use crate::amqp::reply::ReplyCode;
+use crate::broker::notices::Secured;
 use crate::broker::{Alarms, Broker, ConnectionId};
 
 /// See the module.
@@ -76,9 +77,11 @@ impl Connection {
     ) -> Self {
         let link = Link {
             id: broker.next_connection_id(),
+            connected_at_ms: broker.engine.clock.now_ms(),
             broker,
             settings,
             ends,
+            secured: None,
             outgoing,
         };
         let handshake = Handshake::start(&link, now);
@@ -89,6 +92,12 @@ impl Connection {
             used_bytes: 0,
             received_bytes: 0,
         }
+    }
+
+    /// It is kept secret in that way.
+    pub fn over_tls(mut self, secured: Secured) -> Self {
+        self.link.secured = Some(Arc::new(secured));
+        self
     }
 
     /// Its id.

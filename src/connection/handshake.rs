@@ -24,9 +24,8 @@ use crate::amqp::method::{Method, connection};
 use crate::amqp::reply::ReplyCode;
 use crate::amqp::table::{FieldTable, FieldValue};
 use crate::auth::User;
-use crate::broker::Vhost;
-use crate::broker::notices::Connected;
 use crate::broker::sessions::{NoSeat, Seat, Session};
+use crate::broker::{Vhost, notices};
 
 /// The header of AMQP 0-9, which is near enough.
 const PROTOCOL_HEADER_0_9: [u8; 8] = *b"AMQP\x01\x01\x00\x09";
@@ -52,6 +51,8 @@ pub(super) struct Client {
     pub capabilities: ClientCapabilities,
     /// Its own name for the connection.
     pub name: Option<String>,
+    /// What is told of it, if anything is.
+    pub told: Option<Box<notices::Client>>,
 }
 
 /// The client has entered a vhost.
@@ -225,7 +226,16 @@ impl Handshake {
         match (&self.step, method) {
             (Step::StartOk, Method::ConnectionStartOk(answer)) => {
                 self.client = Client::describing_itself(&answer.client_properties);
-                log_in(link, &answer)
+                let turn = log_in(link, &answer)?;
+                if link.broker.engine.notices.tells_events() {
+                    self.client.told = Some(Box::new(notices::Client {
+                        name: self.client.name.clone(),
+                        mechanism: Mechanism::named(&answer.mechanism).map_or("", Mechanism::name),
+                        connected_at_ms: link.connected_at_ms,
+                        properties: answer.client_properties,
+                    }));
+                }
+                Ok(turn)
             }
             (Step::TuneOk { user }, Method::ConnectionTuneOk(answer)) => {
                 let tuned =
@@ -330,13 +340,8 @@ fn log_in(link: &Link, answer: &connection::StartOk) -> Result<Turn, Refusal> {
 fn tell_login(link: &Link, user: &str, mechanism: Mechanism, refused: Option<&str>) {
     let notices = &link.broker.engine.notices;
     if notices.wants_events() {
-        let connected = Connected {
-            id: link.id,
-            name: &link.ends.to_string(),
-            peer: link.ends.peer,
-            local: link.ends.local,
-        };
-        notices.authenticated(&connected, user, mechanism.name(), refused);
+        let name = link.ends.to_string();
+        notices.authenticated(&link.connected(&name), user, mechanism.name(), refused);
     }
 }
 
@@ -391,6 +396,7 @@ impl Client {
                 authentication_failure_close: can("authentication_failure_close"),
             },
             name: name.map(str::to_string),
+            told: None,
         }
     }
 }

@@ -23,6 +23,7 @@ use crate::amqp::frame::{self, Frame, FrameError, FrameKind};
 use crate::amqp::method::{Method, channel, connection, peek_ids};
 use crate::amqp::reply::{Exception, ReplyCode};
 use crate::auth::{MAX_CHANNELS, User};
+use crate::broker::notices::Client;
 use crate::broker::sessions::{Seat, count_below};
 use crate::broker::{Alarms, Effects};
 
@@ -38,6 +39,8 @@ pub(super) struct Open {
     /// As negotiated: 0 is no limit.
     pub frame_max: u32,
     pub name: Option<String>,
+    /// What is told of it at its end, if anything is.
+    told: Option<Box<Client>>,
     /// Of the input of last time: one publish, which waits for the log before it is confirmed.
     pub is_lone_publish: bool,
     channel_max: u16,
@@ -144,8 +147,10 @@ impl Open {
         if notices.wants_events() {
             let (user, vhost) = (shared.user.name(), shared.vhost.name());
             let agreed = (tuned.channel_max, tuned.frame_max, tuned.heartbeat_s);
-            let own_name = client.name.as_deref();
-            notices.connection_created(&shared.connected(), user, vhost, agreed, own_name);
+            if let Some(told) = &client.told {
+                let connected = link.connected(shared.name());
+                notices.connection_created(&connected, user, vhost, agreed, told);
+            }
         }
         Self {
             shared,
@@ -154,6 +159,7 @@ impl Open {
             heartbeat_s: tuned.heartbeat_s,
             frame_max: tuned.frame_max,
             name: client.name,
+            told: client.told,
             is_lone_publish: false,
             channel_max: tuned.channel_max,
             channels: HashMap::default(),
@@ -304,8 +310,10 @@ impl Open {
         effects.complete();
         link.broker.metrics().connections_closed.add(1);
         let notices = &link.broker.engine.notices;
-        if notices.wants_events() {
-            notices.connection_closed(&self.shared.connected(), self.name.as_deref());
+        if notices.wants_events()
+            && let Some(told) = &self.told
+        {
+            notices.connection_closed(&link.connected(self.shared.name()), told);
         }
     }
 }

@@ -9,7 +9,7 @@ use super::link::Ends;
 use super::pause::{Pauses, Resume, Then};
 use crate::auth::User;
 use crate::broker::catalog::Revision;
-use crate::broker::notices::{Connected, Via};
+use crate::broker::notices::Via;
 use crate::broker::queue::ConsumerTimeout;
 use crate::broker::{Broker, ConnectionId, Vhost};
 
@@ -60,16 +60,6 @@ impl Shared {
     /// What a connection is called.
     pub(super) fn name(&self) -> &Arc<str> {
         self.name.get_or_init(|| self.ends.to_string().into())
-    }
-
-    /// The connection, for what is told of it.
-    pub(super) fn connected(&self) -> Connected<'_> {
-        Connected {
-            id: self.id,
-            name: self.name(),
-            peer: self.ends.peer,
-            local: self.ends.local,
-        }
     }
 
     pub(super) fn tell_channel_created(&self, number: u16) {

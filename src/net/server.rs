@@ -10,8 +10,9 @@ use tokio::task::JoinHandle;
 use super::connections::{Connections, Place};
 use super::listener::{self, ListenError, Protocol};
 use super::task::Task;
-use super::tls::{TlsError, TlsFiles, TlsSource};
+use super::tls::{self, TlsError, TlsFiles, TlsSource};
 use super::transport::{Plain, Tls, Transport};
+use crate::broker::notices::Secured;
 use crate::broker::{Alarms, Broker};
 use crate::connection::{Connection, Ends, Outgoing, Settings};
 use crate::management;
@@ -271,7 +272,7 @@ impl Reception {
         };
         let (read, write) = socket.into_split();
         let outgoing = Outgoing::direct(write, self.high_water_bytes, &self.broker.engine);
-        let task = self.task(Ends { peer, local }, Plain(read), outgoing, place);
+        let task = self.task(Ends { peer, local }, Plain(read), None, outgoing, place);
         tokio::spawn(task.run());
     }
 
@@ -297,7 +298,8 @@ impl Reception {
                 }
             };
             let outgoing = Outgoing::owned(reception.high_water_bytes, &reception.broker.engine);
-            let task = reception.task(ends, Tls { stream }, outgoing, place);
+            let secured = tls::secured(stream.get_ref().1);
+            let task = reception.task(ends, Tls { stream }, Some(secured), outgoing, place);
             drop(reception);
             task.run().await;
         });
@@ -315,10 +317,11 @@ impl Reception {
         &self,
         ends: Ends,
         transport: T,
+        secured: Option<Secured>,
         outgoing: Arc<Outgoing>,
         place: Place,
     ) -> Task<T> {
-        let connection = Connection::new(
+        let mut connection = Connection::new(
             Arc::clone(&self.broker),
             Arc::clone(&self.settings),
             ends,
@@ -326,6 +329,11 @@ impl Reception {
             Instant::now(),
         );
         let (write_timeout, engine) = (self.write_timeout, &self.broker.engine);
+        if let Some(secured) = secured
+            && engine.notices.tells_events()
+        {
+            connection = connection.over_tls(secured);
+        }
         Task::new(
             connection,
             transport,

@@ -11,9 +11,11 @@ use arc_swap::ArcSwap;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
-use rustls::{RootCertStore, ServerConfig, crypto};
+use rustls::{ProtocolVersion, RootCertStore, ServerConfig, ServerConnection, crypto};
 use serde::{Deserialize, Serialize};
 use tokio_rustls::TlsAcceptor;
+
+use crate::broker::notices::Secured;
 
 /// Whether clients show certificates of their own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -132,6 +134,32 @@ fn server_config(files: &TlsFiles) -> Result<Arc<ServerConfig>, TlsError> {
     // Clients of a broker stay for long: one ticket is enough.
     config.send_tls13_tickets = 1;
     Ok(Arc::new(config))
+}
+
+/// How a session that has begun is kept secret. Suites are called as `TLS13_AES_256_GCM_SHA384` and
+/// `TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384`; all that there are authenticate what they encrypt.
+pub(super) fn secured(session: &ServerConnection) -> Secured {
+    let protocol = match session.protocol_version() {
+        Some(ProtocolVersion::TLSv1_3) => "tlsv1.3",
+        _ => "tlsv1.2",
+    };
+    let suite = session.negotiated_cipher_suite();
+    let name = suite
+        .and_then(|suite| suite.suite().as_str())
+        .unwrap_or_default();
+    let (key_exchange, cipher) = match name.split_once("_WITH_") {
+        Some((key_exchange, cipher)) => (key_exchange.trim_start_matches("TLS_"), cipher),
+        None => ("any", name.trim_start_matches("TLS13_")),
+    };
+    let cipher = cipher
+        .rsplit_once("_SHA")
+        .map_or(cipher, |(cipher, _)| cipher);
+    Secured {
+        protocol,
+        key_exchange: key_exchange.to_ascii_lowercase(),
+        cipher: cipher.to_ascii_lowercase(),
+        hash: "aead".to_owned(),
+    }
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {

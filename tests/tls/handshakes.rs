@@ -112,3 +112,34 @@ fn plain_and_tls_clients_share_the_broker() {
     plain.expect_bodies(&["from TLS to plain"]);
     tls.call(method!("queue.delete", queue: &queue));
 }
+
+#[test]
+fn events_say_how_a_connection_is_kept_secret() {
+    let (files, authority) = (Files::new(), Authority::new("ours"));
+    let setup = Setup::default().env("WARREN_EVENTS_EXCHANGE", "true");
+    let Some(broker) = start(&files, &authority, setup) else {
+        return;
+    };
+    let mut listener = broker.client();
+    let queue = listener.queue();
+    listener.bind(&queue, "amq.rabbitmq.event", "user.authentication.success");
+    listener.bind(&queue, "amq.rabbitmq.event", "connection.created");
+    listener.consume(&queue, "events");
+    let client = client(&broker, &trust(&authority, None));
+    let session = client.tls_session().expect("a session");
+    let suite = session.negotiated_cipher_suite().expect("a suite").suite();
+    let suite = suite.as_str().expect("a name").to_lowercase();
+    let login = listener.delivery().headers();
+    assert_eq!(login.at("ssl"), &Value::Bool(true));
+    assert_eq!(login.at("ssl_protocol"), &Value::from("tlsv1.3"));
+    let created = listener.delivery().headers();
+    assert_eq!(created.at("ssl"), &Value::Bool(true));
+    assert_eq!(created.at("ssl_key_exchange"), &Value::from("any"));
+    assert_eq!(created.at("ssl_hash"), &Value::from("aead"));
+    let Value::Text(cipher) = created.at("ssl_cipher") else {
+        panic!("{created:?}");
+    };
+    let cipher = std::str::from_utf8(cipher).expect("text");
+    assert!(suite.starts_with(&format!("tls13_{cipher}_sha")), "{suite}");
+    assert_eq!(login.at("ssl_cipher"), created.at("ssl_cipher"));
+}

@@ -164,15 +164,23 @@ impl Engine {
     /// Messages now take `bytes` more (or less) memory. Raises or clears the memory alarm.
     pub fn account_memory(&self, bytes: i64) {
         self.memory.add(bytes, |alarm| {
-            self.alarms
+            let is_news = self
+                .alarms
                 .send_if_modified(|alarms| std::mem::replace(&mut alarms.memory, alarm) != alarm);
+            if is_news {
+                self.notices.alarm("memory", alarm);
+            }
         });
     }
 
     /// There is too little space on the disk, or enough again.
     fn set_disk_alarm(&self, alarm: bool) {
-        self.alarms
+        let is_news = self
+            .alarms
             .send_if_modified(|alarms| std::mem::replace(&mut alarms.disk, alarm) != alarm);
+        if is_news {
+            self.notices.alarm("disk", alarm);
+        }
     }
 
     /// Wakes queues whose time has come, for ever. The server runs it as one task.

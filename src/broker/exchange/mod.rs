@@ -285,6 +285,13 @@ impl Exchange {
         is_other
     }
 
+    /// The name of the policy that applies to it, if there is one.
+    pub(super) fn policy_name(&self) -> Option<String> {
+        let applied = self.policies.lock();
+        let policy = applied.1.policy.as_ref();
+        policy.map(|policy| policy.name.clone())
+    }
+
     /// Whether two messages with one routing key may go different ways from here, though nothing was
     /// bound or unbound. (Of headers the message itself knows whether they were read.)
     pub(super) fn varies(&self) -> bool {

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 /// What RabbitMQ calls the broker itself.
-const NOBODY: &str = "rmq-internal";
+pub(super) const NOBODY: &str = "rmq-internal";
 
 thread_local! {
     static ACTING: RefCell<Option<Arc<str>>> = const { RefCell::new(None) };

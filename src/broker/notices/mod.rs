@@ -29,7 +29,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 pub use acting::Acting;
-pub use events::Connected;
+pub use events::{Client, Connected, Consumed, Secured};
 pub(super) use firehose::TRACE_EXCHANGE;
 pub use firehose::{Happened, Traced, Via};
 pub use log_lines::LogLine;

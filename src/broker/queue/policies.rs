@@ -14,20 +14,20 @@ impl Queue {
     }
 
     /// These policies apply to it as of that version of the vhost's. What comes late, after a newer
-    /// version, is ignored.
+    /// version, is ignored. Says whether they are other ones than before.
     pub fn apply_policies(
         self: &Arc<Self>,
         policies: Applied,
         version: u64,
         effects: &mut Effects,
-    ) {
+    ) -> bool {
         let mut state = self.state.lock();
         if self.is_deleted() || state.policies_version >= version {
-            return;
+            return false;
         }
         state.policies_version = version;
         if state.policies == policies {
-            return;
+            return false;
         }
         let settings = policies.settings();
         let (queue, vhost) = (self.name(), &self.spec.vhost_name);
@@ -37,7 +37,7 @@ impl Queue {
             Ok(wants) => wants,
             Err(error) => {
                 tracing::error!(?queue, ?vhost, %error, "a policy makes no sense to a queue");
-                return;
+                return false;
             }
         };
         let now_ms = self.spec.engine.clock.now_ms();
@@ -60,5 +60,6 @@ impl Queue {
         self.drop_over_length(&mut state, effects);
         self.drop_expired(&mut state, now_ms, effects);
         self.run(&mut state, effects);
+        true
     }
 }

@@ -102,8 +102,9 @@ impl Vhost {
         }
         let binding = request.into_binding(BindingId(self.broker.catalog.next_id()?));
         topology.bindings.insert(&binding);
-        self.engine().notices.binding_created(&binding, self.name());
         let history = binding.source.add(&binding);
+        // After it, so that who listens from now on is told of that.
+        self.engine().notices.binding_created(&binding, self.name());
         self.bump_epoch();
         let durability = Durability::of(binding.is_durable());
         if durability == Durability::Durable {

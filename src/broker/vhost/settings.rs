@@ -17,6 +17,7 @@ use crate::amqp::reply::{Exception, ReplyCode};
 use crate::amqp::table::FieldValue;
 use crate::broker::Effects;
 use crate::broker::exchange::{Exchange, ExchangeSpec};
+use crate::broker::notices::TRACE_EXCHANGE;
 use crate::broker::policy::{Applied, Book, Kind, Policy};
 use crate::broker::queue::{Queue, QueueSpec, QueueType};
 
@@ -26,6 +27,17 @@ pub const POLICY: &str = "policy";
 pub const OPERATOR_POLICY: &str = "operator_policy";
 /// The component of a vhost's limits, which are one parameter called `limits`.
 pub const VHOST_LIMITS: &str = "vhost-limits";
+
+/// A vhost's own exchanges, in the order in which RabbitMQ makes them.
+const MADE_WITH_IT: [&str; 7] = [
+    "",
+    "amq.direct",
+    "amq.topic",
+    "amq.match",
+    "amq.headers",
+    "amq.fanout",
+    TRACE_EXCHANGE,
+];
 
 /// See the module.
 pub(super) struct Settings {
@@ -134,6 +146,23 @@ impl Vhost {
         self.settings.metadata.lock().clone()
     }
 
+    /// Tells of a vhost that is new, and of what is in it from the start.
+    pub(in crate::broker) fn tell_made(&self) {
+        let notices = &self.engine().notices;
+        for name in MADE_WITH_IT {
+            if let Some(exchange) = self.exchanges.get(name) {
+                notices.exchange_created(&exchange, self.name());
+            }
+        }
+        notices.vhost_created(self.name(), &self.metadata());
+    }
+
+    /// Tells of what else is said of it now.
+    pub(in crate::broker) fn tell_changed(&self) {
+        let notices = &self.engine().notices;
+        notices.vhost_updated(self.name(), &self.metadata(), self.tracing());
+    }
+
     pub(in crate::broker) fn set_metadata(&self, metadata: Metadata) {
         *self.settings.metadata.lock() = metadata;
     }
@@ -164,10 +193,15 @@ impl Vhost {
         }
     }
 
-    /// Does what a parameter that changed asks for.
-    pub(in crate::broker) fn heed_parameter(&self, component: &str, effects: &mut Effects) {
+    /// Does what a parameter that was set, or, without a value, cleared asks for.
+    pub(in crate::broker) fn heed_parameter(
+        &self,
+        component: &str,
+        value: Option<&Value>,
+        effects: &mut Effects,
+    ) {
         match component {
-            POLICY | OPERATOR_POLICY => self.heed_policies(effects),
+            POLICY | OPERATOR_POLICY => self.heed_policies(value, effects),
             VHOST_LIMITS => self.heed_limits(),
             _ => {}
         }
@@ -182,7 +216,8 @@ impl Vhost {
         store(&settings.max_queues, "max-queues");
     }
 
-    fn heed_policies(&self, effects: &mut Effects) {
+    /// One of them was set to `changed`, or cleared.
+    fn heed_policies(&self, changed: Option<&Value>, effects: &mut Effects) {
         let all = |component: &str| {
             let parameters = self.settings.parameters.lock();
             let those = parameters
@@ -215,7 +250,10 @@ impl Vhost {
         }
         for queue in queues {
             let policies = book.find(Kind::Queue(queue.queue_type()), queue.name());
-            queue.apply_policies(policies, version, effects);
+            if queue.apply_policies(policies, version, effects) {
+                let notices = &self.engine().notices;
+                notices.queue_policy_changed(&queue, self.name(), changed);
+            }
             effects.complete();
         }
     }

@@ -118,6 +118,12 @@ impl Channel {
             slots.free_if_done(slot);
         })?;
         self.shared.broker.metrics().consumers_added.add(1);
+        let (notices, switches) = (
+            &self.shared.broker.engine.notices,
+            (consume.exclusive, consume.no_ack),
+        );
+        let consumed = self.deliveries.consumed(&queue, &tag);
+        notices.consumer_created(&consumed, &consume.arguments, self.prefetch, switches);
         if !consume.no_wait {
             self.reply_unless(
                 false,
@@ -130,6 +136,8 @@ impl Channel {
             queue.resume(&[id], &mut batch.effects);
         } else {
             // The queue was deleted in between.
+            let notices = &self.shared.broker.engine.notices;
+            notices.consumer_bereft(&self.deliveries.consumed(&queue, &tag));
             self.deliveries.write_cancel(tag);
             self.deliveries.lock().slots.free_if_done(slot);
             self.shared.broker.metrics().consumers_removed.add(1);
@@ -191,6 +199,8 @@ impl Channel {
         });
         drop(state);
         let vacant = in_queue.and_then(|(queue, id)| {
+            let notices = &self.shared.broker.engine.notices;
+            notices.consumer_deleted(&self.deliveries.consumed(&queue, tag));
             let was_active = queue.remove_consumers(&[id], &mut batch.effects);
             was_active.then_some(queue)
         });

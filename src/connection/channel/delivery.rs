@@ -19,6 +19,7 @@ use super::unacked::{Unacked, Unsettled};
 use crate::amqp::encode;
 use crate::amqp::method::{Method, basic};
 use crate::amqp::table::ShortStr;
+use crate::broker::notices::Consumed;
 use crate::broker::queue::ConsumerId;
 use crate::broker::{Body, Delivery, Queue, Sink, Taken};
 use crate::connection::Shared;
@@ -83,6 +84,17 @@ impl Deliveries {
     /// On whose behalf: the connection and the channel's number.
     pub(super) fn whose(&self) -> (&Shared, u16) {
         (&self.shared, self.channel)
+    }
+
+    /// One of its consumers, for what is told of it.
+    pub(super) fn consumed<'a>(&'a self, queue: &'a Queue, tag: &'a str) -> Consumed<'a> {
+        Consumed {
+            connection: self.shared.id,
+            channel: self.channel,
+            tag,
+            queue,
+            vhost: self.shared.vhost.name(),
+        }
     }
 
     /// Takes the lock. Hold no outgoing buffer's lock; call no queue while holding it.
@@ -285,7 +297,9 @@ impl Sink for Deliveries {
         };
         // A consumer whose consume-ok is not out yet is told by whoever writes that.
         if was == ConsumerState::Running {
-            if let Some(tag) = state.slots.tag(slot) {
+            if let Some((queue, tag)) = state.slots.consumer(slot) {
+                let notices = &self.shared.broker.engine.notices;
+                notices.consumer_bereft(&self.consumed(&queue, &tag));
                 match &mut state.kept_cancels {
                     Some(kept) if self.shared.capabilities.consumer_cancel_notify => kept.push(tag),
                     Some(_) => {}

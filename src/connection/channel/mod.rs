@@ -263,10 +263,16 @@ impl Channel {
         metrics.consumers_removed.add(consumers.len() as u64);
         // First the consumers, so that nothing comes back to them.
         let mut vacant = Vec::new();
-        consumers.sort_unstable_by_key(|(queue, id)| (queue.id(), *id));
-        for of_one_queue in consumers.chunk_by(|(one, _), (other, _)| one.id() == other.id()) {
-            let ids: Vec<_> = of_one_queue.iter().map(|(_, id)| *id).collect();
-            if let Some((queue, _)) = of_one_queue.first()
+        consumers.sort_unstable_by_key(|(queue, id, _)| (queue.id(), *id));
+        let notices = &self.shared.broker.engine.notices;
+        let internally = Acting::on_behalf_of(None);
+        for (queue, _, tag) in &consumers {
+            notices.consumer_deleted(&self.deliveries.consumed(queue, tag));
+        }
+        drop(internally);
+        for of_one_queue in consumers.chunk_by(|one, other| one.0.id() == other.0.id()) {
+            let ids: Vec<_> = of_one_queue.iter().map(|(_, id, _)| *id).collect();
+            if let Some((queue, ..)) = of_one_queue.first()
                 && queue.remove_consumers(&ids, &mut effects)
             {
                 vacant.push(Arc::clone(queue));
@@ -296,7 +302,6 @@ impl Channel {
         effects.complete();
         metrics.channels_closed.add(1);
         let (id, user) = (self.shared.id, self.shared.user.name());
-        let notices = &self.shared.broker.engine.notices;
         notices.channel_closed(id, self.number, user);
     }
 

@@ -182,16 +182,11 @@ impl Slots {
             .collect()
     }
 
-    /// A consumer's tag.
-    pub fn tag(&self, slot: u32) -> Option<ShortStr> {
-        Some(
-            self.slots
-                .get(slot as usize)?
-                .consumer
-                .as_ref()?
-                .tag
-                .clone(),
-        )
+    /// A consumer's queue and tag.
+    pub fn consumer(&self, slot: u32) -> Option<(Arc<Queue>, ShortStr)> {
+        let slot = self.slots.get(slot as usize)?;
+        let tag = slot.consumer.as_ref()?.tag.clone();
+        Some((Arc::clone(&slot.queue), tag))
     }
 
     /// Frees the slot if nothing needs it any more.
@@ -222,8 +217,8 @@ impl Slots {
         waiting.map(|(_, queue, id)| (queue, id)).collect()
     }
 
-    /// Ends everything: the consumers that are still in their queues.
-    pub fn cancel_all(&mut self) -> Vec<(Arc<Queue>, ConsumerId)> {
+    /// Ends everything: the consumers that are still in their queues, with their tags.
+    pub fn cancel_all(&mut self) -> Vec<(Arc<Queue>, ConsumerId, ShortStr)> {
         self.by_tag.clear();
         let mut cancelled = Vec::new();
         for (_, slot) in &mut self.slots {
@@ -232,7 +227,7 @@ impl Slots {
                     != ConsumerState::Cancelled
                 && let Some(id) = consumer.id
             {
-                cancelled.push((Arc::clone(&slot.queue), id));
+                cancelled.push((Arc::clone(&slot.queue), id, consumer.tag.clone()));
             }
         }
         cancelled

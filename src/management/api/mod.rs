@@ -36,6 +36,7 @@ use tokio::sync::oneshot;
 
 use self::pages::Page;
 use crate::auth::User;
+use crate::broker::notices::Acting;
 use crate::broker::{Broker, Vhost};
 
 pub(super) use self::reply::Reply;
@@ -86,7 +87,11 @@ pub(super) async fn answer(broker: &Arc<Broker>, parts: Parts, body: Bytes, peer
         query: query(parts.uri.query().unwrap_or_default()),
         body,
     };
-    let replied = tokio::task::spawn_blocking(move || page.answer(&call)).await;
+    let replied = tokio::task::spawn_blocking(move || {
+        let _acting = Acting::on_behalf_of(Some(call.user.name()));
+        page.answer(&call)
+    });
+    let replied = replied.await;
     let Ok(reply) = replied else {
         return Reply::empty(StatusCode::INTERNAL_SERVER_ERROR);
     };

@@ -2,7 +2,12 @@
 //! which the plugin rabbitmq_event_exchange is enabled.
 
 #[macro_use]
+#[path = "../support/mod.rs"]
 mod support;
+
+mod accounts;
+mod consumers;
+mod settings;
 
 use serde_json::json;
 use support::broker::eventually;
@@ -62,6 +67,16 @@ fn expect(listener: &mut Client, key: &str, says: &Table) -> Table {
     }
 }
 
+/// The next event of that kind says all this and no more, in this order; of a name or vhost that is not
+/// said, others may come before.
+#[track_caller]
+fn expect_all(listener: &mut Client, key: &str, says: Table) {
+    let said = expect(listener, key, &says);
+    let mut keys = says.keys();
+    keys.push("timestamp_in_ms");
+    assert_eq!(said.keys(), keys);
+}
+
 fn terms(terms: &[&str]) -> Value {
     Value::Array(terms.iter().map(|term| Value::from(*term)).collect())
 }
@@ -83,8 +98,9 @@ fn queues_exchanges_and_bindings_are_made_and_deleted() {
     expect(&mut listener, "queue.created", &made);
     client.call(method!("exchange.declare", exchange: &exchange, type: "topic", durable: true));
     let made = table! {
-        "user_who_performed_action" => "guest", "arguments" => terms(&[]), "internal" => false,
-        "auto_delete" => false, "durable" => true, "type" => "topic", "name" => &exchange, "vhost" => "/",
+        "user_who_performed_action" => "guest", "policy" => "", "arguments" => terms(&[]),
+        "internal" => false, "auto_delete" => false, "durable" => true, "type" => "topic",
+        "name" => &exchange, "vhost" => "/",
     };
     expect(&mut listener, "exchange.created", &made);
     let bound = |by: &str, arguments: &[&str], key: &str, kind: &str, to: &str| {
@@ -178,7 +194,7 @@ fn connections_and_channels_come_and_go() {
     );
     let name = format!("{own_end} -> {peer}");
     let login = table! {
-        "auth_mechanism" => "PLAIN", "protocol" => "{0,9,1}", "peer_port" => i64::from(own_end.port()),
+        "ssl" => false, "auth_mechanism" => "PLAIN", "protocol" => "{0,9,1}", "peer_port" => i64::from(own_end.port()),
         "peer_host" => "{127,0,0,1}", "connection_name" => &name, "host" => "{127,0,0,1}",
         "name" => "guest", "connection_type" => "network",
     };
@@ -186,12 +202,18 @@ fn connections_and_channels_come_and_go() {
     let opened = table! {
         "user_who_performed_action" => "guest", "channel_max" => 2047_i64, "frame_max" => 131_072_i64,
         "timeout" => 0_i64, "vhost" => "/", "user" => "guest", "protocol" => "{0,9,1}",
-        "peer_host" => "{127,0,0,1}", "host" => "{127,0,0,1}", "peer_port" => i64::from(own_end.port()),
+        "ssl_hash" => "", "ssl_cipher" => "", "ssl_key_exchange" => "", "ssl_protocol" => "",
+        "auth_mechanism" => "PLAIN", "peer_cert_validity" => "", "peer_cert_issuer" => "",
+        "peer_cert_subject" => "", "ssl" => false, "peer_host" => "{127,0,0,1}", "host" => "{127,0,0,1}", "peer_port" => i64::from(own_end.port()),
         "port" => i64::from(peer.port()), "name" => &name, "type" => "network",
     };
-    let connection = expect(&mut listener, "connection.created", &opened)
-        .at("pid")
-        .clone();
+    let created = expect(&mut listener, "connection.created", &opened);
+    let properties = created.at("client_properties").clone();
+    assert!(!properties.array().is_empty());
+    assert!(matches!(created.at("connected_at"), Value::I64(ms) if *ms > 0));
+    // It did not name itself.
+    assert_eq!(created.get("user_provided_name"), None);
+    let connection = created.at("pid").clone();
     let channel = |number: i64| {
         table! {
             "user_who_performed_action" => "guest", "vhost" => "/", "user" => "guest", "number" => number,
@@ -214,7 +236,7 @@ fn connections_and_channels_come_and_go() {
     expect(&mut listener, "channel.closed", &closed(second));
     client.close();
     expect(&mut listener, "channel.closed", &closed(first));
-    let gone = table! { "pid" => connection, "name" => &name };
+    let gone = table! { "client_properties" => properties, "pid" => connection, "name" => &name };
     expect(&mut listener, "connection.closed", &gone);
 }
 
