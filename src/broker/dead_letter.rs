@@ -1,7 +1,7 @@
 //! Dead letters: messages that their queue gave up, on their way to its dead-letter exchange.
 //!
-//! Their headers tell the story (`x-death`, `x-first-death-*`), as RabbitMQ's
-//! `rabbit_dead_letter` writes it; a message that would go round in a circle without anybody
+//! Their headers tell the story (`x-death`, `x-first-death-*`, `x-last-death-*`), as RabbitMQ's
+//! `rabbit_dead_letter` and `mc` write it; a message that would go round in a circle without anybody
 //! having rejected it is dropped.
 
 use std::sync::Arc;
@@ -374,6 +374,13 @@ impl DeadLetter {
             }
         };
         deaths.insert(0, FieldValue::Table(newest));
+        for (name, value) in [
+            ("x-last-death-reason", self.reason.name().as_bytes()),
+            ("x-last-death-queue", self.source.name().as_bytes()),
+            ("x-last-death-exchange", &self.exchange),
+        ] {
+            headers.insert(name, long_str(value));
+        }
         headers.insert("x-death", FieldValue::Array(deaths));
         *headers = sorted(std::mem::take(headers));
     }

@@ -6,11 +6,14 @@ use crate::plan::{QueueInfo, Role};
 use crate::support::{Message, Table, Value};
 
 /// The headers that dead-lettering adds.
-const ADDED: [&str; 4] = [
+const ADDED: [&str; 7] = [
     "x-death",
     "x-first-death-reason",
     "x-first-death-queue",
     "x-first-death-exchange",
+    "x-last-death-reason",
+    "x-last-death-queue",
+    "x-last-death-exchange",
 ];
 
 impl Letter {
