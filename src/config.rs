@@ -28,6 +28,7 @@ use address::check_address;
 
 use crate::broker::notices::NoticeSettings;
 use crate::broker::queue::TimeoutAction;
+use crate::connection::interceptors::{Existing, Interceptors};
 use crate::connection::settings::FRAME_MIN_BYTES;
 use crate::connection::{Limits, Settings};
 use crate::net::{ClientCertificate, NetSettings, TlsFiles};
@@ -70,6 +71,8 @@ pub struct Config {
     pub tracing: TracingSettings,
     /// What happens in the broker.
     pub events: EventSettings,
+    /// What is written into every message.
+    pub message_interceptors: InterceptorSettings,
     /// Who may log in.
     pub users: Vec<UserSettings>,
     /// A file of definitions in RabbitMQ's format, which are taken over at every start; empty: none.
@@ -165,6 +168,52 @@ pub struct EventSettings {
     pub exchange: bool,
 }
 
+/// What is written into every message: by default nothing.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct InterceptorSettings {
+    /// When it came.
+    pub timestamp: Interception,
+    /// Which broker took it.
+    pub routing_node: Interception,
+    /// Whether it is written when it was sent to a client.
+    pub sent_timestamp: bool,
+}
+
+/// Whether something is written, and what becomes of what is there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Interception {
+    /// It is not written.
+    #[default]
+    Off,
+    /// It is where there is none.
+    Keep,
+    /// It is in any case.
+    Overwrite,
+}
+
+impl Interception {
+    fn existing(self) -> Option<Existing> {
+        match self {
+            Self::Off => None,
+            Self::Keep => Some(Existing::Kept),
+            Self::Overwrite => Some(Existing::Overwritten),
+        }
+    }
+}
+
+impl InterceptorSettings {
+    fn resolve(&self) -> Interceptors {
+        Interceptors {
+            received_time: self.timestamp.existing(),
+            routing_node: self.routing_node.existing(),
+            sent_time: self.sent_timestamp,
+            node: node_name().into(),
+        }
+    }
+}
+
 /// What becomes of a delivery that was not acked in time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -256,6 +305,7 @@ impl Default for Config {
             log: LogSettings::default(),
             tracing: TracingSettings::default(),
             events: EventSettings::default(),
+            message_interceptors: InterceptorSettings::default(),
             users: vec![UserSettings::guest()],
             load_definitions: PathBuf::new(),
         }
@@ -398,7 +448,9 @@ impl Config {
             "" => node_name(),
             name => name.to_string(),
         };
-        Settings::new(limits, &cluster_name)
+        let mut settings = Settings::new(limits, &cluster_name);
+        settings.interceptors = self.message_interceptors.resolve();
+        settings
     }
 
     /// What the broker publishes itself.

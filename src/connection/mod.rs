@@ -4,6 +4,7 @@
 //! bytes ─▶ Connection ─┬─ handshake (sasl, tuning) ─▶ open ─▶ closing
 //!                      │                               │  └─ heartbeat, throttle, pause
 //!                      │                               └─▶ channel/ ─▶ broker
+//!                      │                                      interceptors: what is written into messages
 //!                      └─▶ Outgoing ─▶ socket            (exceptions: what is refused)
 //! ```
 //!
@@ -17,6 +18,7 @@ mod connection;
 mod exceptions;
 mod handshake;
 mod heartbeat;
+pub mod interceptors;
 mod link;
 mod open;
 pub mod outgoing;

@@ -138,6 +138,7 @@ impl Open {
             max_message_bytes: limits.max_message_bytes,
             consumer_timeout: limits.consumer_timeout(),
             shortest_timeout_ms: AtomicU64::new(limits.consumer_timeout().limit_ms()),
+            interceptors: link.settings.interceptors.clone(),
             capabilities: client.capabilities,
             pauses: Pauses::default(),
             ends: link.ends,

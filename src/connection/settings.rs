@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::interceptors::Interceptors;
 use crate::amqp::encode;
 use crate::amqp::method::{Method, connection};
 use crate::amqp::table::FieldTable;
@@ -59,6 +60,8 @@ impl Default for Limits {
 pub struct Settings {
     /// Limits.
     pub limits: Limits,
+    /// What is written into every message.
+    pub interceptors: Interceptors,
     /// connection.start, encoded: it is the same for everybody.
     pub(super) start_frame: Bytes,
 }
@@ -77,6 +80,7 @@ impl Settings {
         encode::method_frame(&mut start_frame, 0, &Method::ConnectionStart(start));
         Self {
             limits,
+            interceptors: Interceptors::default(),
             start_frame: start_frame.into(),
         }
     }

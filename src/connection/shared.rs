@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use super::Outgoing;
+use super::interceptors::Interceptors;
 use super::link::Ends;
 use super::pause::{Pauses, Resume, Then};
 use crate::auth::User;
@@ -46,6 +47,8 @@ pub struct Shared {
     pub consumer_timeout: ConsumerTimeout,
     /// The shortest timeout of any delivery that there may be; `u64::MAX`: there is none.
     pub shortest_timeout_ms: AtomicU64,
+    /// What is written into every message.
+    pub interceptors: Interceptors,
     /// What the client understands.
     pub capabilities: ClientCapabilities,
     /// What the connection waits for before it takes more input.

@@ -85,6 +85,7 @@ impl Client {
                 local: ([127, 0, 0, 1], 5672).into(),
             },
             name: Default::default(),
+            interceptors: Default::default(),
             capabilities: ClientCapabilities {
                 consumer_cancel_notify: true,
                 ..Default::default()

@@ -10,7 +10,11 @@ use bytes::Bytes;
 use crate::amqp::encode::{self, DeliverTemplate};
 use crate::amqp::table::ShortStr;
 use crate::broker::{Body, Delivery, Message, blind_copies};
+use crate::connection::interceptors::Interceptors;
 use crate::connection::outgoing::Pending;
+
+/// What a content header has in front of its properties: class, weight, the body's size.
+const CONTENT_HEADER_BYTES: usize = 12;
 
 /// Writes basic.deliver with the whole content, and says how many bytes that took.
 pub(super) fn deliver(
@@ -57,6 +61,30 @@ pub(super) fn deliver(
             pending.frames.len() - before + body.len()
         }
     }
+}
+
+/// The same with the header that says when it was sent, unless there is no room for that in a frame.
+pub(super) fn deliver_stamped(
+    pending: &mut Pending,
+    template: &DeliverTemplate,
+    frame_max: u32,
+    tag: u64,
+    delivery: &Delivery<'_>,
+    now_ms: u64,
+) -> usize {
+    let properties = stamped(&delivery.message, frame_max, now_ms);
+    let mut delivery = *delivery;
+    if let Some(properties) = &properties {
+        delivery.message.properties = properties;
+        delivery.message.facts.has_bcc = false;
+    }
+    deliver(pending, template, frame_max, tag, &delivery)
+}
+
+/// A message's properties, as they are sent now.
+pub(super) fn stamped(message: &Message<'_>, frame_max: u32, now_ms: u64) -> Option<Bytes> {
+    let most_bytes = encode::payload_max(frame_max).saturating_sub(CONTENT_HEADER_BYTES);
+    Interceptors::sent(&visible_properties(message), now_ms, most_bytes)
 }
 
 /// The delivery that was written last, of which the like may follow.

@@ -155,14 +155,19 @@ impl Deliveries {
             routing_key: short_str(delivery.message.routing_key),
             message_count: u32::try_from(remaining).unwrap_or(u32::MAX),
         });
+        let frame_max = self.shared.frame_max;
+        let mut message = delivery.message;
+        let stamped = self.shared.interceptors.sent_time.then(|| {
+            let sent_ms = self.shared.broker.engine.clock.now_ms();
+            content_frames::stamped(&message, frame_max, sent_ms)
+        });
+        if let Some(Some(properties)) = &stamped {
+            message.properties = properties;
+            message.facts.has_bcc = false;
+        }
         let mut pending = self.shared.outgoing.lock();
         encode::method_frame(&mut pending.frames, self.channel, &method);
-        content_frames::write(
-            &mut pending,
-            self.channel,
-            self.shared.frame_max,
-            &delivery.message,
-        );
+        content_frames::write(&mut pending, self.channel, frame_max, &message);
     }
 
     /// A direct reply. RabbitMQ gives it the next delivery's tag without using that up.
@@ -188,7 +193,20 @@ impl Deliveries {
                 }
             }
             let (template, frame_max) = (&consumer.template, self.shared.frame_max);
-            content_frames::deliver(&mut pending, template, frame_max, state.next_tag, &delivery);
+            let tag = state.next_tag;
+            if self.shared.interceptors.sent_time {
+                let sent_ms = self.shared.broker.engine.clock.now_ms();
+                content_frames::deliver_stamped(
+                    &mut pending,
+                    template,
+                    frame_max,
+                    tag,
+                    &delivery,
+                    sent_ms,
+                );
+            } else {
+                content_frames::deliver(&mut pending, template, frame_max, tag, &delivery);
+            }
             written += 1;
         }
         drop(pending);
@@ -475,14 +493,20 @@ impl State {
         };
         let (mut count, mut bytes) = (0, 0);
         let mut like = None;
+        let stamps = channel.shared.interceptors.sent_time;
         for delivery in deliveries {
             if !goes_on(pending) {
                 break;
             }
             let tag = self.next_tag;
             self.next_tag += 1;
-            if self.is_open {
-                let (template, frame_max) = (&consumer.template, channel.shared.frame_max);
+            let (template, frame_max) = (&consumer.template, channel.shared.frame_max);
+            if self.is_open && stamps {
+                let sent_ms = channel.shared.broker.engine.clock.now_ms();
+                bytes += content_frames::deliver_stamped(
+                    pending, template, frame_max, tag, delivery, sent_ms,
+                );
+            } else if self.is_open {
                 bytes += content_frames::deliver_next(
                     pending, template, frame_max, tag, delivery, &mut like,
                 );

@@ -79,6 +79,8 @@ pub struct Channel {
     /// The publish that is arriving in pieces.
     assembly: Assembly,
     routes: RouteCache,
+    /// Publishes with shorter bodies than this may take the short way.
+    usual_body_bytes: usize,
     /// In confirm mode.
     confirmer: Option<Arc<Confirmer>>,
     next_publish_tag: u64,
@@ -107,6 +109,7 @@ impl Channel {
             deliveries: Deliveries::new(number, shared),
             assembly: Assembly::default(),
             routes: RouteCache::default(),
+            usual_body_bytes: publish::usual_body_bytes(shared),
             confirmer: None,
             next_publish_tag: 1,
             transaction: None,

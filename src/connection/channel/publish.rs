@@ -25,12 +25,14 @@ use super::route_cache::Targets;
 use super::sender_selected;
 use super::tx;
 use crate::amqp::frame::{self, Like, WholePublish};
-use crate::amqp::method::confirm;
+use crate::amqp::method::{basic, confirm};
 use crate::amqp::properties::Properties;
 use crate::amqp::reply::{Exception, ReplyCode};
+use crate::amqp::table::ShortStr;
 use crate::auth::Permission;
 use crate::broker::message::SHARED_BODY_BYTES;
 use crate::broker::{Body, Message, Queue, blind_copies};
+use crate::connection::Shared;
 
 /// Where a message goes.
 enum Route {
@@ -56,6 +58,15 @@ struct Rewritten {
     routing_keys: Vec<Bytes>,
     /// Whether those lead through exchanges with a memory; None if there are none.
     is_passage: Option<bool>,
+}
+
+/// Bodies that are shorter need no check of their own; none is where something is written into each message.
+pub(super) fn usual_body_bytes(shared: &Shared) -> usize {
+    if shared.interceptors.intercept_publishes() {
+        return 0;
+    }
+    let most_bytes = usize::try_from(shared.max_message_bytes).unwrap_or(usize::MAX);
+    SHARED_BODY_BYTES.min(most_bytes.saturating_add(1))
 }
 
 impl Channel {
@@ -136,8 +147,7 @@ impl Channel {
     #[inline(always)]
     fn takes_usual(&self, publish: &WholePublish<'_>) -> bool {
         !publish.immediate
-            && publish.body.len() < SHARED_BODY_BYTES
-            && publish.body.len() as u64 <= self.shared.max_message_bytes
+            && publish.body.len() < self.usual_body_bytes
             && self.transaction.is_none()
             && self.assembly.is_idle()
     }
@@ -148,6 +158,22 @@ impl Channel {
         publish: WholePublish<'a>,
         batch: &mut Gathering<'a>,
     ) -> Result<(), Exception> {
+        if let Some(properties) = self.intercepted(publish.properties) {
+            let short = |bytes| ShortStr::from_bytes(bytes).unwrap_or_default();
+            let method = basic::Publish {
+                exchange: short(publish.exchange),
+                routing_key: short(publish.routing_key),
+                mandatory: publish.mandatory,
+                immediate: publish.immediate,
+            };
+            let body = Bytes::copy_from_slice(publish.body);
+            let assembled = Assembled {
+                publish: method,
+                properties,
+                body,
+            };
+            return self.publish_whole(assembled, batch);
+        }
         self.assembly.method()?;
         let Accepted { checked, route } = self.accept(&publish, batch)?;
         let WholePublish {
@@ -197,6 +223,28 @@ impl Channel {
 
     /// A publish that arrived in pieces.
     pub(super) fn publish_assembled(
+        &mut self,
+        mut assembled: Assembled,
+        batch: &mut Gathering<'_>,
+    ) -> Result<(), Exception> {
+        if let Some(properties) = self.intercepted(&assembled.properties) {
+            assembled.properties = properties;
+        }
+        self.publish_whole(assembled, batch)
+    }
+
+    /// What becomes of a message's properties where settings want something written there.
+    fn intercepted(&self, properties: &[u8]) -> Option<Bytes> {
+        let interceptors = &self.shared.interceptors;
+        if !interceptors.intercept_publishes() {
+            return None;
+        }
+        let now_ms = self.shared.broker.engine.clock.now_ms();
+        interceptors.received(properties, now_ms)
+    }
+
+    /// A publish of which nothing lies in the read buffer.
+    fn publish_whole(
         &mut self,
         assembled: Assembled,
         batch: &mut Gathering<'_>,
