@@ -83,12 +83,8 @@ fn headers(scripts: &mut Vec<Script>) {
 fn methods(scripts: &mut Vec<Script>) {
     for (state, said) in STATES {
         for method in Method::every() {
-            // Of the others two tell enough: with and without content.
-            let told = ["channel.open", "basic.publish"].contains(&method.name);
-            if method.class == 10 || told {
-                let script = arrived(format!("{said}-{}", method.name), state);
-                scripts.push(script.send(method).end());
-            }
+            let script = arrived(format!("{said}-{}", method.name), state);
+            scripts.push(script.send(method).end());
         }
         for (class, id) in [(10, 99), (99, 10), (0, 0)] {
             let script = arrived(format!("{said}-unknown-{class}-{id}"), state);
@@ -541,14 +537,14 @@ fn closing(scripts: &mut Vec<Script>) {
             .on(0)
             .call(wrong.clone())
     };
-    scripts.push(closed("then-ok").send(ok.clone()).end());
-    scripts.push(
-        closed("then-close")
-            .send(close)
-            .events(1)
-            .send(ok.clone())
-            .end(),
-    );
+    for method in Method::every() {
+        let script = closed(&format!("then-{}", method.name)).send(method.clone());
+        scripts.push(match method.name {
+            "connection.close" => script.events(1).send(ok.clone()).end(),
+            "connection.close-ok" => script.end(),
+            _ => script.send(ok.clone()).end(),
+        });
+    }
     let more = closed("then-more").frames(&[open]).on(0);
     let more = more
         .frame(BODY, b"hello")
