@@ -85,8 +85,8 @@ def pip_version(package: str) -> Callable[[], str]:
     return lambda: run([str(suites.PYTHON), "-c", code]).strip()
 
 
-def amqprs() -> list[str]:
-    return [str(suites.build("interop-amqprs") / "interop-amqprs")]
+def rust(client: str) -> Callable[[], list[str]]:
+    return lambda: [str(suites.build("interop-rust") / "interop-rust"), client]
 
 
 def cargo_version(package: str) -> Callable[[], str]:
@@ -167,6 +167,7 @@ def php() -> list[str]:
 
 
 CLIENTS = [
+    Client("pika", "Python", python("driver.py", "pika"), pip_version("pika"), quick=True),
     Client("aio-pika", "Python", python("driver.py", "aio-pika"), pip_version("aio-pika"), quick=True),
     Client("py-amqp", "Python", python("driver.py", "py-amqp"), pip_version("amqp"), quick=True),
     Client("kombu", "Python", python("driver.py", "kombu"), pip_version("kombu"), quick=True),
@@ -174,7 +175,8 @@ CLIENTS = [
         "Celery", "Python", python("celery_driver.py"), pip_version("celery"), quick=True,
         features=tuple(CELERY_FEATURES),
     ),
-    Client("amqprs", "Rust", amqprs, cargo_version("amqprs"), quick=True),
+    Client("lapin", "Rust", rust("lapin"), cargo_version("lapin"), quick=True),
+    Client("amqprs", "Rust", rust("amqprs"), cargo_version("amqprs"), quick=True),
     *(
         Client(name, "Node", node(name), npm_version(name))
         for name in ("amqplib", "amqp-connection-manager", "@cloudamqp/amqp-client")

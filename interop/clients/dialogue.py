@@ -2,6 +2,9 @@
 
 A driver that falls silent or ends early fails at the feature where it did; the others are run by
 starting it again. So drivers need no time-outs of their own.
+
+What fails while the machine has no time for anybody (a heartbeat is missed then by whoever was kept
+waiting) says nothing of client or broker: it is run again, and fails for good after the third time.
 """
 
 from __future__ import annotations
@@ -17,9 +20,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from brokers import ROOT, Broker
+from clients.stalls import Stalls
 
 SILENCE_SECONDS = 90
 """Longer than any feature takes, a RabbitMQ's restart included."""
+
+TRIES = 3
+"""How often a feature is tried, if it fails while the machine is busy elsewhere."""
+
+MACHINE = Stalls()
 
 MOST_SAID = 500
 """Characters of a driver's remark that are kept."""
@@ -39,6 +48,7 @@ class Driver:
     def __init__(self, command: list[str], environment: dict[str, str], log: Path) -> None:
         self.command, self.environment, self.log = command, environment, log
         self.frozen: list[Driver] = []
+        self.finished = False
         with log.open("ab") as errors:
             self.process = subprocess.Popen(
                 command,
@@ -108,31 +118,49 @@ def run(
     told: Callable[[str, Outcome], None],
 ) -> None:
     """Runs all the features, calling `told` for each. Without a broker nothing can be restarted."""
-    left = list(features)
+    left, tries = list(features), dict.fromkeys(features, 0)
+
+    def done(outcome: Outcome) -> None:
+        """What became of the first of those that are left."""
+        feature = left.pop(0)
+        tries[feature] += 1
+        stalled = MACHINE.since_last()
+        if outcome.result == "fail" and stalled and tries[feature] < TRIES:
+            print(f"{feature} ... {stalled}, again: {outcome.text}", flush=True)
+            left.append(feature)
+        else:
+            told(feature, outcome)
+
     while left:
         asks = {"FLEET_ASKS": "1"} if broker else {}
         driver = Driver(command, {**environment, **asks, "FEATURES": ",".join(left)}, log)
         try:
-            _listen(driver, broker, left, told)
+            _listen(driver, broker, list(left), done)
         finally:
             driver.end()
-        if left:
-            told(left.pop(0), Outcome("fail", f"the driver ended or fell silent (exit code {driver.process.poll()})"))
+        if left and not driver.finished:
+            done(Outcome("fail", f"the driver ended or fell silent (exit code {driver.process.poll()})"))
 
 
-def _listen(driver: Driver, broker: Broker | None, left: list[str], told: Callable[[str, Outcome], None]) -> None:
-    while left:
-        said = driver.next()
-        if said is None:
-            return
-        asked = said.get("ask", "").split(" ")
-        if asked[0] in ("kill", "stop") and broker:
-            broker.restart(kill=asked[0] == "kill")
-            driver.answer("done")
-        elif asked[0] == "freeze":
-            driver.answer(driver.freeze(asked[1]))
-        elif "ask" in said:
-            driver.answer(f"no such wish: {said['ask']}")
-        elif said.get("feature") == left[0]:
-            text = " ".join(said.get("text", "").split())
-            told(left.pop(0), Outcome(said["result"], text[:MOST_SAID]))
+def _listen(
+    driver: Driver, broker: Broker | None, given: list[str], done: Callable[[Outcome], None]
+) -> None:
+    """Until the driver has said what became of all that it was given, or has fallen silent."""
+    for feature in given:
+        while True:
+            said = driver.next()
+            if said is None:
+                return
+            asked = said.get("ask", "").split(" ")
+            if asked[0] in ("kill", "stop") and broker:
+                broker.restart(kill=asked[0] == "kill")
+                driver.answer("done")
+            elif asked[0] == "freeze":
+                driver.answer(driver.freeze(asked[1]))
+            elif "ask" in said:
+                driver.answer(f"no such wish: {said['ask']}")
+            elif said.get("feature") == feature:
+                text = " ".join(said.get("text", "").split())
+                done(Outcome(said["result"], text[:MOST_SAID]))
+                break
+    driver.finished = True

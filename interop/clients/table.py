@@ -1,4 +1,5 @@
-"""What came out, as a table of features and clients: for the terminal and as docs/clients.md."""
+"""What came out, as a table of features and clients: for the terminal, as docs/clients.md, and as the
+summary in the README."""
 
 from __future__ import annotations
 
@@ -68,6 +69,21 @@ def _notes(results: Results, clients: list[str]) -> str:
             said = "; ".join(f"{', '.join(features)}: {text}" for text, features in remarks.items())
             lines.append(f"- {name}: {said}.")
     return "\n".join(lines or ["- none."]) + "\n"
+
+
+def summary(results: Results, versions: dict[str, str], brokers: list[str]) -> str:
+    """A row for each client: how many of the features there are for it, and how many it has with each broker."""
+    lines = [f"| client | {' | '.join(brokers)} | what it has not got |", f"| --- |{' --- |' * (len(brokers) + 1)}"]
+    for name, outcomes in results.items():
+        cells, lacks = [], []
+        for broker in brokers:
+            of_broker = outcomes.get(broker, {})
+            passed = sum(outcome.result == "ok" for outcome in of_broker.values())
+            skipped = [feature for feature, outcome in of_broker.items() if outcome.result == "skip"]
+            cells.append(f"{passed} of {len(of_broker) - len(skipped)}")
+            lacks += [feature for feature in skipped if feature not in lacks]
+        lines.append(f"| {name} {versions.get(name, '')} | {' | '.join(cells)} | {', '.join(lacks)} |")
+    return "\n".join(lines) + "\n"
 
 
 def terminal(results: Results, brokers: list[str]) -> str:

@@ -16,7 +16,12 @@ import traceback
 import scenarios
 from place import Place, Skipped
 
-CLIENTS = {"aio-pika": "client_aio_pika", "py-amqp": "client_py_amqp", "kombu": "client_kombu"}
+CLIENTS = {
+    "pika": "client_pika",
+    "aio-pika": "client_aio_pika",
+    "py-amqp": "client_py_amqp",
+    "kombu": "client_kombu",
+}
 
 
 def main() -> None:

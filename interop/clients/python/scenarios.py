@@ -256,7 +256,7 @@ def headers(place: Place) -> str:
         "bytes": b"\x00\xff\xfe",
         "time": datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc),
         "nothing": None,
-        "list": [1, "two", [3.5, None], {"four": True}],
+        "list": [1, "two", [3, None], {"four": True}],
         "table": {"a": {"b": {"c": [1]}}, "empty": {}},
         "empty list": [],
     }
