@@ -71,7 +71,7 @@ def _notes(results: Results, clients: list[str]) -> str:
     return "\n".join(lines or ["- none."]) + "\n"
 
 
-def summary(results: Results, versions: dict[str, str], brokers: list[str]) -> str:
+def summary(results: Results, versions: dict[str, str], languages: dict[str, str], brokers: list[str]) -> str:
     """A row for each client: how many of the features there are for it, and how many it has with each broker."""
     lines = [f"| client | {' | '.join(brokers)} | what it has not got |", f"| --- |{' --- |' * (len(brokers) + 1)}"]
     for name, outcomes in results.items():
@@ -82,7 +82,8 @@ def summary(results: Results, versions: dict[str, str], brokers: list[str]) -> s
             skipped = [feature for feature, outcome in of_broker.items() if outcome.result == "skip"]
             cells.append(f"{passed} of {len(of_broker) - len(skipped)}")
             lacks += [feature for feature in skipped if feature not in lacks]
-        lines.append(f"| {name} {versions.get(name, '')} | {' | '.join(cells)} | {', '.join(lacks)} |")
+        who = f"{name} {versions.get(name, '')} ({languages[name]})"
+        lines.append(f"| {who} | {' | '.join(cells)} | {', '.join(lacks)} |")
     return "\n".join(lines) + "\n"
 
 
