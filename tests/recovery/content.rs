@@ -6,6 +6,9 @@ use warren::broker::Delivery;
 
 use crate::world::Kind;
 
+/// A message's number, and where it died.
+pub type Way = (u64, Vec<String>);
+
 /// An entry of x-death.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Death {
@@ -100,9 +103,9 @@ impl Content {
     }
 
     /// Which way it came: in one queue there is only one of each message by each way.
-    pub fn way(&self) -> (u64, Vec<&str>) {
+    pub fn way(&self) -> Way {
         let deaths = self.deaths.iter();
-        (self.id, deaths.map(|death| death.queue.as_str()).collect())
+        (self.id, deaths.map(|death| death.queue.clone()).collect())
     }
 }
 

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound::{Excluded, Unbounded};
 use std::rc::Rc;
 
-use crate::content::{Content, Delivered};
+use crate::content::{Content, Delivered, Way};
 use crate::world::{KINDS, Kind};
 
 pub type OpId = usize;
@@ -112,6 +112,8 @@ pub struct Model {
     /// Dead letters on their way, by the queue that gave them up.
     outboxes: BTreeMap<u64, VecDeque<Letter>>,
     next_place: u64,
+    /// What the broker did by itself when it started.
+    start: Option<OpId>,
     pub now_ms: u64,
 }
 
@@ -158,6 +160,13 @@ impl Model {
             end: None,
         });
         self.ops.len() - 1
+    }
+
+    /// The same for what the broker does by itself when it starts.
+    pub fn begin_start(&mut self, next_index: u64) -> OpId {
+        let op = self.begin(next_index);
+        self.start = Some(op);
+        op
     }
 
     pub fn end(&mut self, op: OpId, next_index: u64) {
@@ -327,6 +336,7 @@ impl Model {
 
     /// The head of a queue was delivered, which the engine calls `sequence`.
     pub fn deliver(&mut self, op: OpId, queue: u64, delivery: &Delivered, no_ack: bool) {
+        self.expect_as_head(queue, &delivery.content);
         let model = self.queues.get_mut(&queue).expect("it is there");
         let name = model.kind.name;
         let Some((_, id)) = model.ready.pop_first() else {
@@ -382,6 +392,12 @@ impl Model {
         found: &BTreeMap<u64, Vec<Found>>,
         survived: &Survived<'_>,
     ) -> Result<(), String> {
+        for (queue, messages) in found {
+            if self.queues.contains_key(queue) {
+                let seen: Vec<Way> = messages.iter().map(|one| one.content.way()).collect();
+                self.learn_order_at_start(*queue, &seen);
+            }
+        }
         let there = self.identify(found)?;
         for id in 0..self.instances.len() {
             if self.is_current(id) {
@@ -583,6 +599,71 @@ impl Model {
         }
         self.ops.truncate(1);
         self.outboxes.clear();
+        self.start = None;
+    }
+
+    /// Letters that queues give up at start come in each queue's order, but whose come first is open: some
+    /// have to be read from segments. These are the ones in `queue`.
+    fn letters_of_start(&self, queue: u64) -> Vec<InstanceId> {
+        let is_one = |instance: &Instance| {
+            instance.queue == queue
+                && Some(instance.appeared) == self.start
+                && !instance.content.deaths.is_empty()
+        };
+        let all = self.instances.iter().enumerate();
+        let mut letters: Vec<InstanceId> = all
+            .filter(|(_, instance)| is_one(instance))
+            .map(|(id, _)| id)
+            .collect();
+        letters.sort_by_key(|id| self.instances[*id].place);
+        letters
+    }
+
+    /// `content` is at the head of `queue`: if that can be, it is as well in here.
+    fn expect_as_head(&mut self, queue: u64, content: &Content) {
+        let ready = &self.queues[&queue].ready;
+        let head = ready.first_key_value().map(|(_, id)| *id);
+        if head.is_some_and(|id| self.instances[id].content.way() == content.way()) {
+            return;
+        }
+        let letters = self.letters_of_start(queue).into_iter();
+        let taken = letters.filter(|id| !ready.contains_key(&self.instances[*id].place));
+        let mut seen: Vec<Way> = taken.map(|id| self.instances[id].content.way()).collect();
+        seen.push(content.way());
+        self.learn_order_at_start(queue, &seen);
+    }
+
+    /// The letters of a start were seen in this order; others may lie between them.
+    fn learn_order_at_start(&mut self, queue: u64, seen: &[Way]) {
+        let letters = self.letters_of_start(queue);
+        let mut by_source: BTreeMap<&str, VecDeque<InstanceId>> = BTreeMap::new();
+        for id in &letters {
+            let source = &self.instances[*id].content.deaths[0].queue;
+            by_source.entry(source).or_default().push_back(*id);
+        }
+        let mut learnt = Vec::new();
+        for way in seen {
+            for letters in by_source.values_mut() {
+                let is_seen = |id: &InstanceId| self.instances[*id].content.way() == *way;
+                if let Some(at) = letters.iter().position(is_seen) {
+                    learnt.extend(letters.drain(..=at));
+                }
+            }
+        }
+        for id in &letters {
+            if !learnt.contains(id) {
+                learnt.push(*id);
+            }
+        }
+        let places: Vec<Place> = letters.iter().map(|id| self.instances[*id].place).collect();
+        let ready = &mut self.queues.get_mut(&queue).expect("it is there").ready;
+        let were_ready: Vec<InstanceId> = places.iter().filter_map(|at| ready.remove(at)).collect();
+        for (id, place) in learnt.into_iter().zip(places) {
+            self.instances[id].place = place;
+            if were_ready.contains(&id) {
+                ready.insert(place, id);
+            }
+        }
     }
 
     fn explain(&self, id: InstanceId) -> String {

@@ -216,7 +216,7 @@ impl History {
     /// What is over its limits goes at once.
     fn after_start(&self, last: u64) {
         let world = self.world();
-        let op = self.model().begin(last + 1);
+        let op = self.model().begin_start(last + 1);
         world.load_all();
         let ids: Vec<u64> = self.model().queues.keys().copied().collect();
         for id in ids {
