@@ -76,6 +76,9 @@ fn chunks_come_back_as_they_were() {
         let mut chunks = Vec::new();
         for at in 0..dice.random_range(1..8) {
             let chunk = any_chunk(&mut dice, at * 1000);
+            if dice.random_range(0..4) == 0 {
+                writer = writer.past_cache();
+            }
             let entry = writer.append(&parts(&chunk)).expect("it is written");
             let at_once = Segment::of(&writer).read(&entry).expect("it is there");
             assert_eq!(at_once, chunk);
@@ -91,6 +94,7 @@ fn chunks_come_back_as_they_were() {
         }
         sim.crash(Keep::Nothing);
         let segment = Segment::open(Arc::clone(&disk), 7, 3).expect("it is there");
+        let segment = segment.past_cache(dice.random());
         let table: Vec<_> = chunks.iter().map(|(entry, _)| *entry).collect();
         let found = segment.table().expect("it can be read");
         assert_eq!(found, is_sealed.then_some(table));
@@ -112,6 +116,61 @@ fn chunks_come_back_as_they_were() {
                     assert_eq!(kept.map(|bytes| bytes.len()), Some(entry.bytes as usize));
                 }
                 Err(error) => panic!("{error}"),
+            }
+        }
+    }
+}
+
+/// Files of the operating system, written and read through its cache and past it, on a file system that
+/// has such a thing, and in memory.
+#[test]
+fn chunks_come_back_from_real_files() {
+    for root in [
+        Path::new(env!("CARGO_TARGET_TMPDIR")),
+        Path::new("/dev/shm"),
+    ] {
+        let folder = tempfile::tempdir_in(root).expect("a folder");
+        let disk: Arc<dyn Disk> = Arc::new(RealDisk::new(folder.path()).expect("a disk"));
+        let dice = &mut SmallRng::seed_from_u64(3);
+        for number in 0..6 {
+            let mut writer = SegmentWriter::create(Arc::clone(&disk), 7, number).expect("made");
+            let mut chunks = Vec::new();
+            for at in 0..20 {
+                if at == number * 4 {
+                    writer = writer.past_cache();
+                }
+                let mut chunk = any_chunk(dice, at * 1000);
+                if at == 11 {
+                    // More parts than one system call takes.
+                    let blob = |record| (record, Bytes::from(vec![record as u8; 700]));
+                    chunk.starts = vec![0; 3000];
+                    chunk.blobs = (0..3000).map(blob).collect();
+                }
+                let entry = writer.append(&parts(&chunk)).expect("it is written");
+                let at_once = Segment::of(&writer).past_cache(dice.random());
+                assert_eq!(at_once.read(&entry).expect("it is there"), chunk);
+                chunks.push((entry, chunk));
+            }
+            let end = chunks
+                .last()
+                .map(|(entry, _)| entry.offset + u64::from(entry.bytes));
+            let table = writer.seal().expect("it is sealed");
+            let path = format!("segments/0000000000000007/{number:016x}.segment");
+            let bytes = disk
+                .open(&path)
+                .and_then(|file| file.len())
+                .expect("it is there");
+            assert!(
+                bytes < end.expect("there are chunks") + 8192,
+                "nothing is set aside any more"
+            );
+            let segment = Segment::open(Arc::clone(&disk), 7, number).expect("it is there");
+            assert_eq!(segment.table().expect("it can be read"), Some(table));
+            for (entry, chunk) in &chunks {
+                for past_cache in [false, true] {
+                    let segment = segment.clone().past_cache(past_cache);
+                    assert_eq!(&segment.read(entry).expect("it is there"), chunk);
+                }
             }
         }
     }

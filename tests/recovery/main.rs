@@ -80,6 +80,7 @@ fn small() -> Sizes {
             past_window_bytes: 512,
             chunk_bytes: 512,
             ahead_chunks: 2,
+            near_chunks: 3,
             idle_queue_bytes: 64,
             segment_bytes: 8 << 10,
             segment_idle: Duration::ZERO,

@@ -2,7 +2,7 @@
 //! are needed; the log's files are made free again.
 //!
 //! ```text
-//! a queue past its window ─▶ writing.rs (one thread) ─▶ segments ─▶ reading.rs (one thread) ─▶ the queue
+//! a queue past its window ─▶ writing.rs (one thread) ─▶ segments ─▶ reading.rs (two threads) ─▶ the queue
 //!                              │  segments.rs: which are written    unreadable.rs: what is tried again
 //!                              ├─▶ retire.rs: what still lives in an old file of the log moves on
 //!                              │     rest.rs: and in all of them, when nobody writes
@@ -47,6 +47,8 @@ use crate::store::disk::Disk;
 use crate::store::journal::Drive;
 use crate::store::segment::{self, ChunkEntry, ChunkError, StoredChunk};
 
+/// While one waits for the disk, another makes a chunk of what it read.
+const READERS: usize = 2;
 /// So much beyond their windows may queues hold together until publishers wait ...
 const MOST_DEBT_BYTES: usize = 32 << 20;
 /// ... and so much when they may go on.
@@ -68,6 +70,8 @@ pub(super) struct SegmentFile {
     pub number: u64,
     /// The catalog names it, or may do.
     pub is_listed: AtomicBool,
+    /// The system's cache does not have it: it was not written through there, or by an earlier run.
+    is_past_cache: bool,
     /// It could not be closed: it can be read, but the catalog will never be sure to name it.
     is_given_up: AtomicBool,
     /// What its chunks take, once it takes no more of them.
@@ -324,11 +328,10 @@ impl Pager {
             return Ok(());
         };
         let writing = Writing::new(Arc::clone(&self.shared), Arc::downgrade(broker), log);
-        let reading = Reading::new(Arc::clone(&self.shared));
         if self.drive == Drive::Manual {
             *self.manual.lock() = Some(Manual {
                 writing,
-                reading,
+                reading: Reading::new(Arc::clone(&self.shared)),
                 tasks,
                 loads,
             });
@@ -337,8 +340,12 @@ impl Pager {
         let mut threads = self.threads.lock();
         let writer = std::thread::Builder::new().name("pages-out".to_owned());
         threads.push(writer.spawn(move || writing.run(&tasks))?);
-        let reader = std::thread::Builder::new().name("pages-in".to_owned());
-        threads.push(reader.spawn(move || reading.run(&loads))?);
+        let loads = Arc::new(Mutex::new(loads));
+        for _ in 0..READERS {
+            let (reading, loads) = (Reading::new(Arc::clone(&self.shared)), Arc::clone(&loads));
+            let reader = std::thread::Builder::new().name("pages-in".to_owned());
+            threads.push(reader.spawn(move || reading.run(&loads))?);
+        }
         Ok(())
     }
 
@@ -425,7 +432,7 @@ impl Pager {
     }
 
     fn segment(&self, queue: u64, number: u64) -> Arc<SegmentFile> {
-        segment_file(&self.shared, queue, number)
+        segment_file(&self.shared, queue, number, true)
     }
 }
 
@@ -435,11 +442,17 @@ impl Drop for Pager {
     }
 }
 
-fn segment_file(shared: &Arc<Shared>, queue: u64, number: u64) -> Arc<SegmentFile> {
+fn segment_file(
+    shared: &Arc<Shared>,
+    queue: u64,
+    number: u64,
+    is_past_cache: bool,
+) -> Arc<SegmentFile> {
     Arc::new(SegmentFile {
         queue,
         number,
         is_listed: AtomicBool::new(false),
+        is_past_cache,
         is_given_up: AtomicBool::new(false),
         closed_bytes: AtomicU64::new(0),
         live_bytes: AtomicU64::new(0),

@@ -16,6 +16,8 @@ pub struct PagingOptions {
     pub chunk_bytes: usize,
     /// So many chunks from the head on are in memory, or on their way into it, while anybody reads.
     pub ahead_chunks: usize,
+    /// What more chunks lie before will not be read soon: the system's cache need not have it.
+    pub near_chunks: usize,
     /// An idle queue that holds less than this need not page out.
     pub idle_queue_bytes: usize,
     /// A segment is closed once it has so many bytes ...
@@ -51,6 +53,7 @@ impl Default for PagingOptions {
             past_window_bytes: 2 << 20,
             chunk_bytes: 1 << 20,
             ahead_chunks: 3,
+            near_chunks: 64,
             idle_queue_bytes: 64 << 10,
             segment_bytes: 32 << 20,
             segment_idle: Duration::from_secs(1),

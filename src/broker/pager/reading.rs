@@ -1,4 +1,5 @@
-//! The thread that reads chunks back, and serves those who read streams. Whoever waits for one is served from here.
+//! The threads that read chunks back, and serve those who read streams. Whoever waits for one is served
+//! from here.
 //!
 //! A chunk that is not what was written is lost. One that cannot be read at all is not: `unreadable.rs`.
 
@@ -8,6 +9,7 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Instant;
 
+use parking_lot::Mutex;
 use rustix::io::Errno;
 
 use super::unreadable::{MOST_TRIES, Unreadable};
@@ -57,11 +59,15 @@ impl Reading {
     }
 
     /// Reads until nobody can ask any more.
-    pub fn run(mut self, calls: &Receiver<Call>) {
+    pub fn run(mut self, calls: &Mutex<Receiver<Call>>) {
         loop {
+            // Who waits for a call keeps the others from waiting for the same one.
             let call = match self.unreadable.due_at() {
-                None => calls.recv().map_err(|_| RecvTimeoutError::Disconnected),
-                Some(at) => calls.recv_timeout(at.saturating_duration_since(Instant::now())),
+                None => calls.lock().recv().map_err(RecvTimeoutError::from),
+                Some(at) => match calls.try_lock_until(at) {
+                    Some(calls) => calls.recv_timeout(at.saturating_duration_since(Instant::now())),
+                    None => Err(RecvTimeoutError::Timeout),
+                },
             };
             match call {
                 Ok(call) => self.answer(call),
@@ -186,6 +192,7 @@ fn look(shared: &Shared, stored: &Stored) -> Result<StoredChunk, ChunkError> {
 }
 
 fn open(shared: &Shared, stored: &Stored) -> io::Result<Segment> {
-    let (queue, number) = (stored.segment.queue, stored.segment.number);
-    Segment::open(Arc::clone(&shared.disk), queue, number)
+    let segment = &*stored.segment;
+    let opened = Segment::open(Arc::clone(&shared.disk), segment.queue, segment.number)?;
+    Ok(opened.past_cache(segment.is_past_cache))
 }

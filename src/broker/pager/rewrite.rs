@@ -53,7 +53,7 @@ fn squeeze(
     let file = Segment::open(Arc::clone(&shared.disk), id, old.number)?;
     let number = shared.next_segment.fetch_add(1, Ordering::Relaxed);
     let mut writer = SegmentWriter::create(Arc::clone(&shared.disk), id, number)?;
-    let new = segment_file(shared, id, number);
+    let new = segment_file(shared, id, number, false);
     let mut placed = Vec::new();
     let mut settled = Vec::new();
     let mut bytes = 0;

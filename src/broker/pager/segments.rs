@@ -38,7 +38,7 @@ impl OpenSegments {
         page: &PageOut,
         barrier: &mut Barrier<'_>,
     ) -> io::Result<Stored> {
-        let open = self.of(shared, queue, barrier)?;
+        let open = self.of(shared, queue, page.is_far, barrier)?;
         open.used_at = Instant::now();
         let entry = open
             .writer
@@ -56,6 +56,7 @@ impl OpenSegments {
         &mut self,
         shared: &Arc<Shared>,
         queue: &Arc<Queue>,
+        is_far: bool,
         barrier: &mut Barrier<'_>,
     ) -> io::Result<&mut OpenSegment> {
         let id = queue.id().0;
@@ -64,12 +65,18 @@ impl OpenSegments {
                 self.close_oldest(shared, barrier)?;
             }
             let number = shared.next_segment.fetch_add(1, Ordering::Relaxed);
-            let writer = SegmentWriter::create(Arc::clone(&shared.disk), id, number)?;
+            let is_durable = queue.is_durable() && shared.catalog.is_some();
+            let mut writer = SegmentWriter::create(Arc::clone(&shared.disk), id, number)?;
+            // What is not durable may never have to go to the disk.
+            let past_cache = is_far && is_durable;
+            if past_cache {
+                writer = writer.past_cache();
+            }
             let open = OpenSegment {
                 writer,
-                segment: segment_file(shared, id, number),
+                segment: segment_file(shared, id, number, past_cache),
                 queue: Arc::downgrade(queue),
-                is_durable: queue.is_durable() && shared.catalog.is_some(),
+                is_durable,
                 passing: Vec::new(),
                 used_at: Instant::now(),
             };

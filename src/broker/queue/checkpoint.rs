@@ -144,6 +144,7 @@ impl Queue {
             for slot in band.slots.iter().filter(|slot| needs(slot)) {
                 match (&slot.resident, &slot.stored) {
                     (Resident::Closed(chunk), _) => moving.push(Moving::Held(PageOut {
+                        is_far: false,
                         band: at,
                         first: slot.first,
                         chunk: Arc::clone(chunk),

@@ -24,6 +24,8 @@ pub(in crate::broker) struct PageOut {
     /// The number of its first record.
     pub first: u64,
     pub chunk: Arc<Chunk>,
+    /// Much comes before it, so that it will not be read soon.
+    pub is_far: bool,
 }
 
 impl PageOut {
@@ -32,6 +34,7 @@ impl PageOut {
         Self {
             band: stored.entry.band as usize,
             first: stored.entry.first,
+            is_far: false,
             chunk: Arc::new(Chunk::from_stored(chunk)),
         }
     }
@@ -190,6 +193,7 @@ impl Queue {
         let mut pages = Vec::new();
         let mut left_bytes = window_bytes;
         for (at, band) in state.bands.iter_mut().enumerate().rev() {
+            let is_far = band.chunks() > self.spec.engine.paging.near_chunks;
             for first in band.past_window(&mut left_bytes) {
                 let Some(slot) = band.slot(first) else {
                     continue;
@@ -207,6 +211,7 @@ impl Queue {
                         band: at,
                         first,
                         chunk,
+                        is_far,
                     });
                 }
             }

@@ -29,6 +29,7 @@ impl Living {
             None => Arc::new(Chunk::from_stored(read(&self.entry)?)),
         };
         Ok(PageOut {
+            is_far: false,
             band: self.entry.band as usize,
             first: self.entry.first,
             chunk: Arc::new(chunk.without(&self.settled)),

@@ -60,7 +60,8 @@ impl AlignedBuffer {
         self.bytes.drain(self.start + from..self.start + to);
     }
 
-    fn capacity(&self) -> usize {
+    /// How many bytes it has room for.
+    pub fn capacity(&self) -> usize {
         self.bytes.capacity() - self.start
     }
 

@@ -10,7 +10,7 @@ pub mod real;
 pub mod sim;
 
 use std::fmt::Debug;
-use std::io;
+use std::io::{self, IoSlice};
 use std::sync::Arc;
 
 pub use aligned::AlignedBuffer;
@@ -114,14 +114,46 @@ pub trait DiskFile: Debug + Send + Sync {
         self.read_at(buffer, offset)
     }
 
+    /// Fills `buffer` from `offset` on as far as the file goes, and says how far: whole blocks from the
+    /// start of a block. They are read past the system's cache if it can be done and `buffer` lies in
+    /// memory as the bytes of an [`AlignedBuffer`] do.
+    ///
+    /// # Errors
+    /// The operating system's.
+    fn read_blocks_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let there = self.len()?.saturating_sub(offset);
+        let bytes = buffer
+            .len()
+            .min(usize::try_from(there).unwrap_or(usize::MAX));
+        self.read_at(&mut buffer[..bytes], offset)?;
+        Ok(bytes)
+    }
+
     /// Writes all of `bytes` at `offset`; the file grows if it has to.
     ///
     /// # Errors
     /// The operating system's. Part of the bytes may have been written then.
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
 
-    /// The same for whole blocks at the start of a block: past the system's cache, if it can be done,
-    /// which costs a third of the time of a processor. For that, `bytes` must lie in memory as those
+    /// The same for bytes that lie in several places, in one go where that can be done.
+    ///
+    /// # Errors
+    /// As of [`DiskFile::write_at`].
+    fn write_parts_at(&self, parts: &mut [IoSlice<'_>], mut offset: u64) -> io::Result<()> {
+        for part in parts {
+            self.write_at(part, offset)?;
+            offset += part.len() as u64;
+        }
+        Ok(())
+    }
+
+    /// Sets room on the disk aside for what will be written from `offset` on, where the file system
+    /// knows of such a thing: writing there then costs half of the time of a processor. The file may
+    /// have that length then; [`DiskFile::set_len`] gives back what was not needed.
+    fn reserve(&self, _offset: u64, _bytes: u64) {}
+
+    /// Like [`DiskFile::write_at`] for whole blocks at the start of a block: past the system's cache, if
+    /// it can be done, which costs a third of the time of a processor. For that, `bytes` must lie in memory as those
     /// of an [`AlignedBuffer`] do.
     ///
     /// # Errors

@@ -7,10 +7,13 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use rustix::fs::{Advice, OFlags, fadvise, statvfs};
-use rustix::io::{Errno, ReadWriteFlags, pwritev2};
+use rustix::fs::{Advice, FallocateFlags, OFlags, fadvise, fallocate, statvfs};
+use rustix::io::{Errno, ReadWriteFlags, pwritev, pwritev2};
 
 use super::{BLOCK_BYTES, Disk, DiskFile, DiskLock};
+
+/// What one system call takes (`IOV_MAX`).
+const MOST_PARTS: usize = 1024;
 
 /// A folder of the operating system.
 #[derive(Clone, Debug)]
@@ -124,7 +127,7 @@ impl DiskLock for RealLock {}
 #[derive(Debug)]
 struct RealFile {
     file: File,
-    /// The same file, for writing past the cache; None where that can't be done.
+    /// The same file, past the cache; None where that can't be done.
     direct: OnceLock<Option<File>>,
 }
 
@@ -140,6 +143,7 @@ impl RealFile {
     fn direct(&self) -> Option<&File> {
         let open = || {
             OpenOptions::new()
+                .read(true)
                 .write(true)
                 .custom_flags(OFlags::DIRECT.bits() as i32)
                 .open(format!("/proc/self/fd/{}", self.file.as_raw_fd()))
@@ -160,8 +164,50 @@ impl DiskFile for RealFile {
         self.file.read_exact_at(buffer, offset)
     }
 
+    fn read_blocks_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let mut direct = self.direct().filter(|_| is_aligned(buffer, offset));
+        let mut read = 0;
+        while read < buffer.len() {
+            match direct
+                .unwrap_or(&self.file)
+                .read_at(&mut buffer[read..], offset + read as u64)
+            {
+                Ok(0) => break,
+                Ok(more) => read += more,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // The file ended within a block, or the file system wants something else.
+                Err(error) if error.kind() == io::ErrorKind::InvalidInput && direct.is_some() => {
+                    direct = None;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(read)
+    }
+
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         self.file.write_all_at(bytes, offset)
+    }
+
+    fn write_parts_at(&self, mut parts: &mut [IoSlice<'_>], mut offset: u64) -> io::Result<()> {
+        while !parts.is_empty() {
+            let some = &parts[..parts.len().min(MOST_PARTS)];
+            match pwritev(&self.file, some, offset) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => {
+                    IoSlice::advance_slices(&mut parts, written);
+                    offset += written as u64;
+                }
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    fn reserve(&self, offset: u64, bytes: u64) {
+        // Without it writing is slower, or says itself that the disk is full.
+        let _ = fallocate(&self.file, FallocateFlags::empty(), offset, bytes);
     }
 
     fn write_blocks_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {

@@ -9,21 +9,54 @@ use std::ops::{Deref, DerefMut};
 
 use parking_lot::Mutex;
 
+use crate::store::disk::AlignedBuffer;
+
 /// So many are kept.
 const KEPT_BUFFERS: usize = 6;
 /// Only those of these sizes are kept: the allocator is as good at smaller ones, and larger ones are rare.
 const KEPT_BYTES: std::ops::RangeInclusive<usize> = 256 << 10..=2 << 20;
 
-static KEPT: Mutex<Kept> = Mutex::new(Kept {
-    buffers: Vec::new(),
-    unused: 0,
-});
+/// So many blocks are kept: one for who writes, one for who reads.
+const KEPT_BLOCKS: usize = 2;
 
-struct Kept {
+static BUFFERS: Mutex<Kept<Vec<u8>>> = Mutex::new(Kept::none());
+static BLOCKS: Mutex<Kept<AlignedBuffer>> = Mutex::new(Kept::none());
+
+struct Kept<T> {
     /// With whatever they were filled with, so that a length costs nothing.
-    buffers: Vec<Vec<u8>>,
+    buffers: Vec<T>,
     /// So many of them nobody has wanted since the last [`let_go_of_unused`].
     unused: usize,
+}
+
+impl<T> Kept<T> {
+    const fn none() -> Self {
+        Self {
+            buffers: Vec::new(),
+            unused: 0,
+        }
+    }
+
+    /// One that fits, the last that was kept: it may still be in a cache.
+    fn take(&mut self, fits: impl Fn(&T) -> bool) -> Option<T> {
+        let fitting = self.buffers.iter().rposition(fits)?;
+        let buffer = self.buffers.remove(fitting);
+        self.unused = self.unused.min(self.buffers.len());
+        Some(buffer)
+    }
+
+    fn keep(&mut self, buffer: T, most: usize) {
+        if self.buffers.len() < most {
+            self.buffers.push(buffer);
+        }
+    }
+
+    #[must_use]
+    fn let_go(&mut self) -> Vec<T> {
+        let going = self.buffers.drain(..self.unused).collect();
+        self.unused = self.buffers.len();
+        going
+    }
 }
 
 /// A vector of bytes whose memory is used again. See the module.
@@ -75,36 +108,73 @@ impl DerefMut for Buffer {
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        if !KEPT_BYTES.contains(&self.0.capacity()) {
-            return;
-        }
-        let mut kept = KEPT.lock();
-        if kept.buffers.len() < KEPT_BUFFERS {
-            kept.buffers.push(std::mem::take(&mut self.0));
+        if KEPT_BYTES.contains(&self.0.capacity()) {
+            let buffer = std::mem::take(&mut self.0);
+            BUFFERS.lock().keep(buffer, KEPT_BUFFERS);
         }
     }
 }
 
-/// A kept one with room for so many bytes, the last that was kept: it may still be in a cache.
+/// A kept one with room for so many bytes.
 fn take(bytes: usize) -> Option<Vec<u8>> {
-    if !KEPT_BYTES.contains(&bytes) {
-        return None;
+    let is_usual = KEPT_BYTES.contains(&bytes);
+    is_usual.then(|| BUFFERS.lock().take(|it| it.capacity() >= bytes))?
+}
+
+/// Blocks on their way to a disk or from it, in memory that is used again.
+#[derive(Debug, Default)]
+pub struct Blocks(AlignedBuffer);
+
+impl Blocks {
+    /// None, with room for so many bytes.
+    pub fn with_room(bytes: usize) -> Self {
+        let mut blocks = Self::any(bytes);
+        blocks.0.truncate(0);
+        blocks.0.reserve(bytes);
+        blocks
     }
-    let mut kept = KEPT.lock();
-    let fitting = kept.buffers.iter().rposition(|it| it.capacity() >= bytes)?;
-    let buffer = kept.buffers.remove(fitting);
-    kept.unused = kept.unused.min(kept.buffers.len());
-    Some(buffer)
+
+    /// So many bytes, whatever they are: they are to be written over.
+    pub fn with_len(bytes: usize) -> Self {
+        let mut blocks = Self::any(bytes);
+        blocks.0.resize(bytes);
+        blocks
+    }
+
+    fn any(bytes: usize) -> Self {
+        let kept = BLOCKS.lock().take(|it| it.capacity() >= bytes);
+        Self(kept.unwrap_or_default())
+    }
+}
+
+impl Deref for Blocks {
+    type Target = AlignedBuffer;
+
+    fn deref(&self) -> &AlignedBuffer {
+        &self.0
+    }
+}
+
+impl DerefMut for Blocks {
+    fn deref_mut(&mut self) -> &mut AlignedBuffer {
+        &mut self.0
+    }
+}
+
+impl Drop for Blocks {
+    fn drop(&mut self) {
+        if self.0.capacity() <= *KEPT_BYTES.end() {
+            let blocks = std::mem::take(&mut self.0);
+            BLOCKS.lock().keep(blocks, KEPT_BLOCKS);
+        }
+    }
 }
 
 /// Lets go of the buffers that nobody has wanted since the last time. To be called every few seconds.
 pub fn let_go_of_unused() {
-    let mut kept = KEPT.lock();
-    let unused = kept.unused;
-    let going: Vec<Vec<u8>> = kept.buffers.drain(..unused).collect();
-    kept.unused = kept.buffers.len();
-    drop(kept);
-    drop(going);
+    let buffers = BUFFERS.lock().let_go();
+    let blocks = BLOCKS.lock().let_go();
+    drop((buffers, blocks));
 }
 
 #[cfg(test)]
@@ -123,6 +193,6 @@ mod tests {
         }
         let many: Vec<_> = (0..20).map(|_| Buffer::with_len(1 << 20)).collect();
         drop(many);
-        assert!(KEPT.lock().buffers.len() <= KEPT_BUFFERS);
+        assert!(BUFFERS.lock().buffers.len() <= KEPT_BUFFERS);
     }
 }

@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::buffer::Buffer;
+use super::buffer::{Blocks, Buffer};
 use super::layout::{
     CHUNK_HEADER_BYTES, ChunkEntry, ChunkHeader, FOOTER_BYTES, decode_footer, decode_table,
     table_bytes,
 };
 use super::{SegmentWriter, path_of, place_of};
-use crate::store::disk::{Disk, DiskFile};
+use crate::store::disk::{Disk, DiskFile, whole_blocks};
 use crate::store::fields::{Fields, crc};
 use crate::store::quarantine;
 
@@ -89,6 +89,7 @@ pub struct Segment {
     file: Arc<dyn DiskFile>,
     queue: u64,
     number: u64,
+    past_cache: bool,
 }
 
 impl Segment {
@@ -103,7 +104,13 @@ impl Segment {
             file,
             queue,
             number,
+            past_cache: false,
         })
+    }
+
+    /// What is read from now on leaves the system's cache alone, where it does not lie anyway.
+    pub fn past_cache(self, past_cache: bool) -> Self {
+        Self { past_cache, ..self }
     }
 
     /// The same for one that is still being written.
@@ -113,6 +120,7 @@ impl Segment {
             file: Arc::clone(writer.file()),
             queue: writer.queue(),
             number: writer.number(),
+            past_cache: false,
         }
     }
 
@@ -183,21 +191,43 @@ impl Segment {
         }
     }
 
-    /// The records are read to where they are to stay.
     fn read_parts(&self, chunk: &ChunkEntry) -> io::Result<Option<StoredChunk>> {
-        let mut header = [0; CHUNK_HEADER_BYTES];
-        self.file.read_at(&mut header, chunk.offset)?;
-        let Some(header) = ChunkHeader::decode(&header) else {
-            return Ok(None);
-        };
-        let is_right = header.queue == self.queue
-            && header.first == chunk.first
-            && header.band == chunk.band
-            && header.records == chunk.records
-            && header.total_bytes() == u64::from(chunk.bytes);
-        if !is_right {
+        if (chunk.bytes as usize) < CHUNK_HEADER_BYTES {
             return Ok(None);
         }
+        match self.past_cache {
+            true => self.read_blocks(chunk),
+            false => self.read_in_place(chunk),
+        }
+    }
+
+    /// All of it in one go, from where the records are moved to where they are to stay.
+    fn read_blocks(&self, chunk: &ChunkEntry) -> io::Result<Option<StoredChunk>> {
+        let mut blocks = Blocks::with_len(whole_blocks(u64::from(chunk.bytes)) as usize);
+        let read = self.file.read_blocks_at(&mut blocks, chunk.offset)?;
+        if read < chunk.bytes as usize {
+            return Ok(None);
+        }
+        let (header, payload) = blocks[..chunk.bytes as usize].split_at(CHUNK_HEADER_BYTES);
+        let Some(header) = self.header(chunk, header) else {
+            return Ok(None);
+        };
+        let (data, rest) = payload.split_at(header.data_bytes as usize);
+        if header.payload_crc != crc(0, payload) {
+            return Ok(None);
+        }
+        let mut records = Buffer::with_room(data.len());
+        records.extend_from_slice(data);
+        Ok(split(header, records, rest.to_vec()))
+    }
+
+    /// The records are read to where they are to stay.
+    fn read_in_place(&self, chunk: &ChunkEntry) -> io::Result<Option<StoredChunk>> {
+        let mut header = [0; CHUNK_HEADER_BYTES];
+        self.file.read_at(&mut header, chunk.offset)?;
+        let Some(header) = self.header(chunk, &header) else {
+            return Ok(None);
+        };
         let data_bytes = header.data_bytes as usize;
         let data_at = chunk.offset + CHUNK_HEADER_BYTES as u64;
         let mut data = Buffer::with_len(data_bytes);
@@ -206,6 +236,17 @@ impl Segment {
         self.file.read_at(&mut rest, data_at + data_bytes as u64)?;
         let is_whole = header.payload_crc == crc(crc(0, &data), &rest);
         Ok(is_whole.then(|| split(header, data, rest)).flatten())
+    }
+
+    /// None if it is not that of the chunk.
+    fn header(&self, chunk: &ChunkEntry, bytes: &[u8]) -> Option<ChunkHeader> {
+        let header = ChunkHeader::decode(bytes)?;
+        let is_right = header.queue == self.queue
+            && header.first == chunk.first
+            && header.band == chunk.band
+            && header.records == chunk.records
+            && header.total_bytes() == u64::from(chunk.bytes);
+        is_right.then_some(header)
     }
 }
 

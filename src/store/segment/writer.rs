@@ -1,13 +1,17 @@
 //! Writes chunks into a new segment, one after the other, and seals it.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::buffer::Blocks;
 use super::layout::{ChunkEntry, ChunkHeader, encode_footer};
 use super::{FOLDER, folder_of, path_of};
 use crate::store::disk::{Disk, DiskFile, whole_blocks};
+
+/// So much room on the disk is set aside at a time.
+const MOST_RESERVED: u64 = 8 << 20;
 
 /// A chunk to be written, as it lies in memory.
 #[derive(Clone, Copy, Debug)]
@@ -32,7 +36,11 @@ pub struct SegmentWriter {
     queue: u64,
     number: u64,
     offset: u64,
+    /// Until where there is room on the disk.
+    reserved: u64,
     chunks: Vec<ChunkEntry>,
+    /// Written past the system's cache, because nobody will read it soon.
+    past_cache: bool,
     is_linked: bool,
 }
 
@@ -50,9 +58,19 @@ impl SegmentWriter {
             queue,
             number,
             offset: 0,
+            reserved: 0,
             chunks: Vec::new(),
+            past_cache: false,
             is_linked: false,
         })
+    }
+
+    /// What is appended from now on leaves the system's cache alone: it will not be read soon.
+    pub fn past_cache(self) -> Self {
+        Self {
+            past_cache: true,
+            ..self
+        }
     }
 
     /// Its number.
@@ -120,17 +138,37 @@ impl SegmentWriter {
             records: header.records,
             bytes: fitting(header.total_bytes())?,
         };
-        let mut at = self.offset;
+        let end = whole_blocks(self.offset + header.total_bytes());
+        self.reserve_until(end);
         let fixed = header.encode();
         let parts = [&fixed[..], chunk.data, &index];
         let blobs = chunk.blobs.iter().map(|(_, blob)| &blob[..]);
-        for part in parts.into_iter().chain(blobs) {
-            self.file.write_at(part, at)?;
-            at += part.len() as u64;
+        let parts = parts.into_iter().chain(blobs).map(IoSlice::new);
+        // An empty part would look like a disk that takes no more.
+        let mut parts: Vec<IoSlice<'_>> = parts.filter(|part| !part.is_empty()).collect();
+        if self.past_cache {
+            let mut blocks = Blocks::with_room((end - self.offset) as usize);
+            for part in parts {
+                blocks.end().extend_from_slice(&part);
+            }
+            blocks.resize((end - self.offset) as usize);
+            self.file.write_blocks_at(&blocks, self.offset)?;
+        } else {
+            self.file.write_parts_at(&mut parts, self.offset)?;
         }
-        self.offset = whole_blocks(at);
+        self.offset = end;
         self.chunks.push(entry);
         Ok(entry)
+    }
+
+    /// A segment that grows gets as much room at a time as it has bytes, so that none gets much more
+    /// than it needs.
+    fn reserve_until(&mut self, end: u64) {
+        if end > self.reserved {
+            let bytes = self.offset.min(MOST_RESERVED).max(end - self.offset);
+            self.file.reserve(self.offset, bytes);
+            self.reserved = self.offset + bytes;
+        }
     }
 
     /// Makes what was written durable.
@@ -154,6 +192,9 @@ impl SegmentWriter {
     pub fn seal(mut self) -> io::Result<Vec<ChunkEntry>> {
         let footer = encode_footer(self.queue, &self.chunks, self.offset);
         self.file.write_at(&footer, self.offset)?;
+        if self.reserved > 0 {
+            self.file.set_len(self.offset + footer.len() as u64)?;
+        }
         self.sync()?;
         Ok(self.chunks)
     }

@@ -56,6 +56,7 @@ impl Queue {
             .into_iter()
             .filter_map(|first| match &band?.slot(first)?.resident {
                 Resident::Closed(chunk) => Some(PageOut {
+                    is_far: false,
                     band: 0,
                     first,
                     chunk: Arc::clone(chunk),
