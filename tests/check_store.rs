@@ -164,10 +164,35 @@ fn a_flipped_bit_is_found_wherever_it_is() {
     assert!(!root.path().join("quarantine").exists());
 }
 
+/// The catalog has the same table.
+#[test]
+fn a_damaged_end_of_a_segment_is_noted_and_harmless() {
+    let root = sound_folder();
+    let segment = root.path().join(SEGMENT);
+    let bytes = std::fs::metadata(&segment).expect("it is there").len();
+    flip_bit(&segment, bytes as usize - 20);
+    let (code, said, _) = check(root.path());
+    assert_eq!(code, Some(0), "{said}");
+    assert!(
+        said.contains("NOTE: segment 0 of queue \"orders\""),
+        "{said}"
+    );
+    assert!(
+        said.contains("harmless") && said.ends_with("sound\n"),
+        "{said}"
+    );
+}
+
 #[test]
 fn a_file_that_is_gone_is_a_problem() {
     for (path, texts) in [
-        (SEGMENT, &["segment 0 of queue 5"][..]),
+        (
+            SEGMENT,
+            &[
+                "segment 0 of queue \"orders\" in vhost",
+                "is missing, in which were 52 messages",
+            ][..],
+        ),
         ("catalog.redb", &["no catalog"]),
         ("FORMAT", &["FORMAT"]),
     ] {

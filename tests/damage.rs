@@ -318,15 +318,17 @@ fn a_segment_that_is_gone_is_missed() {
     let data = without_a_segment();
     let (code, said) = refused(data.path(), &["--strict"]);
     assert_eq!(code, Some(1), "{said}");
-    assert!(said.contains("segment 0 of queue 5 is missing"), "{said}");
+    let name = "segment 0 of queue \"orders\" in vhost \"/\" is missing";
+    let missing = format!("{name}, in which were 52 messages");
+    assert!(said.contains(&missing), "{said}");
     let Some(broker) = Setup::default().on(data).start() else {
         return;
     };
-    is_not_well(
-        &broker,
-        "segment 0 of queue 5 is missing",
-        &["warren_segments_damaged 1"],
+    let in_json = format!(
+        "{}; 0 of its messages are in the journal as well, 41 are lost",
+        name.replace('"', "\\\"")
     );
+    is_not_well(&broker, &in_json, &["warren_segments_damaged 1"]);
     // The queue works all the same.
     let mut client = broker.client();
     client.call(method!("confirm.select"));
@@ -340,7 +342,7 @@ fn a_segment_that_is_gone_is_missed() {
     assert_eq!(broker.count_lines("stored data are damaged"), 0);
     is_not_well(
         &broker,
-        "segment 0 of queue 5 is missing",
+        &in_json,
         &[
             "warren_segments_damaged 1",
             "warren_queue_damaged_places{vhost=\"/\",queue=\"orders\"} 1",

@@ -12,11 +12,26 @@ impl Broker {
         self.queue_of_id(id).map(|queue| queue.concerned())
     }
 
-    /// Tells of a segment that is not there; says whether that is noted.
-    pub(super) fn miss_segment(&self, id: u64, number: u64) -> bool {
+    /// What to call a segment of a queue.
+    pub(super) fn segment_name(&self, id: u64, number: u64) -> String {
+        match self.concerned(id) {
+            Some(Concerned { vhost, name }) => {
+                format!("segment {number} of queue {name:?} in vhost {vhost:?}")
+            }
+            None => format!("segment {number} of queue {id}"),
+        }
+    }
+
+    /// Tells of a segment that is not there, of whose messages so many are in the log as well and so many are
+    /// lost; says whether that is noted.
+    pub(super) fn miss_segment(&self, id: u64, number: u64, (in_log, lost): (u64, u64)) -> bool {
+        self.engine.metrics.messages_lost.add(lost);
+        let name = self.segment_name(id, number);
         let note = Note {
             part: Part::Segments,
-            what: format!("segment {number} of queue {id} is missing"),
+            what: format!(
+                "{name} is missing; {in_log} of its messages are in the journal as well, {lost} are lost"
+            ),
             missing_records: 0,
             unknown_queue: false,
             queues: self.concerned(id).into_iter().collect(),

@@ -25,8 +25,9 @@ pub enum NotRecovered {
     Journal(RecoveryError),
     /// Segments cannot be listed or removed, or threads not be started.
     Io(io::Error),
-    /// A segment is listed and not there, and damage is refused: queue and number.
-    MissingSegment(u64, u64),
+    /// A segment is listed and not there, and damage is refused: what it is called, and how many messages
+    /// were in it.
+    MissingSegment(String, u64),
     /// The journal had records up to before that index and ends sooner, and damage is refused.
     JournalEnds(u64),
     /// A part of a segment is damaged, and damage is refused.
@@ -38,8 +39,8 @@ impl fmt::Display for NotRecovered {
         match self {
             Self::Journal(error) => error.fmt(f),
             Self::Io(error) => write!(f, "messages can't be recovered: {error}"),
-            Self::MissingSegment(queue, number) => {
-                write!(f, "segment {number} of queue {queue} is missing")
+            Self::MissingSegment(name, messages) => {
+                write!(f, "{name} is missing, in which were {messages} messages")
             }
             Self::JournalEnds(index) => {
                 write!(f, "the journal had records up to {index} and ends before")
@@ -134,14 +135,16 @@ impl Broker {
             .collect();
         let listed: HashSet<(u64, u64)> = segments.keys().copied().collect();
         let found: HashSet<(u64, u64)> = segment::list(&**disk)?.into_iter().collect();
-        let missing_segments: Vec<_> = listed.difference(&found).copied().collect();
+        let missing_segments: Vec<_> = segments
+            .extract_if(.., |key, _| !found.contains(key))
+            .collect();
         if on_damage == OnDamage::Refuse
-            && let Some((queue, number)) = missing_segments.first()
+            && let Some(((queue, number), record)) = missing_segments.first()
         {
-            return Err(NotRecovered::MissingSegment(*queue, *number));
+            let name = self.segment_name(*queue, *number);
+            return Err(NotRecovered::MissingSegment(name, record.messages()));
         }
         segment::remove_unlisted(&**disk, &listed)?;
-        segments.retain(|key, _| found.contains(key));
 
         let next_segment = listed.iter().map(|(_, number)| number + 1).max();
         let surroundings = Surroundings {
@@ -167,6 +170,9 @@ impl Broker {
             }
         }
         drop(segments);
+        for ((queue, _), record) in &missing_segments {
+            replay.missing(*queue, &record.chunks, &record.settled);
+        }
 
         let mut recovery = Journal::open(Arc::clone(disk), options)?;
         let mut told_at = Instant::now();
@@ -208,9 +214,10 @@ impl Broker {
         for (first, last) in known_damage.iter().filter(is_gone) {
             noted.push(Op::DeleteDamage(*first, *last));
         }
-        for (queue, number) in &missing_segments {
+        for ((queue, number), record) in &missing_segments {
+            let left = replay.left_of(*queue, &record.chunks);
             // If it is noted, it is not to be expected from now on.
-            if self.miss_segment(*queue, *number) {
+            if self.miss_segment(*queue, *number, left) {
                 noted.push(Op::DeleteSegment(*queue, *number));
             }
         }
@@ -237,7 +244,7 @@ impl Broker {
             pager,
             messages: replayed.messages,
             report,
-            missing_segments,
+            missing_segments: missing_segments.into_iter().map(|(key, _)| key).collect(),
         })
     }
 }

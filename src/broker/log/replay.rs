@@ -17,7 +17,7 @@ use crate::broker::pager::{Stored, is_shortage};
 use crate::broker::queue::{Queue, RestoredBand, Runs, band_of, number_of};
 use crate::store::catalog::ChunkMark;
 use crate::store::journal::{Entry, MessageView, Record, SeenViews};
-use crate::store::segment::{ChunkError, StoredChunk};
+use crate::store::segment::{ChunkEntry, ChunkError, StoredChunk};
 
 /// Reads a chunk of a segment.
 type Read = Box<dyn Fn(&Stored) -> Result<StoredChunk, ChunkError>>;
@@ -152,6 +152,32 @@ impl Replay {
         band.stored.insert(stored.entry.first, stored);
     }
 
+    /// Chunks in a segment that is not there, and which of its records do not outlive a run. Their numbers
+    /// were used all the same.
+    pub fn missing(&mut self, queue: u64, chunks: &[ChunkEntry], empty: &[(u64, u64)]) {
+        for chunk in chunks {
+            if let Some(band) = self.band(queue, chunk.band as usize) {
+                let end = chunk.first + u64::from(chunk.records);
+                band.next = band.next.max(end);
+            }
+        }
+        for (first, last) in empty {
+            if let Some(band) = self.band(queue, band_of(*first)) {
+                band.empty.insert(number_of(*first), number_of(*last));
+            }
+        }
+    }
+
+    /// How many messages of such chunks that were not settled the log has, and how many are lost.
+    pub fn left_of(&self, queue: u64, chunks: &[ChunkEntry]) -> (u64, u64) {
+        let bands = self.queues.get(&queue).map(|replay| &replay.bands);
+        let left = chunks.iter().filter_map(|chunk| {
+            let band = bands?.get(&(chunk.band as usize))?;
+            Some(band.left_of(chunk))
+        });
+        left.fold((0, 0), |all, one| (all.0 + one.0, all.1 + one.1))
+    }
+
     /// The next record.
     pub fn record(&mut self, entry: &Entry<'_>) {
         match entry.record {
@@ -221,7 +247,7 @@ impl Replay {
             let Some(band) = queue.and_then(|queue| queue.bands.get_mut(&at)) else {
                 return true;
             };
-            (damaged.in_log, damaged.lost) = band.left_of(&damaged.stored);
+            (damaged.in_log, damaged.lost) = band.left_of(&damaged.stored.entry);
             // What the disk does not give now it may give later.
             let is_lost = matches!(damaged.error, ChunkError::Damaged { .. });
             if !is_lost && damaged.lost > 0 {
@@ -341,9 +367,9 @@ impl BandReplay {
     }
 
     /// How many messages of a damaged chunk the log has, and how many are lost.
-    fn left_of(&self, stored: &Stored) -> (u64, u64) {
-        let first = stored.entry.first;
-        let end = first + u64::from(stored.entry.records);
+    fn left_of(&self, chunk: &ChunkEntry) -> (u64, u64) {
+        let first = chunk.first;
+        let end = first + u64::from(chunk.records);
         let in_log = self.logged.range(first..end).count() as u64;
         let is_lost = |number: &u64| {
             !self.logged.contains_key(number)

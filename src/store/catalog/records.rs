@@ -140,6 +140,21 @@ pub struct SegmentRecord {
 }
 
 impl SegmentRecord {
+    /// How many messages are in it that were not known to be done with.
+    pub fn messages(&self) -> u64 {
+        let all: u64 = self
+            .chunks
+            .iter()
+            .map(|chunk| u64::from(chunk.records))
+            .sum();
+        let settled: u64 = self
+            .settled
+            .iter()
+            .map(|(first, last)| last - first + 1)
+            .sum();
+        all.saturating_sub(settled)
+    }
+
     /// Forgets a chunk, and what is known of it.
     pub(super) fn drop_chunk(&mut self, band: u32, first: u64) {
         let is_it = |chunk: &ChunkEntry| (chunk.band, chunk.first) == (band, first);

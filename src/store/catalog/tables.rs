@@ -115,6 +115,22 @@ pub struct Contents {
     pub seen: Vec<((u64, u64), SeenRecord)>,
 }
 
+impl Contents {
+    /// What to call the queue of that id, or the exchange that delays messages, in words.
+    pub fn name_of_queue(&self, id: u64) -> String {
+        let queues = self.queues.iter().find(|(known, _)| *known == id);
+        if let Some((_, queue)) = queues {
+            return format!("queue {:?} in vhost {:?}", queue.name, queue.vhost);
+        }
+        match self.exchanges.iter().find(|(known, _)| *known == id) {
+            Some((_, exchange)) => {
+                format!("exchange {:?} in vhost {:?}", exchange.name, exchange.vhost)
+            }
+            None => format!("queue {id}"),
+        }
+    }
+}
+
 /// Makes all tables, so that none is ever missing.
 pub(super) fn create_all(transaction: &WriteTransaction) -> Result<(), CatalogError> {
     transaction.open_table(META)?;
