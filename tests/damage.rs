@@ -409,6 +409,52 @@ fn what_is_still_needed_of_the_journal_is_known_without_its_word() {
     }
 }
 
+/// What is missing is told as it is, and no other file is suspected.
+#[test]
+fn a_file_of_the_journal_that_is_gone_is_missed() {
+    let small = || Setup::default().env("WARREN_STORAGE_JOURNAL_FILE_BYTES", 1 << 20);
+    let Some(broker) = small().start() else {
+        return;
+    };
+    let mut client = broker.client();
+    client.call(method!("confirm.select"));
+    client.call(method!("queue.declare", queue: "alpha", durable: true));
+    const LARGE: usize = 9;
+    for number in 0..LARGE {
+        // Three fit into a file.
+        let body = format!("{number} {}", "x".repeat(300 << 10));
+        client.publish_with("", "alpha", &properties!(delivery_mode: 2), &body);
+        client.expect_name("basic.ack");
+    }
+    let data = broker.kill();
+    let journal = data.path().join("journal");
+    let in_use = |path: &PathBuf| {
+        let bytes = std::fs::read(path).expect("it is read");
+        let first = bytes.get(32..40)?.try_into().ok().map(u64::from_le_bytes)?;
+        (bytes.starts_with(b"WARRENJ1")).then(|| (first, path.clone()))
+    };
+    let mut used: Vec<(u64, PathBuf)> = files(&journal).iter().filter_map(in_use).collect();
+    used.sort();
+    assert!(used.len() >= 3, "{used:?}");
+    let (first, gone) = &used[1];
+    let last = used[2].0 - 1;
+    std::fs::remove_file(gone).expect("it was there");
+
+    let broker = small().on(data).start().expect("ours");
+    let before = used[0].1.file_name().and_then(|name| name.to_str());
+    let before = before.expect("a name");
+    let what =
+        format!("records {first} to {last} are missing (the file is gone that followed {before})");
+    is_not_well(&broker, &what, &["warren_journal_damaged_places 1"]);
+    let kept = kept(&broker);
+    assert_eq!(kept.len(), 1, "a note and no copy: {kept:?}");
+    let found = all_of(&broker, "alpha").len() as u64;
+    assert!(
+        found < LARGE as u64 && found + (last - first + 1) >= LARGE as u64,
+        "{found}"
+    );
+}
+
 #[test]
 fn a_journal_that_is_gone_is_missed() {
     let Some(data) = left_behind() else { return };

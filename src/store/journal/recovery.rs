@@ -71,7 +71,7 @@ pub enum RecoveryError {
         record: UnknownRecord,
     },
     /// Something that had been promised is not there, and damage is refused.
-    Damaged(Damage),
+    Damaged(Box<Damage>),
 }
 
 impl fmt::Display for RecoveryError {
@@ -101,6 +101,8 @@ impl From<io::Error> for RecoveryError {
 struct Place {
     /// None if there is no such file.
     file: Option<String>,
+    /// The file behind which it is not.
+    gone_behind: Option<String>,
     offset: u64,
     bytes: u64,
 }
@@ -367,6 +369,7 @@ impl Recovery {
         let (live, limit) = &self.scan.files[self.at];
         let (limit, name) = (*limit, live.file.name.clone());
         let is_last = self.at + 1 == self.scan.files.len();
+        let is_next_gone = self.scan.is_next_gone(self.at);
         let Some(walk) = &mut self.walk else {
             return Ok(());
         };
@@ -377,6 +380,14 @@ impl Recovery {
         {
             walk.enter(offset, &head);
             (offset - lost.offset, head.first_index)
+        } else if is_next_gone && !lost.is_in_batch {
+            // What lies here may be as old as the file is.
+            self.expected = limit;
+            let place = Place {
+                gone_behind: Some(name),
+                ..Place::default()
+            };
+            return self.damaged(place, (first, limit), Concerned::unknown());
         } else {
             let next = if is_last { self.promised + 1 } else { limit };
             self.has_remains |= is_last;
@@ -391,6 +402,7 @@ impl Recovery {
         };
         let place = Place {
             file: Some(name),
+            gone_behind: None,
             offset: lost.offset,
             bytes,
         };
@@ -425,11 +437,13 @@ impl Recovery {
         }
         let Place {
             file,
+            gone_behind,
             offset,
             bytes,
         } = place;
         let mut damage = Damage {
             file,
+            gone_behind,
             offset,
             bytes,
             missing: Some((first, next - 1)),
@@ -440,7 +454,7 @@ impl Recovery {
         };
         match self.options.on_damage {
             _ if is_known => {}
-            OnDamage::Refuse => return Err(RecoveryError::Damaged(damage)),
+            OnDamage::Refuse => return Err(RecoveryError::Damaged(Box::new(damage))),
             OnDamage::Report => {}
             OnDamage::SetAside if damage.file.is_none() => {}
             OnDamage::SetAside => {
@@ -469,6 +483,7 @@ impl Recovery {
         for name in names {
             let damage = Damage {
                 file: Some(name),
+                gone_behind: None,
                 offset: 0,
                 bytes: BLOCK_BYTES,
                 missing: None,
@@ -478,7 +493,7 @@ impl Recovery {
                 is_known: false,
             };
             if self.options.on_damage == OnDamage::Refuse {
-                return Err(RecoveryError::Damaged(damage));
+                return Err(RecoveryError::Damaged(Box::new(damage)));
             }
             self.report.damage.push(damage);
         }

@@ -52,6 +52,8 @@ pub struct Cut {
 pub struct Damage {
     /// The file, if it is there.
     pub file: Option<String>,
+    /// Behind which file, in the log's order, one seems to be gone that had what is missing.
+    pub gone_behind: Option<String>,
     /// Where in it.
     pub offset: u64,
     /// How many bytes.
@@ -75,9 +77,10 @@ impl fmt::Display for Damage {
             Some((first, last)) => write!(f, "records {first} to {last} are missing")?,
             None => write!(f, "no record is known to be missing")?,
         }
-        match &self.file {
-            Some(file) => write!(f, " ({} bytes at {} of {file})", self.bytes, self.offset)?,
-            None => write!(f, " (no file has them)")?,
+        match (&self.file, &self.gone_behind) {
+            (Some(file), _) => write!(f, " ({} bytes at {} of {file})", self.bytes, self.offset)?,
+            (None, Some(file)) => write!(f, " (the file is gone that followed {file})")?,
+            (None, None) => write!(f, " (no file has them)")?,
         }
         match &self.kept_in {
             Some(path) => write!(f, ", copied to {path}"),

@@ -1,6 +1,7 @@
 //! What the journal's folder holds, before any record is read: which files have which part of
 //! the log, which are spare, which can't be read.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 
@@ -18,6 +19,8 @@ pub(super) struct Scan {
     pub files: Vec<(LiveFile, u64)>,
     pub spare: Vec<JournalFile>,
     pub unreadable: Vec<JournalFile>,
+    /// Of all files that can be read, whether or not they are needed.
+    generations: BTreeSet<u64>,
     pub next_number: u64,
     pub next_generation: u64,
     pub first_live: FirstLive,
@@ -77,18 +80,33 @@ impl Scan {
         };
         used.sort_by_key(|live| live.header.generation);
         let next_generation = used.last().map_or(1, |live| live.header.generation + 1);
+        let generations = used.iter().map(|live| live.header.generation).collect();
         let (files, dead) = with_limits(used, first_live.index);
         spare.extend(dead);
         Ok(Self {
             files,
             spare,
             unreadable,
+            generations,
             next_number,
             next_generation,
             first_live,
             first_live_file,
             first_live_is_lost,
         })
+    }
+}
+
+impl Scan {
+    /// Whether a file that was begun between that one and the next is not there: each has a generation that is
+    /// one more than that of the one before.
+    pub fn is_next_gone(&self, at: usize) -> bool {
+        let (Some((live, _)), Some((next, _))) = (self.files.get(at), self.files.get(at + 1))
+        else {
+            return false;
+        };
+        let mut between = live.header.generation + 1..next.header.generation;
+        between.any(|generation| !self.generations.contains(&generation))
     }
 }
 
