@@ -307,9 +307,19 @@ fn a_write_that_fails_is_a_nack() {
         publish(&mut client, 100 + number);
         client.expect(method!("basic.nack", delivery_tag: number, multiple: true, requeue: true));
     }
+    // What promises nothing goes on, and so does what is kept elsewhere than in the journal.
+    client.publish("", "q", "transient");
+    client.expect(method!("basic.ack", delivery_tag: 4));
+    client.call(method!("queue.declare", queue: "after", durable: true));
+    client.call(method!("queue.bind", queue: "after", exchange: "amq.fanout", routing_key: ""));
     let broker = setup(1).on(broker.kill()).start().expect("ours");
     let found = all_of(&broker);
     assert_eq!(found, (1..=10).collect::<Vec<u64>>());
+    let mut client = broker.client();
+    client.call(method!("confirm.select"));
+    client.publish_with("amq.fanout", "", &properties!(delivery_mode: 2), "bound");
+    client.expect_name("basic.ack");
+    assert_eq!(client.take("after").as_deref(), Some("bound"));
     let mut client = publisher(&broker);
     publish(&mut client, 11);
     client.expect(method!("basic.ack", delivery_tag: 1));
