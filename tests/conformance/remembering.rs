@@ -594,3 +594,23 @@ fn a_queue_with_consumers_takes_what_they_have_acked() {
     publish_to(&mut client, &other, "a", "5");
     client.expect_bodies(&["4", "5"]);
 }
+
+#[test]
+fn a_stream_takes_messages_as_often_as_they_come() {
+    let broker = Broker::shared();
+    if !broker.is_warren() {
+        return skip("RabbitMQ takes the argument and does nothing");
+    }
+    let mut client = broker.client();
+    let queue = unique("stream");
+    let arguments = table! { "x-queue-type" => "stream", "x-message-deduplication" => true };
+    client.send(method!("queue.declare", queue: &queue, durable: true, arguments: arguments));
+    client.expect_close(
+        406,
+        &format!(
+            "PRECONDITION_FAILED - invalid arg 'x-message-deduplication' for queue '{queue}' in vhost \
+             '/' of queue type rabbit_stream_queue"
+        ),
+        "queue.declare",
+    );
+}

@@ -220,3 +220,25 @@ fn newer_keys_and_kinds_are_taken() {
         ),
     );
 }
+
+#[test]
+fn what_is_remembered_is_no_policys_business() {
+    let Some((_, http)) = site() else { return };
+    for (key, value) in [
+        ("x-message-deduplication", json!(true)),
+        ("x-cache-size", json!(5)),
+        ("x-cache-ttl", json!(5)),
+        ("x-cache-persistence", json!("disk")),
+    ] {
+        let printed = match &value {
+            Value::String(text) => format!("<<\"{text}\">>"),
+            other => other.to_string(),
+        };
+        let document = json!({"pattern": "^nothing$", "definition": {key: value}});
+        let reason = format!(
+            "Validation failed\n\n[{{<<\"{key}\">>,{printed}}}] are not recognised policy settings\n"
+        );
+        let reason = reason.replace('<', "&lt;").replace('>', "&gt;");
+        http.refused("/policies/%2F/remembering", document, reason);
+    }
+}

@@ -203,6 +203,7 @@ const STREAM_ARGUMENTS: [&str; 8] = [
 /// What RabbitMQ looks at in streams alone, but does not name among what they take: it may be another
 /// when a stream is declared again.
 const STREAM_FILTER_SIZE: &str = "x-stream-filter-size-bytes";
+const TAKES_ONCE: &str = "x-message-deduplication";
 
 impl QueueArguments {
     /// Whether every return counts, and consumers are told how often a message came back.
@@ -324,7 +325,7 @@ impl QueueArguments {
         arguments.consumer_timeout = check.consumer_timeout()?;
         arguments.retry = check.retry()?;
         check.foreign(queue_type)?;
-        arguments.takes_once = check.boolean("x-message-deduplication")?;
+        arguments.takes_once = check.boolean(TAKES_ONCE)?;
         Ok(arguments)
     }
 }
@@ -630,7 +631,9 @@ impl Check<'_> {
                 .into_iter()
                 .flatten();
             let is_of_streams = name == STREAM_FILTER_SIZE && queue_type != QueueType::Stream;
-            is_of_streams || known.any(|known| *known == name)
+            // RabbitMQ lets pass what only a plugin knows.
+            let is_of_others = name == TAKES_ONCE && queue_type == QueueType::Stream;
+            is_of_streams || is_of_others || known.any(|known| *known == name)
         };
         let mut names = self.table.iter().map(|(name, _)| name);
         match names.find(|name| is_known(name) && !queue_type.arguments().contains(name)) {
