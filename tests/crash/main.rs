@@ -35,6 +35,7 @@ mod node;
 mod plan;
 mod publisher;
 mod round;
+mod streams;
 mod tolerance;
 mod topology;
 mod topology_checks;

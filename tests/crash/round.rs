@@ -13,12 +13,15 @@ use crate::ledger::{Kind, Ledger, What};
 use crate::node::{Node, Running};
 use crate::plan::{Plan, QueueInfo};
 use crate::publisher;
+use crate::streams::Stream;
 use crate::support::Random;
 use crate::topology::{self, Known, Shown};
 use crate::wire::{End, Result, Wire};
 
 const CONFIRMING_PUBLISHERS: u64 = 4;
 const CONSUMER_CONNECTIONS: usize = 3;
+const STREAM_PUBLISHERS: u64 = 2;
+const STREAM_READERS: u64 = 2;
 
 /// Everything that lives longer than a broker.
 pub struct World {
@@ -28,6 +31,7 @@ pub struct World {
     checker: Checker,
     known: Known,
     churns: Vec<Churn>,
+    streams: Vec<Stream>,
     random: Random,
     /// How long the last start took.
     start: Duration,
@@ -42,6 +46,11 @@ impl World {
         let ledger = Ledger::default();
         let node = Node::new(folder);
         let plan = Plan::new(&ledger, !node.is_foreign());
+        // RabbitMQ's may not answer soon after a restart.
+        let streams = match node.is_foreign() {
+            true => Vec::new(),
+            false => Stream::all(),
+        };
         World {
             node,
             ledger,
@@ -49,6 +58,7 @@ impl World {
             checker: Checker::default(),
             known: Known::default(),
             churns: vec![Churn::new("churn.a"), Churn::new("churn.b")],
+            streams,
             random: Random(seed),
             start: Duration::from_millis(50),
             looks: 0,
@@ -71,6 +81,7 @@ impl World {
         if let Some(address) = address {
             let declared = self.declare(address);
             self.complain("declaring", declared);
+            self.look_at_streams(address);
         }
         (running, self.violations())
     }
@@ -112,6 +123,7 @@ impl World {
             let whole = self.random.chance(60);
             let looked = self.look(address, whole);
             self.complain("looking at what is there", looked);
+            self.look_at_streams(address);
         }
         (running, self.violations())
     }
@@ -124,6 +136,13 @@ impl World {
             self.ledger.fault(Kind::Trouble, "the broker did not start");
         }
         (running, address)
+    }
+
+    fn look_at_streams(&self, address: SocketAddr) {
+        for stream in &self.streams {
+            let looked = stream.look(address, &self.ledger);
+            self.complain("reading a stream", looked);
+        }
     }
 
     fn complain(&self, doing: &str, done: Result<()>) {
@@ -223,6 +242,7 @@ impl World {
             ledger,
             plan,
             churns,
+            streams,
             random,
             ..
         } = self;
@@ -248,6 +268,22 @@ impl World {
                     let end = consumer::run(address, ledger, readers, random);
                     ("a consumer", end, ledger.now())
                 }));
+            }
+            for stream in streams.iter() {
+                for _ in 0..STREAM_PUBLISHERS {
+                    let random = seed();
+                    actors.push(scope.spawn(move || {
+                        let end = stream.publish(address, ledger, random);
+                        ("a stream's publisher", end, ledger.now())
+                    }));
+                }
+                for _ in 0..STREAM_READERS {
+                    let random = seed();
+                    actors.push(scope.spawn(move || {
+                        let end = stream.follow(address, ledger, random);
+                        ("a stream's reader", end, ledger.now())
+                    }));
+                }
             }
             for churn in churns {
                 let random = seed();
