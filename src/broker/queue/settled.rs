@@ -18,6 +18,11 @@ impl Settled {
         self.count
     }
 
+    /// What it takes in memory beside itself, in bytes.
+    pub fn memory_bytes(&self) -> usize {
+        self.bits.capacity() * size_of::<u64>()
+    }
+
     /// Whether that record is settled.
     pub fn contains(&self, index: u32) -> bool {
         index < self.prefix || self.has_bit(index)

@@ -70,6 +70,8 @@ pub struct Band {
     absent: usize,
     /// What is kept of the bodies in these, in bytes.
     bodies_bytes: usize,
+    /// What it takes to know which messages were settled out of order, in bytes.
+    settled_bytes: usize,
     /// Only where the queue takes no message twice.
     ids: Option<Box<Ids>>,
 }
@@ -93,6 +95,7 @@ impl Band {
             closed_bytes: 0,
             absent: 0,
             bodies_bytes: 0,
+            settled_bytes: 0,
             ids: None,
         }
     }
@@ -160,9 +163,9 @@ impl Band {
         &self.returns
     }
 
-    /// What it takes in memory, roughly, to know which messages came back, in bytes.
+    /// What it takes in memory, roughly, to know which messages came back and which are settled, in bytes.
     pub fn runs_bytes(&self) -> usize {
-        self.given_back.memory_bytes() + self.returns.memory_bytes()
+        self.given_back.memory_bytes() + self.returns.memory_bytes() + self.settled_bytes
     }
 
     /// What the band holds in memory, in bytes.
@@ -401,8 +404,10 @@ impl Band {
                 continue;
             }
             let before_bytes = slot.memory_bytes();
+            let settled_bytes = slot.settled.memory_bytes();
             slot.settle(from, to);
             let after_bytes = slot.memory_bytes();
+            self.settled_bytes = self.settled_bytes - settled_bytes + slot.settled.memory_bytes();
             let is_done = slot.unsettled() == 0;
             if !slot.is_open() {
                 self.closed_bytes -= before_bytes - after_bytes;
@@ -468,6 +473,7 @@ impl Band {
         {
             chunk.reset();
             let chunk = std::mem::take(chunk);
+            self.settled_bytes -= slot.settled.memory_bytes();
             *slot = Slot::open(next, chunk);
             return false;
         }
@@ -475,6 +481,7 @@ impl Band {
             self.closed_bytes -= slot.memory_bytes();
             self.absent -= usize::from(slot.is_absent());
             self.bodies_bytes -= slot.bodies_bytes();
+            self.settled_bytes -= slot.settled.memory_bytes();
             if let Some(mut chunk) = slot.into_chunk() {
                 chunk.reset();
                 self.spare = Some(chunk);

@@ -29,6 +29,7 @@ impl Band {
         self.next = self.next.max(end);
         if slot.unsettled() > 0 {
             self.absent += 1;
+            self.settled_bytes += slot.settled.memory_bytes();
             self.slots.push_back(slot);
         }
     }
@@ -54,7 +55,10 @@ impl Band {
             if let Resident::Open(chunk) = &mut slot.resident {
                 let len = chunk.len();
                 chunk.append_settled(gap as u32);
+                let settled_bytes = slot.settled.memory_bytes();
                 slot.settled.settle(len, len + gap as u32 - 1);
+                let more_bytes = slot.settled.memory_bytes() - settled_bytes;
+                self.settled_bytes += more_bytes;
             }
             self.next = number;
             // The tail may be full, so that the message goes to a chunk of its own.

@@ -105,6 +105,8 @@ proptest! {
                 prop_assert_eq!(record.map(|record| record.message.body.as_slice()), Some(&body[..]));
                 prop_assert_eq!(record.map(|record| record.expires_at_ms), Some(number));
             }
+            let settled = band.slots.iter().map(|slot| slot.settled.memory_bytes());
+            prop_assert_eq!(band.settled_bytes, settled.sum::<usize>());
             if ready.is_empty() && taken.is_empty() {
                 band.shrink();
                 prop_assert!(band.memory_bytes() <= 2 * QUIET_CHUNK_BYTES);
@@ -144,4 +146,30 @@ fn what_was_lost_with_its_chunk_does_not_come_back() {
     };
     assert_eq!(head, [1, 2]);
     assert_eq!(band.ready(), 2);
+}
+
+#[test]
+fn what_is_settled_out_of_order_counts() {
+    let mut band = Band::new(1 << 20);
+    for number in 0..1000 {
+        let body = body_of(number, 10);
+        let message = Message {
+            exchange: b"x",
+            routing_key: b"key",
+            properties: &[0, 0],
+            body: Body::Slice(&body),
+            facts: Facts::PLAIN,
+        };
+        band.append(&message, u64::MAX, None);
+    }
+    band.take_head(1000, 0);
+    assert_eq!(band.runs_bytes(), 0);
+    (1..1000)
+        .step_by(2)
+        .for_each(|number| band.settle(number, number));
+    assert!((1000 / 8..1000).contains(&band.runs_bytes()));
+    (0..1000)
+        .step_by(2)
+        .for_each(|number| band.settle(number, number));
+    assert_eq!(band.runs_bytes(), 0);
 }
