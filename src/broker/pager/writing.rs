@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 use super::barrier::Barrier;
 use super::rest::Rest;
 use super::retire::LogLength;
+use super::rewrite::{Rewriting, Step};
 use super::segments::OpenSegments;
 use super::troubles::Troubles;
-use super::{QueueRef, Shared, Stored, retire, rewrite};
+use super::{QueueRef, Shared, Stored, retire};
 use crate::broker::Broker;
 use crate::broker::log::Log;
 use crate::broker::queue::Queue;
@@ -57,6 +58,7 @@ pub(super) struct Writing {
     log_length: LogLength,
     rest: Rest,
     removed: Vec<Removed>,
+    rewriting: Option<Rewriting>,
     looked_at: Instant,
     /// Nothing is rewritten before that.
     rewrites_at: Instant,
@@ -75,6 +77,7 @@ impl Writing {
             log_length: LogLength::default(),
             rest: Rest::new(),
             removed: Vec::new(),
+            rewriting: None,
             looked_at: Instant::now(),
             rewrites_at: Instant::now(),
             paused_until: None,
@@ -225,31 +228,40 @@ impl Writing {
         }
     }
 
-    /// Rewrites a segment of which little is needed, if there is one and it is time; says whether.
+    /// Rewrites a chunk of a segment of which little is needed, if there is one and it is time; says whether.
     pub fn rewrite(&mut self, pause: &mut dyn FnMut()) -> bool {
         let now = Instant::now();
         let waits_until = self.paused_until.unwrap_or(now).max(self.rewrites_at);
         let Some(broker) = self.broker.upgrade().filter(|_| now >= waits_until) else {
             return false;
         };
-        let Some(segment) = self.shared.sparse_segment() else {
-            return false;
+        let rewriting = match self.rewriting.take() {
+            Some(rewriting) => Ok(rewriting),
+            None => {
+                let Some(segment) = self.shared.sparse_segment() else {
+                    return false;
+                };
+                let Some(queue) = broker.queue_of_id(segment.queue) else {
+                    // It was deleted, and so will the segment be.
+                    return true;
+                };
+                Rewriting::begin(&self.shared, &queue, segment)
+            }
         };
-        // Otherwise it was deleted, and so will the segment be.
-        if let Some(queue) = broker.queue_of_id(segment.queue) {
-            let barrier = &mut self.barrier(pause);
-            let rewritten = rewrite::rewrite(&self.shared, &queue, &segment, barrier);
-            let options = &self.shared.options;
-            let rest = match &rewritten {
-                Ok(bytes) => {
-                    let per_second = options.rewritten_per_second.max(1);
-                    Duration::from_secs_f64(*bytes as f64 / per_second as f64)
-                }
-                Err(_) => options.retry,
-            };
-            self.rewrites_at = Instant::now() + rest;
-            self.note(rewritten.map(|_| ()), "a segment cannot be rewritten");
-        }
+        let barrier = &mut self.barrier(pause);
+        let step = rewriting.and_then(|rewriting| rewriting.step(&self.shared, barrier));
+        let options = &self.shared.options;
+        let (rest, rewritten) = match step {
+            Ok(Step { bytes, rest }) => {
+                self.rewriting = rest;
+                let per_second = options.rewritten_per_second.max(1);
+                let rest = Duration::from_secs_f64(bytes as f64 / per_second as f64);
+                (rest, Ok(()))
+            }
+            Err(error) => (options.retry, Err(error)),
+        };
+        self.rewrites_at = Instant::now() + rest;
+        self.note(rewritten, "a segment cannot be rewritten");
         true
     }
 

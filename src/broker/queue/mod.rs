@@ -86,6 +86,7 @@ pub(super) use self::restored::RestoredBand;
 pub use self::retry::{Cause, Retry, RetryType};
 pub(super) use self::sequence::{band_of, number_of, sequence_of};
 pub use self::settle::Got;
+pub(super) use self::sparse::Living;
 pub use self::spec::{ConsumerSpec, QueueId, QueueSpec};
 pub use self::stream::{Filter, Start, StreamArguments};
 

@@ -43,22 +43,37 @@ fn is_in(slot: &Slot, segment: &SegmentFile) -> bool {
 }
 
 impl Queue {
-    /// What lives in that segment.
-    pub(in crate::broker) fn living_in(&self, segment: &SegmentFile) -> Vec<Living> {
+    /// The chunks of that segment of which something lives: band, first number.
+    pub(in crate::broker) fn living_in(&self, segment: &SegmentFile) -> Vec<(usize, u64)> {
         let state: &State = &self.state.lock();
-        let slots = state.bands.iter().flat_map(|band| &band.slots);
-        let slots = slots.filter(|slot| slot.unsettled() > 0 && is_in(slot, segment));
-        let living = slots.filter_map(|slot| {
-            Some(Living {
-                entry: slot.stored.as_ref()?.entry,
-                settled: slot.settled.clone(),
-                chunk: match &slot.resident {
-                    Resident::Closed(chunk) => Some(Arc::clone(chunk)),
-                    Resident::Open(_) | Resident::No => None,
-                },
-            })
-        });
-        living.collect()
+        let bands = state.bands.iter().enumerate();
+        let slots = bands.flat_map(|(at, band)| band.slots.iter().map(move |slot| (at, slot)));
+        slots
+            .filter(|(_, slot)| slot.unsettled() > 0 && is_in(slot, segment))
+            .map(|(at, slot)| (at, slot.first))
+            .collect()
+    }
+
+    /// One of them, if something lives of it still.
+    pub(in crate::broker) fn living_at(
+        &self,
+        segment: &SegmentFile,
+        band: usize,
+        first: u64,
+    ) -> Option<Living> {
+        let state: &State = &self.state.lock();
+        let slot = state.bands.get(band)?.slot(first)?;
+        if slot.first != first || slot.unsettled() == 0 || !is_in(slot, segment) {
+            return None;
+        }
+        Some(Living {
+            entry: slot.stored.as_ref()?.entry,
+            settled: slot.settled.clone(),
+            chunk: match &slot.resident {
+                Resident::Closed(chunk) => Some(Arc::clone(chunk)),
+                Resident::Open(_) | Resident::No => None,
+            },
+        })
     }
 
     /// Chunks of that segment are in another one now, as far as they were needed.
