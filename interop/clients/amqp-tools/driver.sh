@@ -8,6 +8,7 @@ made=0
 name() { made=$((made + 1)); echo "fleet-$1-$$-$made"; }
 fail() { echo "$*" >&3; exit 1; }
 skip() { echo "$*" >&3; exit 2; }
+remark() { echo "$*" >&3; }
 
 # same EXPECTED ACTUAL
 same() { [ "$1" = "$2" ] || fail "expected '$1', got '$2'"; }
@@ -68,12 +69,56 @@ consume() {
     same 0 "$(amqp-delete-queue -u "$AMQP_URL" -q "$queue")"
 }
 
+# What its command failed over comes back; the command says with its exit code what becomes of a message.
+requeue() {
+    local queue
+    queue=$(name queue)
+    amqp-declare-queue -u "$AMQP_URL" -q "$queue" >/dev/null
+    amqp-publish -u "$AMQP_URL" -r "$queue" -b x
+    amqp-consume -u "$AMQP_URL" -q "$queue" -c 1 false
+    same x "$(amqp-consume -u "$AMQP_URL" -q "$queue" -c 1 cat)"
+    same 0 "$(amqp-delete-queue -u "$AMQP_URL" -q "$queue")"
+    remark "by a command that fails"
+}
+
+prefetch() {
+    local queue number folder
+    queue=$(name queue)
+    folder=$(mktemp -d)
+    trap "rm -rf '$folder'" EXIT
+    mkfifo "$folder/came" "$folder/go"
+    amqp-declare-queue -u "$AMQP_URL" -q "$queue" >/dev/null
+    for number in {0..9}; do amqp-publish -u "$AMQP_URL" -r "$queue" -b "$number"; done
+    # Each message is at its command until it is told to go on.
+    echo "cat >$folder/came; read -r _ <$folder/go" >"$folder/hold"
+    amqp-consume -u "$AMQP_URL" -q "$queue" -p 3 -c 3 sh "$folder/hold" &
+    same 0 "$(<"$folder/came")"
+    for number in {3..9}; do same "$number" "$(amqp-get -u "$AMQP_URL" -q "$queue")"; done
+    amqp-get -u "$AMQP_URL" -q "$queue" && fail "there is more than seven"
+    echo go >"$folder/go"
+    for number in 1 2; do
+        same "$number" "$(<"$folder/came")"
+        echo go >"$folder/go"
+    done
+    wait
+    same 0 "$(amqp-delete-queue -u "$AMQP_URL" -q "$queue")"
+}
+
+heartbeat() {
+    local queue
+    queue=$(name queue)
+    amqp-declare-queue -u "$AMQP_URL" -q "$queue" >/dev/null
+    (sleep 7; amqp-publish -u "$AMQP_URL" -r "$queue" -b late) &
+    same late "$(amqp-consume -u "$AMQP_URL" --heartbeat=2 -q "$queue" -c 1 cat)"
+    amqp-delete-queue -u "$AMQP_URL" -q "$queue" >/dev/null
+}
+
 # exchange_bodies SIZE...
 exchange_bodies() {
     local queue size folder
     queue=$(name queue)
     folder=$(mktemp -d)
-    trap 'rm -rf "$folder"' EXIT
+    trap "rm -rf '$folder'" EXIT
     amqp-declare-queue -u "$AMQP_URL" -q "$queue" >/dev/null
     for size in "$@"; do
         head -c "$size" /dev/urandom >"$folder/sent"
