@@ -137,10 +137,11 @@ fn a_key_goes_to_one_queue_and_keys_are_shared_out_by_weight() {
             keys.chunks(3).all(|chunk| chunk == [chunk[0]; 3]),
             "{keys:?}"
         );
-        // RabbitMQ's shares stay within a fifth of the weights' on these keys as well.
+        // The queues' names are drawn anew each time, and a quarter of 600 keys is off by a quarter of
+        // itself once in a thousand draws, by a third once in 200,000.
         let expected = 450 * weight;
         assert!(
-            taken.len().abs_diff(expected) < expected / 4,
+            taken.len().abs_diff(expected) < expected / 3,
             "{}",
             taken.len()
         );
