@@ -242,6 +242,13 @@ pub struct Scan<'a> {
     pub cluster_id: Option<&'a [u8]>,
 }
 
+/// Whether there is a priority among properties that were checked before, be it 0.
+#[inline]
+pub fn has_priority(raw: &[u8]) -> bool {
+    let flags = raw.first_chunk().copied().map_or(0, u16::from_be_bytes);
+    flags & PRIORITY != 0
+}
+
 /// Checks property flags and values, all of them, and finds where the values lie.
 #[inline]
 pub fn scan(raw: &[u8]) -> Result<Scan<'_>, PropertyError> {

@@ -46,6 +46,79 @@ fn returns_are_counted_in_a_header() {
     delete(&mut client, &queue);
 }
 
+/// What came back comes before all else, in the order in which it came back.
+#[test]
+fn what_came_back_comes_first() {
+    let mut client = Broker::shared().client();
+    let queue = quorum(&mut client, table! { "x-delivery-limit" => 20 });
+    for text in ["one", "two", "three", "four"] {
+        client.publish("", &queue, text);
+    }
+    client.await_ready(&queue, 4);
+    let mut take = || client.get(&queue, false).expect("a message");
+    let [one, two, three] = [take(), take(), take()];
+    for (message, ready) in [(&three, 2), (&one, 3)] {
+        client.send(method!("basic.reject", delivery_tag: message.tag(), requeue: true));
+        client.await_ready(&queue, ready);
+    }
+    let mut texts = Vec::new();
+    for _ in 0..3 {
+        texts.push(client.get(&queue, true).expect("a message").text());
+    }
+    assert_eq!(texts, ["three", "one", "four"]);
+    client.send(method!("basic.ack", delivery_tag: two.tag()));
+    delete(&mut client, &queue);
+}
+
+/// As in RabbitMQ 4.3: 32 priorities, always; 4 for messages without one; none for what came back.
+#[test]
+fn higher_priorities_come_first() {
+    if !Broker::shared().is_warren() {
+        return skip("RabbitMQ 3.10 has no priorities in quorum queues");
+    }
+    let mut client = Broker::shared().client();
+    let queue = quorum(&mut client, table! {});
+    let publish = |client: &mut Client, priority: i32| {
+        let properties = properties!(priority: priority);
+        client.publish_with("", &queue, &properties, &priority.to_string());
+    };
+    for priority in [0, 3, 4] {
+        publish(&mut client, priority);
+    }
+    client.publish("", &queue, "none");
+    for priority in [5, 31, 200, 4] {
+        publish(&mut client, priority);
+    }
+    client.await_ready(&queue, 8);
+    let mut texts = Vec::new();
+    for _ in 0..7 {
+        texts.push(client.get(&queue, true).expect("a message").text());
+    }
+    assert_eq!(texts, ["31", "200", "5", "4", "none", "4", "3"]);
+    assert_eq!(take_and_return(&mut client, &queue).text(), "0");
+    publish(&mut client, 31);
+    client.await_ready(&queue, 2);
+    let next = client.get(&queue, true).expect("a message");
+    assert_eq!((next.text().as_str(), next.redelivered()), ("0", true));
+    delete(&mut client, &queue);
+}
+
+/// What expires behind a message of another priority need not wait for it.
+#[test]
+fn every_priority_expires_by_itself() {
+    if !Broker::shared().is_warren() {
+        return skip("RabbitMQ 3.10 has no priorities in quorum queues");
+    }
+    let mut client = Broker::shared().client();
+    let queue = quorum(&mut client, table! {});
+    client.publish_with("", &queue, &properties!(priority: 9), "stays");
+    let passing = properties!(priority: 1, expiration: "1");
+    client.publish_with("", &queue, &passing, "goes");
+    client.await_ready(&queue, 1);
+    assert_eq!(client.get(&queue, true).expect("a message").text(), "stays");
+    delete(&mut client, &queue);
+}
+
 #[test]
 fn a_message_that_came_back_too_often_dies() {
     let mut client = Broker::shared().client();

@@ -18,8 +18,12 @@ pub struct Message {
     pub returns: u32,
 }
 
-/// Ready messages come by priority, then by age.
+/// Ready messages come by priority, then by age; in a quorum queue those that came back come before, in that
+/// order.
 type Place = (Reverse<u8>, u64);
+
+/// No message has such a priority there.
+const BEFORE_ALL: Reverse<u8> = Reverse(u8::MAX);
 
 /// See the module.
 pub struct Model {
@@ -28,12 +32,13 @@ pub struct Model {
     pub now_ms: u64,
     pub ready: BTreeMap<Place, Message>,
     /// By when they are due.
-    pub waiting: BTreeMap<(u64, Place), Message>,
+    pub waiting: BTreeMap<(u64, u8, u64), Message>,
     pub unacked: BTreeMap<u64, Message>,
     /// What was given to consumers since the last look.
     pub delivered: Vec<Message>,
     pub letters: Vec<Letter>,
     pub refused: Vec<u64>,
+    came_back: u64,
     /// How much more consumers take.
     pub room: usize,
 }
@@ -50,6 +55,7 @@ impl Model {
             delivered: Vec::new(),
             letters: Vec::new(),
             refused: Vec::new(),
+            came_back: 0,
             room: 0,
         }
     }
@@ -58,8 +64,32 @@ impl Model {
         (Reverse(message.level), message.name)
     }
 
+    fn level(&self, priority: Option<u8>) -> u8 {
+        match self.kind.is_quorum {
+            true => priority.unwrap_or(4).min(31),
+            false => priority.unwrap_or(0).min(self.kind.max_priority),
+        }
+    }
+
+    fn put_back(&mut self, message: Message) {
+        let mut place = self.place(&message);
+        if self.kind.is_quorum {
+            self.came_back += 1;
+            place = (BEFORE_ALL, self.came_back);
+        }
+        self.ready.insert(place, message);
+    }
+
     fn counts_returns(&self) -> bool {
         self.kind.is_quorum || self.kind.retry.is_some()
+    }
+
+    /// Of those that are due at the same time, who comes first: in a quorum queue those of the usual priority.
+    fn band(&self, message: &Message) -> u8 {
+        match self.kind.is_quorum {
+            true if message.level == 4 => 0,
+            _ => message.level.saturating_add(1),
+        }
     }
 
     fn held(&self) -> u64 {
@@ -85,7 +115,7 @@ impl Model {
             let ttl_ms = outgoing.ttl_ms.unwrap_or(u64::MAX).min(self.wants.ttl_ms);
             let message = Message {
                 name: outgoing.name,
-                level: outgoing.priority.min(self.kind.max_priority),
+                level: self.level(outgoing.priority),
                 id: outgoing.id,
                 expires_ms: self.now_ms.saturating_add(ttl_ms),
                 redelivered: false,
@@ -129,14 +159,31 @@ impl Model {
         }
     }
 
-    /// Drops what has expired from the head.
+    /// Drops what has expired from the head; in a quorum queue from the head of each priority.
     pub fn expire(&mut self, by_ms: u64) {
-        while let Some(first) = self.ready.first_entry()
-            && first.get().expires_ms <= by_ms
-        {
-            let message = first.remove();
-            self.die(&message, "expired");
+        if !self.kind.is_quorum {
+            while let Some((place, _)) = self.ready.first_key_value()
+                && self.expires_by(*place, by_ms)
+            {}
+            return;
         }
+        let mut levels: Vec<Reverse<u8>> = self.ready.keys().map(|(level, _)| *level).collect();
+        levels.dedup();
+        for level in levels {
+            while let Some((place, _)) = self.ready.range((level, 0)..=(level, u64::MAX)).next()
+                && self.expires_by(*place, by_ms)
+            {}
+        }
+    }
+
+    /// Drops a message if it has expired, and says whether it has.
+    fn expires_by(&mut self, place: Place, by_ms: u64) -> bool {
+        if self.ready[&place].expires_ms > by_ms {
+            return false;
+        }
+        let message = self.ready.remove(&place).expect("it is there");
+        self.die(&message, "expired");
+        true
     }
 
     /// The head, for basic.get.
@@ -166,10 +213,10 @@ impl Model {
                 self.die(&message, "delivery_limit");
             } else if let Some(retry) = self.kind.retry {
                 let delay_ms = (retry.min_ms * u64::from(message.returns)).min(retry.max_ms);
-                let due = (self.now_ms + delay_ms, self.place(&message));
+                let due = (self.now_ms + delay_ms, self.band(&message), message.name);
                 self.waiting.insert(due, message);
             } else {
-                self.ready.insert(self.place(&message), message);
+                self.put_back(message);
             }
         }
         self.shorten();
@@ -184,7 +231,7 @@ impl Model {
             && first.key().0 <= self.now_ms
         {
             let message = first.remove();
-            self.ready.insert(self.place(&message), message);
+            self.put_back(message);
         }
         self.shorten();
         self.expire(self.now_ms);

@@ -167,11 +167,15 @@ impl Run {
     fn publish(&mut self, count: u64, ttl_ms: Option<u64>) -> Result<(), TestCaseError> {
         let names = self.published..self.published + count;
         self.published += count;
-        let levels = u64::from(self.kind.max_priority) + 2;
+        let levels = match self.kind.is_quorum {
+            // Most have none.
+            true => 80,
+            false => u64::from(self.kind.max_priority) + 2,
+        };
         let batch: Vec<Outgoing> = names
             .map(|name| Outgoing {
                 name,
-                priority: (name * 7 % levels) as u8,
+                priority: Some((name * 7 % levels) as u8).filter(|priority| *priority < 40),
                 ttl_ms: ttl_ms.filter(|_| name % 3 == 0),
                 id: (self.kind.takes_once && name % 4 > 0).then_some((name * 5 % IDS) as u8),
             })

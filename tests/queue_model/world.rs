@@ -28,7 +28,7 @@ const MOST_WAKE_UPS: usize = 1000;
 #[derive(Clone, Debug)]
 pub struct Outgoing {
     pub name: u64,
-    pub priority: u8,
+    pub priority: Option<u8>,
     pub ttl_ms: Option<u64>,
     /// What a queue that takes no message twice knows it by.
     pub id: Option<u8>,
@@ -65,6 +65,7 @@ fn properties_of(message: &Outgoing) -> Vec<u8> {
     });
     let properties = Properties {
         headers,
+        priority: message.priority,
         ..Properties::default()
     };
     let mut encoded = Vec::new();
@@ -103,7 +104,7 @@ impl World {
                 properties,
                 body: Body::Slice(body),
                 facts: Facts {
-                    priority: message.priority,
+                    priority: message.priority.unwrap_or(0),
                     expiration_ms: message.ttl_ms.unwrap_or(Facts::NEVER),
                     ..Facts::PLAIN
                 },

@@ -74,8 +74,11 @@ pub struct Instance {
     returns_before: u32,
 }
 
-/// Ready messages come by priority, then by age.
+/// Ready messages come by priority, then by age; in a quorum queue those that came back come before.
 pub type Place = (Reverse<u8>, u64);
+
+/// No message has such a priority.
+const BEFORE_ALL: Reverse<u8> = Reverse(u8::MAX);
 
 /// A queue, as long as it is not deleted.
 #[derive(Debug)]
@@ -185,8 +188,8 @@ impl Model {
         };
         let content = &Rc::new(kept);
         self.next_place += 1;
-        let band = content.priority.min(model.kind.max_priority);
-        let place = (Reverse(band), self.next_place);
+        let level = model.kind.level(content.priority);
+        let place = (Reverse(level), self.next_place);
         let ttl_ms = [model.kind.message_ttl_ms, content.expiration_ms];
         let ttl_ms = ttl_ms.into_iter().flatten().min();
         model.ready.insert(place, id);
@@ -362,9 +365,14 @@ impl Model {
         if instance.kind.delivery_limit.is_some() {
             instance.returns += 1;
         }
+        let mut place = instance.place;
+        if instance.kind.is_quorum() {
+            self.next_place += 1;
+            place = (BEFORE_ALL, self.next_place);
+        }
         let queue = self.queues.get_mut(&instance.queue).expect("it is there");
         queue.unacked.remove(&id);
-        queue.ready.insert(instance.place, id);
+        queue.ready.insert(place, id);
     }
 
     pub fn ack(&mut self, op: OpId, id: InstanceId) {
@@ -454,8 +462,18 @@ impl Model {
                     same.insert(instance.place, id);
                 }
             }
-            let mut last_place = (Reverse(u8::MAX), 0);
+            let mut last_place = (BEFORE_ALL, 0);
+            let mut came_back = true;
             for message in messages {
+                // What came back is in the order of priorities then, as the rest is.
+                if model.kind.is_quorum() && came_back != message.redelivered {
+                    if message.redelivered {
+                        return Err(format!(
+                            "{name} has {message:?} behind what did not come back"
+                        ));
+                    }
+                    (came_back, last_place) = (false, (BEFORE_ALL, 0));
+                }
                 let Some(same) = by_way.get(&message.content.way()) else {
                     return Err(format!("{name} has {message:?}, which was never there"));
                 };
@@ -581,6 +599,18 @@ impl Model {
             queue.unacked.clear();
         }
         let old = std::mem::take(&mut self.instances);
+        // Those that came back in the order in which they do now.
+        let mut order: Vec<InstanceId> = (0..old.len()).collect();
+        order.sort_by_key(|id| old[*id].place);
+        let mut places: Vec<Place> = old.iter().map(|instance| instance.place).collect();
+        for id in order {
+            if old[id].kind.is_quorum()
+                && there.get(&id).is_some_and(|(redelivered, _)| *redelivered)
+            {
+                self.next_place += 1;
+                places[id] = (BEFORE_ALL, self.next_place);
+            }
+        }
         for (id, mut instance) in old.into_iter().enumerate() {
             let Some((redelivered, returns)) = there.get(&id) else {
                 continue;
@@ -594,7 +624,7 @@ impl Model {
             instance.redelivered = *redelivered;
             instance.returns = *returns;
             let queue = self.queues.get_mut(&instance.queue).expect("it is there");
-            queue.ready.insert(instance.place, self.instances.len());
+            queue.ready.insert(places[id], self.instances.len());
             self.instances.push(instance);
         }
         self.ops.truncate(1);

@@ -55,6 +55,20 @@ impl Kind {
         is_bound_to_fan: false,
     };
 
+    /// Whether what comes back to it comes before all else, and it has priorities without asking for them.
+    pub fn is_quorum(&self) -> bool {
+        self.delivery_limit.is_some()
+    }
+
+    /// What a message's priority, 0 if it has none, counts as.
+    pub fn level(&self, priority: u8) -> u8 {
+        match (self.is_quorum(), priority) {
+            (true, 0) => 4,
+            (true, _) => priority.min(31),
+            (false, _) => priority.min(self.max_priority),
+        }
+    }
+
     /// Whether it gives messages up by itself.
     pub fn gives_up(&self) -> bool {
         self.max_length.is_some()

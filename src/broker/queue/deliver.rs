@@ -10,6 +10,7 @@ use smallvec::SmallVec;
 
 use super::consumers::{Consumer, ConsumerId, Consumers};
 use super::delivery_count::with_delivery_count;
+use super::head::Head;
 use super::{Queue, State, sequence_of};
 use crate::broker::{Delivery, Effects};
 
@@ -289,7 +290,7 @@ impl Queue {
         true
     }
 
-    /// Delivers what is ready, the highest band first, for as long as somebody has room.
+    /// Delivers what is ready, in the order of `head.rs`, for as long as somebody has room.
     pub(super) fn deliver(
         self: &Arc<Self>,
         state: &mut MutexGuard<'_, State>,
@@ -318,19 +319,19 @@ impl Queue {
             if state.may_expire {
                 self.drop_expired(state, expired_by_ms, effects);
             }
-            let Some(band) = state.top_band() else { return };
-            if !self.deliver_from(state, band, expired_by_ms, effects) {
+            let Some(head) = state.head() else { return };
+            if !self.deliver_from(state, head, expired_by_ms, effects) {
                 return;
             }
         }
     }
 
-    /// Deals out up to a slice of what is ready in one band, as far as the first that has expired.
+    /// Deals out up to a slice of what comes next, as far as the first that has expired.
     /// Says whether there was anything to deal out: what is not in memory is not.
     fn deliver_from(
         &self,
         state: &mut State,
-        band: usize,
+        head: Head,
         expired_by_ms: u64,
         effects: &mut Effects,
     ) -> bool {
@@ -338,7 +339,8 @@ impl Queue {
         let most = state.slice();
         let mut left_bytes = LARGE_SLICE_BYTES;
         let mut deliveries: SmallVec<[Delivery<'_>; SLICE]> = SmallVec::new();
-        state.bands[band].read_ready(|number, back, record| {
+        let band = head.band();
+        head.read(&state.bands, |number, back, record| {
             if record.expires_at_ms <= expired_by_ms {
                 return false;
             }
@@ -402,13 +404,12 @@ impl Queue {
         drop(deliveries);
 
         state.pace(dealt.count, effects);
-        state.ready -= dealt.count as u64;
+        state.take(head, dealt.count as u64, body_bytes);
         let settled_count = dealt.settled.count(dealt.count);
         state.unacked += (dealt.count - settled_count) as u64;
         let queue = self.spec.id.0;
         let mut log = self.log_of(state, effects);
         let taken_from = &mut state.bands[band];
-        taken_from.take_head(dealt.count as u64, body_bytes);
         if let Some(log) = &mut log
             && settled_count < dealt.count
         {

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use parking_lot::MutexGuard;
+use smallvec::SmallVec;
 
 use super::deliver::settle_runs;
+use super::head::Head;
 use super::slot::Slot;
 use super::{Overflow, Queue, State, band_of, number_of, sequence_of};
 use crate::broker::Effects;
@@ -27,7 +29,9 @@ impl Queue {
         let max_length = state.wants.max_length.unwrap_or(u64::MAX);
         while state.held() > max_length && state.ready > 0 {
             let excess = (state.held() - max_length).min(SLICE);
-            if self.drop_head(state, Reason::MaxLength, effects, |taken, _| taken < excess) == 0 {
+            let Some(head) = state.head() else { return };
+            let goes = |taken, _: &Message<'_>| taken < excess;
+            if self.drop_from(state, head, Reason::MaxLength, effects, goes) == 0 {
                 // It is on its way from the disk.
                 return;
             }
@@ -35,15 +39,15 @@ impl Queue {
         if let Some(max_bytes) = state.wants.max_length_bytes {
             let mut ready_bytes = state.ready_bytes();
             while ready_bytes > max_bytes && state.ready > 0 {
-                let dropped =
-                    self.drop_head(state, Reason::MaxLength, effects, |taken, message| {
-                        let over = ready_bytes > max_bytes && taken < SLICE;
-                        if over {
-                            ready_bytes -= message.body.len() as u64;
-                        }
-                        over
-                    });
-                if dropped == 0 {
+                let Some(head) = state.head() else { return };
+                let goes = |taken, message: &Message<'_>| {
+                    let over = ready_bytes > max_bytes && taken < SLICE;
+                    if over {
+                        ready_bytes -= message.body.len() as u64;
+                    }
+                    over
+                };
+                if self.drop_from(state, head, Reason::MaxLength, effects, goes) == 0 {
                     return;
                 }
             }
@@ -63,20 +67,26 @@ impl Queue {
                     .is_some_and(|most| state.ready_bytes() > most))
     }
 
-    /// Drops what expired by `now_ms` from the head of the queue; what has expired behind a
-    /// message that has not stays, as in RabbitMQ.
+    /// Drops what expired by `now_ms` from the head of the queue (in a quorum queue: of each priority);
+    /// what has expired behind a message that has not stays, as in RabbitMQ.
     pub(super) fn drop_expired(
         self: &Arc<Self>,
         state: &mut MutexGuard<'_, State>,
         now_ms: u64,
         effects: &mut Effects,
     ) {
-        while state
-            .head_expires_at_ms()
-            .is_some_and(|at_ms| at_ms <= now_ms)
-        {
-            if self.drop_expired_slice(state, now_ms, effects) == 0 {
-                // It is on its way from the disk.
+        let has_expired = |state: &State, head| {
+            let at_ms = state.expires_at_ms(head);
+            at_ms.is_some_and(|at_ms| at_ms <= now_ms)
+        };
+        loop {
+            let mut heads = state.heads().into_iter();
+            // What is on its way from the disk goes when it is there.
+            let has_dropped = heads.any(|head| {
+                has_expired(state, head)
+                    && self.drop_expired_slice(state, head, now_ms, effects) > 0
+            });
+            if !has_dropped {
                 return;
             }
         }
@@ -173,13 +183,15 @@ impl Queue {
             return;
         }
         let message_ms = if state.may_expire {
-            state.look_at_head();
-            state.head_expires_at_ms()
+            state.look_at_heads();
+            let now_ms = self.spec.engine.clock.now_ms();
+            let heads = state.heads().into_iter();
+            // What has expired and is not in memory goes as soon as it is; nobody need be woken for it.
+            let heads = heads.filter(|head| !state.is_expired_on_disk(*head, now_ms));
+            heads.filter_map(|head| state.expires_at_ms(head)).min()
         } else {
             None
         };
-        // What has expired and is not in memory goes as soon as it is; nobody need be woken for it.
-        let message_ms = message_ms.filter(|_| !self.is_expired_on_disk(state));
         let wanted_ms = [message_ms, self.expires_at_ms(state), waiting_ms];
         let Some(wanted_ms) = wanted_ms.into_iter().flatten().min() else {
             return;
@@ -196,19 +208,6 @@ impl Queue {
         state.timer_ms = Some(wanted_ms);
     }
 
-    /// Whether the message at the head has expired and must be read before it can go.
-    fn is_expired_on_disk(&self, state: &State) -> bool {
-        state.is_head_absent()
-            && state
-                .head_expires_at_ms()
-                .is_some_and(|at_ms| at_ms <= self.spec.engine.clock.now_ms())
-    }
-
-    /// Whether the head must be in memory because of when it expires: that has come, or is not known.
-    pub(super) fn must_look_at_head(&self, state: &State) -> bool {
-        state.may_expire && (!state.knows_head() || self.is_expired_on_disk(state))
-    }
-
     /// When the queue itself goes if nobody uses it.
     pub(super) fn expires_at_ms(&self, state: &State) -> Option<u64> {
         let expires_ms = state
@@ -221,38 +220,38 @@ impl Queue {
     fn drop_expired_slice(
         self: &Arc<Self>,
         state: &mut MutexGuard<'_, State>,
+        head: Head,
         now_ms: u64,
         effects: &mut Effects,
     ) -> u64 {
-        let Some(band) = state.top_band() else {
-            return 0;
-        };
         let mut count = 0;
-        state.bands[band].read_ready(|_, _, record| {
+        head.read(&state.bands, |_, _, record| {
             let expired = record.expires_at_ms <= now_ms && count < SLICE;
             count += u64::from(expired);
             expired
         });
-        self.drop_head(state, Reason::Expired, effects, |taken, _| taken < count)
+        let goes = |taken, _: &Message<'_>| taken < count;
+        self.drop_from(state, head, Reason::Expired, effects, goes)
     }
 
-    /// Takes messages from the head of the highest band for as long as `goes` says so (given how
+    /// Takes messages from a head for as long as `goes` says so (given how
     /// many went before) and they are in memory, and dead-letters or drops them, or will do so when its
     /// turn has come. Says how many.
-    fn drop_head(
+    fn drop_from(
         self: &Arc<Self>,
         state: &mut MutexGuard<'_, State>,
+        head: Head,
         reason: Reason,
         effects: &mut Effects,
         mut goes: impl FnMut(u64, &Message<'_>) -> bool,
     ) -> u64 {
-        let Some(at) = state.top_band() else { return 0 };
+        let at = head.band();
         let dead_letters = state.wants.dead_letter_exchange.is_some();
         let waits = dead_letters && !state.paging.given_up.is_empty();
         state.paging.is_dirty |= state.is_logged;
         let mut numbers = Vec::new();
         let mut body_bytes = 0;
-        state.bands[at].read_ready(|number, _, record| {
+        head.read(&state.bands, |number, _, record| {
             if !goes(numbers.len() as u64, &record.message) {
                 return false;
             }
@@ -264,9 +263,7 @@ impl Queue {
             }
             true
         });
-        let band = &mut state.bands[at];
-        band.take_head(numbers.len() as u64, body_bytes);
-        state.ready -= numbers.len() as u64;
+        state.take(head, numbers.len() as u64, body_bytes);
         let keeps = self.keeps_letters(state);
         if keeps {
             for number in &numbers {
@@ -304,54 +301,76 @@ impl State {
         self.ready + self.waiting.len() as u64
     }
 
-    /// When the message at the head expires, if it does and that is known.
-    fn head_expires_at_ms(&self) -> Option<u64> {
-        let (_, at_ms) = self.head_in_memory().or_else(|| {
-            let head = self.head_sequence()?;
-            self.seen_head.filter(|(sequence, _)| *sequence == head)
+    /// When the first of some messages expires, if it does and that is known.
+    fn expires_at_ms(&self, head: Head) -> Option<u64> {
+        let (_, at_ms) = self.first_in_memory(head).or_else(|| {
+            let first = self.first_sequence(head)?;
+            let mut seen = self.seen_heads.iter().copied();
+            seen.find(|(sequence, _)| *sequence == first)
         })?;
         Some(at_ms).filter(|at_ms| *at_ms != Facts::NEVER)
     }
 
-    /// Remembers when the message at the head expires, so that nobody need read it for that.
-    fn look_at_head(&mut self) {
-        if let Some(head) = self.head_in_memory() {
-            self.seen_head = Some(head);
-        }
+    /// Remembers when messages at the head expire, so that nobody need read them for that.
+    fn look_at_heads(&mut self) {
+        let heads = self.heads().into_iter();
+        let seen = heads.filter_map(|head| {
+            self.first_in_memory(head).or_else(|| {
+                let first = self.first_sequence(head)?;
+                let mut seen = self.seen_heads.iter().copied();
+                seen.find(|(sequence, _)| *sequence == first)
+            })
+        });
+        self.seen_heads = seen.collect();
     }
 
-    /// Whether it is known when the message at the head expires, if there is one.
-    fn knows_head(&self) -> bool {
-        let head = self.head_sequence();
-        head.is_none()
-            || head == self.seen_head.map(|(sequence, _)| sequence)
-            || !self.is_head_absent()
+    /// Whether it is known when the first of some messages expires.
+    fn knows(&self, head: Head) -> bool {
+        let Some(first) = self.first_sequence(head) else {
+            return true;
+        };
+        self.seen_heads
+            .iter()
+            .any(|(sequence, _)| *sequence == first)
+            || !self.is_absent(head)
     }
 
-    fn is_head_absent(&self) -> bool {
-        let band = self.top_band().map(|at| &self.bands[at]);
-        band.is_some_and(|band| {
-            let head = band.head().and_then(|(number, _)| band.slot(number));
-            head.is_some_and(Slot::is_absent)
-        })
+    fn is_absent(&self, head: Head) -> bool {
+        let band = &self.bands[head.band()];
+        let first = self.first_of(head);
+        let slot = first.and_then(|(number, _)| band.slot(number));
+        slot.is_some_and(Slot::is_absent)
     }
 
-    fn head_sequence(&self) -> Option<u64> {
-        let at = self.top_band()?;
-        let (number, _) = self.bands[at].head()?;
-        Some(sequence_of(at, number))
+    /// Whether the first of some messages has expired and must be read before it can go.
+    fn is_expired_on_disk(&self, head: Head, now_ms: u64) -> bool {
+        self.is_absent(head)
+            && self
+                .expires_at_ms(head)
+                .is_some_and(|at_ms| at_ms <= now_ms)
     }
 
-    /// The sequence of the message at the head, and when it expires, if it is in memory.
-    fn head_in_memory(&self) -> Option<(u64, u64)> {
+    /// Messages at the head of which the first must be in memory because of when it expires: that has
+    /// come, or is not known.
+    pub(super) fn heads_to_look_at(&self, now_ms: u64) -> SmallVec<[Head; 2]> {
+        let mut heads = self.heads();
+        heads.retain(|head| !self.knows(*head) || self.is_expired_on_disk(*head, now_ms));
+        heads
+    }
+
+    fn first_sequence(&self, head: Head) -> Option<u64> {
+        let (number, _) = self.first_of(head)?;
+        Some(sequence_of(head.band(), number))
+    }
+
+    /// The sequence of the first of some messages, and when it expires, if it is in memory.
+    fn first_in_memory(&self, head: Head) -> Option<(u64, u64)> {
         if self.stream.is_some() {
             // It keeps there when a message came.
             return None;
         }
-        let sequence = self.head_sequence()?;
-        let record = self.bands[band_of(sequence)]
-            .record(number_of(sequence))
-            .ok()?;
+        let sequence = self.first_sequence(head)?;
+        let record = self.bands[head.band()].record(number_of(sequence)).ok()?;
         Some((sequence, record.expires_at_ms))
     }
 }

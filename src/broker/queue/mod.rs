@@ -4,6 +4,7 @@
 //! publish.rs ─▶ band/ (one list of chunks a priority) ─▶ deliver.rs ─▶ a consumer's sink
 //!                 ▲   chunk.rs: the records                  │
 //!                 └────────────── settle.rs: ack, requeue, reject
+//! levels.rs: priorities as bands   head.rs: which messages come next
 //! limits.rs: what length limits and times-to-live take away
 //! given_up.rs: what must be read before it is dead-lettered   letters.rs: what stays until it has arrived
 //! consuming.rs: consumers come and go   consumers.rs: whose turn it is
@@ -39,7 +40,9 @@ mod deliver;
 mod delivery_count;
 mod ending;
 mod given_up;
+mod head;
 mod letters;
+mod levels;
 mod limits;
 mod outbox;
 mod pace;
@@ -63,9 +66,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
 use parking_lot::{Mutex, MutexGuard};
+use smallvec::SmallVec;
 
 use self::band::Band;
 use self::consumers::Consumers;
+use self::head::CameBack;
 use self::letters::Letters;
 use self::outbox::Outbox;
 use self::pace::Pace;
@@ -196,7 +201,7 @@ impl Queue {
             turn: Vec::new(),
             busy: false,
             may_expire: false,
-            seen_head: None,
+            seen_heads: SmallVec::new(),
             is_logged: false,
             used_at_ms: spec.engine.clock.now_ms(),
             timer_ms: None,
@@ -204,6 +209,7 @@ impl Queue {
             paging: Paging::default(),
             pace: Pace::default(),
             arriving: None,
+            came_back: CameBack::default(),
             waiting: Waiting::default(),
             letters: Letters::default(),
         };
@@ -399,7 +405,9 @@ impl Queue {
         if self.takes_once {
             bytes += state.bands.iter().map(Band::ids_bytes).sum::<usize>();
         }
-        bytes += state.waiting.memory_bytes() + letters::memory_bytes(&state.letters);
+        bytes += state.came_back.memory_bytes()
+            + state.waiting.memory_bytes()
+            + letters::memory_bytes(&state.letters);
         if bytes.abs_diff(state.accounted_bytes) >= ACCOUNT_STEP_BYTES
             || (bytes == 0 && state.accounted_bytes > 0)
         {

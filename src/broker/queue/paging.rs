@@ -9,7 +9,7 @@ use parking_lot::MutexGuard;
 use super::band::Band;
 use super::chunk::Chunk;
 use super::given_up::GivenUp;
-use super::slot::Resident;
+use super::slot::{Resident, Slot};
 use super::{Queue, State, sequence_of};
 use crate::broker::Effects;
 use crate::broker::pager::Stored;
@@ -138,14 +138,14 @@ impl Queue {
         let is_read = state.consumers.any_with_room()
             || !state.paging.waiting.is_empty()
             || self.is_over_length(state);
-        let chunks = match is_read {
-            true => self.spec.engine.paging.ahead_chunks,
-            // Once it is known when the head expires, the timer sees to the rest.
-            false => usize::from(self.must_look_at_head(state)),
-        };
-        if let Some(at) = state.top_band().filter(|_| chunks > 0) {
-            let band = &state.bands[at];
-            wanted.extend(band.ahead(chunks).map(|first| (at, first)));
+        let chunks = self.spec.engine.paging.ahead_chunks;
+        if let Some(head) = state.head().filter(|_| is_read) {
+            wanted.extend(state.chunks_from(head, chunks));
+        }
+        if state.may_expire {
+            // Once it is known when they expire, the timer sees to the rest.
+            let heads = state.heads_to_look_at(self.spec.engine.clock.now_ms());
+            wanted.extend(heads.iter().flat_map(|head| state.chunks_from(*head, 1)));
         }
         for (at, number) in wanted {
             self.request(state, at, number);
@@ -192,6 +192,7 @@ impl Queue {
         let counts_bytes = state.wants.max_length_bytes.is_some();
         let mut pages = Vec::new();
         let mut left_bytes = window_bytes;
+        let next = state.chunk_that_came_back();
         for (at, band) in state.bands.iter_mut().enumerate().rev() {
             let is_far = band.chunks() > self.spec.engine.paging.near_chunks;
             for first in band.past_window(&mut left_bytes) {
@@ -199,6 +200,7 @@ impl Queue {
                     continue;
                 };
                 let page = match &slot.resident {
+                    _ if next == Some((at, first)) => None,
                     _ if slot.is_stored_for_good() => {
                         band.evict(first, counts_bytes);
                         None
@@ -235,11 +237,13 @@ impl Queue {
         let is_idle = state.paging.is_idle;
         let counts_bytes = state.wants.max_length_bytes.is_some();
         let near_chunks = self.spec.engine.paging.ahead_chunks;
+        let next = state.chunk_that_came_back();
         for (at, first, stored) in placed {
             let Some(band) = state.bands.get_mut(at) else {
                 continue;
             };
-            let is_near = !is_idle && band.ahead(near_chunks).any(|near| near == first);
+            let is_near = !is_idle
+                && (next == Some((at, first)) || band.ahead(near_chunks).any(|near| near == first));
             band.with_slot(first, |slot| slot.store_whole(stored));
             if !is_near {
                 band.evict(first, counts_bytes);
@@ -301,9 +305,14 @@ impl Queue {
         let Some(band) = state.bands.get_mut(at) else {
             return;
         };
+        let end = band.slot(first).map_or(first, Slot::end);
         let before = band.ready();
         band.lose(first);
         let lost = before - band.ready();
+        if let Some(last) = end.checked_sub(1) {
+            let (first, last) = (sequence_of(at, first), sequence_of(at, last));
+            state.came_back.forget(first, last);
+        }
         state.ready -= lost;
         self.spec.engine.metrics.messages_lost.add(lost);
     }

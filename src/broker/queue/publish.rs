@@ -114,6 +114,7 @@ impl Queue {
         let now_ms = self.spec.engine.clock.now_ms();
         let max_bytes = state.wants.max_length_bytes.unwrap_or(u64::MAX);
         let max_length = state.wants.max_length.unwrap_or(u64::MAX);
+        let is_of_one_level = state.is_of_one_level(picked, 0);
         for at in 0..picked.len() {
             let body_bytes = picked.get(at).body.len() as u64;
             if state.held() + 1 > max_length || state.ready_bytes() + body_bytes > max_bytes {
@@ -125,7 +126,7 @@ impl Queue {
             }
             self.append(state, picked, at..at + 1, now_ms, effects);
             // A consumer that has room is given this one, whatever priority the next ones have.
-            let is_given = state.wants.max_priority > 0 && state.consumers.any_with_room();
+            let is_given = !is_of_one_level && state.consumers.any_with_room();
             let is_full = state.held() >= max_length || state.ready_bytes() >= max_bytes;
             if is_given || is_full {
                 self.deliver_as_of(state, now_ms, effects);
@@ -158,7 +159,7 @@ impl Queue {
                 state.may_expire = true;
                 now_ms.saturating_add(ttl_ms)
             };
-            let band = usize::from(message.facts.priority.min(state.wants.max_priority));
+            let band = state.wants.band_of(message);
             if band >= state.bands.len() {
                 state.bands.resize_with(band + 1, || self.new_band());
             }
@@ -237,12 +238,20 @@ impl State {
                 .all(|id| consumers.get(*id).is_some_and(|consumer| consumer.no_ack))
     }
 
+    /// Whether no message goes before another because of its priority: of those from `from` on, and those
+    /// that are there.
+    fn is_of_one_level(&self, picked: Picked<'_>, from: usize) -> bool {
+        !self.wants.has_levels()
+            || self.bands.len() == 1
+                && (from..picked.len()).all(|at| self.wants.band_of(picked.get(at)) == 0)
+    }
+
     /// How many messages from `from` on may be taken at once, with what comes of it as if they had come
     /// one by one. With priorities that depends on those before: a consumer that has room is given
     /// the next one whatever follows it, and a length limit counts what is there.
     fn at_a_time(&self, picked: Picked<'_>, from: usize) -> usize {
         let left = picked.len() - from;
-        if self.wants.max_priority == 0 {
+        if self.is_of_one_level(picked, from) {
             return left;
         }
         if self.wants.limits_length() {
@@ -251,8 +260,8 @@ impl State {
         if self.ready > 0 || !self.consumers.any_with_room() {
             return left;
         }
-        let priority = |at| picked.get(at).facts.priority.min(self.wants.max_priority);
-        let rises = |at: &usize| priority(*at) > priority(at - 1);
+        let level = |at| self.wants.level_of(picked.get(at));
+        let rises = |at: &usize| level(*at) > level(at - 1);
         let rise = (from + 1..picked.len()).find(rises);
         rise.map_or(left, |at| at - from)
     }

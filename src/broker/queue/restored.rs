@@ -138,6 +138,7 @@ impl Queue {
             }
             state.restore_band(at, restored, self.spec.engine.clock.now_ms());
         }
+        state.order_what_came_back();
         state.is_logged = state.ready > 0 || state.unacked > 0;
         // What the log says of it must not be forgotten before it is said again.
         state.paging.is_dirty = true;

@@ -194,10 +194,9 @@ impl Queue {
                 self.give_up(state, sequence, reason, effects);
                 continue;
             }
-            let number = number_of(sequence);
-            if let Some(band) = state.bands.get_mut(band_of(sequence)) {
-                let returns = band.returns_of(number);
-                state.ready += u64::from(band.give_back(number, returns));
+            if let Some(band) = state.bands.get(band_of(sequence)) {
+                let returns = band.returns_of(number_of(sequence));
+                state.give_back(sequence, returns);
             }
             state.unacked -= 1;
         }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::delivery_count::with_delivery_count;
-use super::{Queue, QueueType, Returned, State, band_of, number_of, sequence_of};
+use super::{Queue, QueueType, Returned, State, sequence_of};
 use crate::amqp::reply::{Exception, ReplyCode};
 use crate::broker::dead_letter::Reason;
 use crate::broker::names::Resource;
@@ -44,13 +44,13 @@ impl Queue {
             let now_ms = self.spec.engine.clock.now_ms();
             self.drop_expired(&mut state, now_ms, effects);
         }
-        let head = state
-            .top_band()
-            .and_then(|band| state.bands[band].head().map(|head| (band, head)));
-        let Some((band, (number, back))) = head else {
+        let head = state.head();
+        let first = head.and_then(|head| Some((head, state.first_of(head)?)));
+        let Some((head, (number, back))) = first else {
             self.after(&mut state);
             return Got::Nothing;
         };
+        let band = head.band();
         let body_bytes = match state.bands[band].record(number) {
             Ok(record) => record.message.body.len() as u64,
             Err(_) => {
@@ -62,8 +62,7 @@ impl Queue {
                 };
             }
         };
-        state.ready -= 1;
-        state.bands[band].take_head(1, body_bytes);
+        state.take(head, 1, body_bytes);
         let cursor = sequence_of(band, state.bands[band].cursor());
         let is_counted = state.counts_deliveries() && back.returns > 0;
         if !no_ack && let Some(log) = self.log_of(&mut state, effects) {
@@ -105,9 +104,8 @@ impl Queue {
     /// Calls `then` when the message at the head has come from the disk, or can't be read.
     pub fn when_head_is_loaded(self: &Arc<Self>, then: Then) {
         let mut state = self.state.lock();
-        let head = state
-            .top_band()
-            .and_then(|band| state.bands[band].head().map(|(number, _)| (band, number)));
+        let head = state.head();
+        let head = head.and_then(|head| Some((head.band(), state.first_of(head)?.0)));
         let is_there = head.is_none_or(|(band, number)| {
             state.bands[band].record(number).is_ok() || state.is_unreadable(band, number)
         });
@@ -177,7 +175,7 @@ impl Queue {
         self.run(&mut state, effects);
     }
 
-    /// Gives messages back to their place, at once or after a delay, which depends on the `cause`.
+    /// Gives messages back to their place, or to where `head.rs` says, at once or after a delay, which depends on the `cause`.
     pub fn requeue(
         self: &Arc<Self>,
         returned: &[Returned],
@@ -207,10 +205,8 @@ impl Queue {
             if self.wait_to_retry(&mut state, &counted, cause, effects) {
                 continue;
             }
-            if let Some(band) = state.bands.get_mut(band_of(message.sequence)) {
-                state.ready += u64::from(band.give_back(number_of(message.sequence), returns));
-                state.unacked -= 1;
-            }
+            state.give_back(message.sequence, returns);
+            state.unacked -= 1;
         }
         self.drop_over_length(&mut state, effects);
         if state.may_expire {

@@ -1,7 +1,10 @@
 //! What a queue's lock guards.
 
+use smallvec::SmallVec;
+
 use super::band::Band;
 use super::consumers::{ConsumerId, Consumers};
+use super::head::CameBack;
 use super::letters::Letters;
 use super::pace::Pace;
 use super::paging::Paging;
@@ -20,7 +23,7 @@ pub(super) struct State {
     pub(super) policies_version: u64,
     /// What a stream has more; None for other queues.
     pub(super) stream: Option<Box<Stream>>,
-    /// One band a priority in use; the last is the highest.
+    /// One band a priority, in the order of `levels.rs`, as far as they were used.
     pub(super) bands: Vec<Band>,
     /// Ready messages of all bands.
     pub(super) ready: u64,
@@ -32,9 +35,9 @@ pub(super) struct State {
     pub(super) busy: bool,
     /// Whether any message that is here may expire.
     pub(super) may_expire: bool,
-    /// The message that was at the head when that was last seen in memory, and when it expires: its
-    /// sequence, milliseconds since 1970.
-    pub(super) seen_head: Option<(u64, u64)>,
+    /// The messages that were at the head when those were last seen in memory, and when they expire: their
+    /// sequences, milliseconds since 1970.
+    pub(super) seen_heads: SmallVec<[(u64, u64); 1]>,
     /// Whether any message that is here was logged: what becomes of it is logged as well.
     pub(super) is_logged: bool,
     /// When the queue was last used, for x-expires.
@@ -46,6 +49,8 @@ pub(super) struct State {
     pub(super) pace: Pace,
     /// The id of the message that is being taken in, where the queue takes none twice.
     pub(super) arriving: Option<MessageId>,
+    /// What came back to a quorum queue, in that order.
+    pub(super) came_back: CameBack,
     /// Messages that wait until a time. They count as unacked.
     pub(super) waiting: Waiting,
     /// Dead letters that stay until they have arrived. They count as unacked.
@@ -56,11 +61,6 @@ impl State {
     /// Whether every return counts, and consumers are told how often a message came back.
     pub(super) fn counts_deliveries(&self) -> bool {
         self.wants.counts_deliveries()
-    }
-
-    /// The highest band in which something is ready.
-    pub(super) fn top_band(&self) -> Option<usize> {
-        self.bands.iter().rposition(|band| band.ready() > 0)
     }
 
     pub(super) fn ready_bytes(&self) -> u64 {
@@ -75,6 +75,7 @@ impl State {
                 settled(sequence_of(at, first), sequence_of(at, last));
             });
         }
+        self.came_back.clear();
         self.ready = 0;
         dropped
     }

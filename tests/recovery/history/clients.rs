@@ -138,6 +138,7 @@ impl History {
             persistent,
             wants_persistent: persistent,
             priority: match kind.max_priority {
+                0 if kind.is_quorum() => [0, 0, 1, 5, 200][self.random(0..5)],
                 0 => 0,
                 _ => self.random(0..6) as u8,
             },

@@ -269,9 +269,19 @@ impl Band {
     pub fn head(&self) -> Option<(u64, GivenBack)> {
         match self.given_back.first() {
             Some((number, returns)) => Some((number, GivenBack::again(returns))),
-            None if self.ready() > 0 => Some((self.first_from_cursor(), GivenBack::default())),
-            None => None,
+            None => self.new_head().map(|number| (number, GivenBack::default())),
         }
+    }
+
+    /// The first message that was never taken.
+    pub fn new_head(&self) -> Option<u64> {
+        let is_any = self.next - self.cursor > self.holes;
+        is_any.then(|| self.first_from_cursor())
+    }
+
+    /// How a message came back that is ready again.
+    pub fn back(&self, number: u64) -> Option<GivenBack> {
+        self.given_back.get(number).map(GivenBack::again)
     }
 
     /// The first number from the cursor on that is not settled.
@@ -315,6 +325,35 @@ impl Band {
                 }
             }
         }
+        self.read_new(each)
+    }
+
+    /// The same for what came back alone, from one number to another.
+    pub fn read_back<'a>(
+        &'a self,
+        first: u64,
+        last: u64,
+        mut each: impl FnMut(u64, GivenBack, Record<'a>) -> bool,
+    ) -> Option<u64> {
+        for number in first..=last {
+            let Some(back) = self.back(number) else {
+                continue;
+            };
+            match self.record(number) {
+                Ok(record) if each(number, back, record) => {}
+                Ok(_) => return None,
+                Err(NoRecord::Gone) => {}
+                Err(NoRecord::NotLoaded(first)) => return Some(first),
+            }
+        }
+        None
+    }
+
+    /// The same for what was never taken alone.
+    pub fn read_new<'a>(
+        &'a self,
+        mut each: impl FnMut(u64, GivenBack, Record<'a>) -> bool,
+    ) -> Option<u64> {
         let from = self.after(self.cursor).saturating_sub(1);
         for slot in self.slots.range(from..) {
             let mut before = None;
@@ -343,10 +382,29 @@ impl Band {
                 self.returns.insert(first, last, returns);
             }
         }
+        self.take_new(left, body_bytes);
+    }
+
+    /// Takes the same from what came back alone: the `count` from `first` on.
+    pub fn take_back(&mut self, first: u64, count: u64, body_bytes: u64) {
+        for number in first..first + count {
+            let returns = self.given_back.get(number).unwrap_or(0);
+            if returns > 0 {
+                self.returns.insert(number, number, returns);
+            }
+        }
+        if let Some(more) = count.checked_sub(1) {
+            self.given_back.remove(first, first + more);
+        }
+        self.ready_bytes = self.ready_bytes.saturating_sub(body_bytes);
+    }
+
+    /// Takes the same from what was never taken alone.
+    pub fn take_new(&mut self, count: u64, body_bytes: u64) {
         if self.holes == 0 {
-            self.cursor += left;
+            self.cursor += count;
         } else {
-            for _ in 0..left {
+            for _ in 0..count {
                 let number = self.first_from_cursor();
                 self.holes -= number - self.cursor;
                 self.cursor = number + 1;
