@@ -5,12 +5,13 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use warren::amqp::table::{FieldTable, FieldValue};
 use warren::broker::engine::Clock;
 use warren::broker::pager::Turn;
-use warren::broker::queue::{Cause, Got, Returned};
+use warren::broker::queue::{Cause, ConsumerSpec, Got, Returned};
 use warren::broker::vhost::QueueDeclare;
-use warren::broker::{Body, Effects, Facts, Message, Queue};
+use warren::broker::{Body, Delivery, Effects, Facts, Message, Queue, Sink, Taken};
 use warren::store::disk::SimDisk;
 use warren::store::disk::sim::Keep;
 
@@ -256,6 +257,129 @@ fn a_deep_queue_that_nobody_uses_is_not_read() {
         assert_eq!(queue.counts().ready, left, "{}", kind.name);
         assert_eq!(world.queue(DEAD).counts().ready, MESSAGES - left);
     }
+}
+
+/// Takes one message at a time.
+#[derive(Default)]
+struct Hand(Mutex<Option<u64>>);
+
+impl Sink for Hand {
+    fn offer(&self, _slot: u32, deliveries: &[Delivery<'_>]) -> Taken {
+        *self.0.lock() = Some(deliveries[0].sequence);
+        Taken {
+            count: 1,
+            full: true,
+        }
+    }
+
+    fn reserve(&self, _slot: u32, _wanted: usize) -> usize {
+        unreachable!("it is alone")
+    }
+
+    fn deliver(&self, _slot: u32, _deliveries: &[Delivery<'_>], _places: &[u16]) {
+        unreachable!("it is alone")
+    }
+
+    fn cancel(&self, _slot: u32) {}
+
+    fn flush(&self) {}
+}
+
+/// A newly started broker with one deep queue, of which it has nothing in memory.
+fn deep(messages: u64) -> (World, Arc<Queue>) {
+    let disk = World::new_disk(&small());
+    let world = start(&disk);
+    let queue = world.queue("plain");
+    for number in 0..messages {
+        publish(&world, &queue, number, 100);
+        work(&world);
+    }
+    rest(&world, &queue);
+    drop(queue);
+    drop(world);
+    disk.crash(Keep::Nothing);
+    let world = start(&disk);
+    let queue = world.queue("plain");
+    rest(&world, &queue);
+    (world, queue)
+}
+
+/// Gets and acks all that there is, and does something `between`; says how many chunks were read.
+fn get_all(world: &World, queue: &Arc<Queue>, between: &dyn Fn()) -> u64 {
+    let mut loads = 0;
+    loop {
+        queue.when_head_is_loaded(Box::new(|| {}));
+        loads += world.load_all();
+        let Some((sequence, ..)) = take(world, queue) else {
+            return loads;
+        };
+        between();
+        let mut effects = Effects::new();
+        queue.ack(&[(sequence, sequence)], &[], &mut effects);
+        effects.complete();
+        between();
+    }
+}
+
+/// The same with a consumer that is given one message at a time.
+fn consume_all(world: &World, queue: &Arc<Queue>, between: &dyn Fn()) -> u64 {
+    let hand = Arc::new(Hand::default());
+    let mut effects = Effects::new();
+    let spec = ConsumerSpec {
+        tag: "slow".into(),
+        sink: Arc::clone(&hand) as _,
+        slot: 0,
+        no_ack: false,
+        exclusive: false,
+        priority: 0,
+    };
+    let consumer = queue.add_consumer(spec).expect("it consumes");
+    queue.resume(&[consumer], &mut effects);
+    effects.complete();
+    let mut loads = 0;
+    loop {
+        loads += world.load_all();
+        let Some(taken) = hand.0.lock().take() else {
+            return loads;
+        };
+        between();
+        queue.ack(&[(taken, taken)], &[consumer], &mut effects);
+        effects.complete();
+    }
+}
+
+/// Nobody publishes, but what was read ahead for whoever takes messages out slowly stays.
+#[test]
+fn what_is_slowly_consumed_is_read_once() {
+    const MESSAGES: u64 = 200;
+    for all in [get_all, consume_all] {
+        let (world, queue) = deep(MESSAGES);
+        let chunks = all(&world, &queue, &|| {});
+        assert!(chunks > 10, "it is no deep queue");
+        assert_eq!(queue.counts().ready, 0);
+
+        let (world, queue) = deep(MESSAGES);
+        let loads = all(&world, &queue, &|| {
+            queue.tidy();
+            work(&world);
+        });
+        assert_eq!(loads, chunks);
+    }
+}
+
+/// Who stops consuming is not waited for.
+#[test]
+fn what_is_not_consumed_any_more_leaves_memory() {
+    let (world, queue) = deep(200);
+    queue.when_head_is_loaded(Box::new(|| {}));
+    assert!(world.load_all() > 0);
+    let (sequence, ..) = take(&world, &queue).expect("it is there");
+    let mut effects = Effects::new();
+    queue.ack(&[(sequence, sequence)], &[], &mut effects);
+    effects.complete();
+    rest(&world, &queue);
+    queue.when_head_is_loaded(Box::new(|| {}));
+    assert!(world.load_all() > 0, "it is still in memory");
 }
 
 #[test]

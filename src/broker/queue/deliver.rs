@@ -403,6 +403,7 @@ impl Queue {
         };
         drop(deliveries);
 
+        state.note_use();
         state.pace(dealt.count, effects);
         state.take(head, dealt.count as u64, body_bytes);
         let settled_count = dealt.settled.count(dealt.count);

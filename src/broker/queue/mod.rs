@@ -327,8 +327,8 @@ impl Queue {
         purged
     }
 
-    /// Gives back buffers that a burst has left, if nothing was published since the last time.
-    /// The server calls it every few seconds.
+    /// Gives back buffers that a burst has left, and has everything paged out, if the queue was not used
+    /// since the last time. The server calls it every few seconds.
     pub fn tidy(self: &Arc<Self>) {
         let mut state = self.state.lock();
         if state.stream.is_some() {

@@ -57,8 +57,7 @@ impl Queue {
         if self.is_deleted() {
             return;
         }
-        state.busy = true;
-        state.paging.is_idle = false;
+        state.note_use();
         if state.stream.is_some() {
             self.publish_to_stream(&mut state, picked, effects);
             return self.after(&mut state);

@@ -62,6 +62,7 @@ impl Queue {
                 };
             }
         };
+        state.note_use();
         state.take(head, 1, body_bytes);
         let cursor = sequence_of(band, state.bands[band].cursor());
         let is_counted = state.counts_deliveries() && back.returns > 0;
@@ -167,6 +168,7 @@ impl Queue {
         if state.stream.is_some() {
             return self.resume_readers(&mut state, resume, effects);
         }
+        state.note_use();
         for &(first, last) in ranges {
             state.unacked -= last - first + 1;
             self.settle_logged(&mut state, first, last, effects);
@@ -190,6 +192,7 @@ impl Queue {
         if state.stream.is_some() {
             return self.resume_readers(&mut state, resume, effects);
         }
+        state.note_use();
         for message in returned {
             // Where returns count, every one does.
             let is_counted = state.counts_deliveries();
@@ -231,6 +234,7 @@ impl Queue {
         if state.stream.is_some() {
             return self.resume_readers(&mut state, resume, effects);
         }
+        state.note_use();
         for message in returned {
             self.give_up(&mut state, message.sequence, Reason::Rejected, effects);
         }

@@ -31,7 +31,7 @@ pub(super) struct State {
     pub(super) consumers: Consumers,
     /// Whose turn it is, kept to reuse its allocation.
     pub(super) turn: Vec<ConsumerId>,
-    /// Whether anything was published since the queue was last tidied.
+    /// Whether anything was published, delivered or settled since the queue was last tidied.
     pub(super) busy: bool,
     /// Whether any message that is here may expire.
     pub(super) may_expire: bool,
@@ -61,6 +61,12 @@ impl State {
     /// Whether every return counts, and consumers are told how often a message came back.
     pub(super) fn counts_deliveries(&self) -> bool {
         self.wants.counts_deliveries()
+    }
+
+    /// Something was published, delivered or settled: what is in memory may be needed again soon.
+    pub(super) fn note_use(&mut self) {
+        self.busy = true;
+        self.paging.is_idle = false;
     }
 
     pub(super) fn ready_bytes(&self) -> u64 {
