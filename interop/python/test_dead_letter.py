@@ -11,6 +11,8 @@ from deliveries import Inbox, bodies, enqueue, get, take, take_one, wait_ready
 from refusals import channel_refused
 
 X_DEATH = {"count", "exchange", "queue", "reason", "routing-keys", "time"}
+# RabbitMQ has them since 3.13.
+X_LAST_DEATH = {"x-last-death-exchange", "x-last-death-queue", "x-last-death-reason"}
 
 
 def reject(channel, queue):
@@ -47,7 +49,7 @@ def test_rejected(channel, make_queue, dead):
     assert message.body == b"x"
     assert (message.method.exchange, message.method.routing_key, message.method.redelivered) == ("", dead, False)
     assert message.properties.message_id == "one"
-    assert message.headers.keys() == {
+    assert message.headers.keys() - X_LAST_DEATH == {
         "mine",
         "x-death",
         "x-first-death-exchange",
@@ -58,6 +60,9 @@ def test_rejected(channel, make_queue, dead):
     assert message.headers["x-first-death-queue"] == queue
     assert message.headers["x-first-death-reason"] == "rejected"
     assert message.headers["x-first-death-exchange"] == ""
+    if X_LAST_DEATH <= message.headers.keys():
+        last = [message.headers[f"x-last-death-{what}"] for what in ("queue", "reason", "exchange")]
+        assert last == [queue, "rejected", ""]
     (death,) = message.headers["x-death"]
     assert death.keys() == X_DEATH
     assert recent(death.pop("time"))

@@ -7,6 +7,7 @@
 //! well is taken from the segment, if its chunk is what was written; otherwise from the log.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ops::RangeBounds;
 use std::sync::Arc;
 
 use super::Place;
@@ -382,9 +383,7 @@ impl BandReplay {
     /// A chunk that could not be read has messages all the same, those among them that the log has.
     fn put_back(&mut self, chunk: &mut DamagedChunk) {
         let first = chunk.stored.entry.first;
-        let mut behind = self.logged.split_off(&first);
-        let end = first + u64::from(chunk.stored.entry.records);
-        self.logged.append(&mut behind.split_off(&end));
+        self.forget(first..first + u64::from(chunk.stored.entry.records));
         self.stored.insert(first, chunk.stored.clone());
         self.marks
             .extend(chunk.mark.take().map(|mark| (first, mark)));
@@ -392,17 +391,14 @@ impl BandReplay {
 
     fn settle(&mut self, first: u64, last: u64) {
         self.settled.insert(first, last);
-        if first == last {
-            self.logged.remove(&first);
-        } else if self
-            .logged
-            .first_key_value()
-            .is_some_and(|(lowest, _)| *lowest <= last)
-        {
-            let mut from = self.logged.split_off(&first);
-            let mut behind = from.split_off(&(last + 1));
-            self.logged.append(&mut behind);
-        }
+        self.forget(first..=last);
+    }
+
+    /// Costs what there is of these. To split the map there and put the rest together again would cost all
+    /// that is left, for each of the many ranges that several consumers settle in turns.
+    fn forget(&mut self, numbers: impl RangeBounds<u64>) {
+        let all = self.logged.extract_if(numbers, |_, _| true);
+        all.for_each(drop);
     }
 }
 
