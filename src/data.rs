@@ -48,6 +48,13 @@ impl Data {
                 "cut the journal's torn end off"
             );
         }
+        let mended = recovered.report.mended_records;
+        if mended > 0 {
+            tracing::warn!(
+                records = mended,
+                "records of the journal were damaged and are whole again, since segments had their messages"
+            );
+        }
         let pressure = recovered.journal.pressure();
         tokio::spawn(Arc::clone(&broker.engine).heed_log(pressure));
         Ok(recovered)

@@ -70,6 +70,8 @@ struct World {
     known: Vec<(u64, u64)>,
     /// What somebody else remembers of what was released.
     needed_from: u64,
+    /// Whether somebody else has what messages consist of, or something that is like it.
+    have_contents: bool,
 }
 
 impl World {
@@ -81,6 +83,7 @@ impl World {
             model: Model::default(),
             known: Vec::new(),
             needed_from: 0,
+            have_contents: false,
         }
     }
 
@@ -162,7 +165,8 @@ impl World {
         let mut recovery = Journal::open(disk, options).expect("it opens");
         let mut found = BTreeMap::new();
         let mut last = 0;
-        while let Some(entry) = recovery.next().expect("it can be read") {
+        let mut contents = self.contents(seed);
+        while let Some(entry) = recovery.next_mended(&mut contents).expect("it can be read") {
             assert!(entry.index > last, "out of order");
             last = entry.index;
             found.insert(entry.index, said_by(&entry.record));
@@ -170,6 +174,30 @@ impl World {
         let (journal, report) = recovery.finish().expect("it can be written");
         assert_eq!(report.records, found.len() as u64);
         (journal, report, found)
+    }
+
+    /// What somebody else has: the content of some messages, and what is not quite that of others.
+    fn contents(&self, seed: u64) -> impl FnMut(Place) -> Option<Vec<u8>> + use<> {
+        let records = self.model.records.values();
+        let messages = records.filter(|(kind, ..)| self.have_contents && *kind == 1);
+        let lengths: BTreeMap<u64, usize> = messages
+            .map(|(_, unique, bytes)| (*unique, *bytes))
+            .collect();
+        let mut dice = SmallRng::seed_from_u64(seed);
+        move |place| {
+            let bytes = *lengths.get(&place.queue)?;
+            let body = vec![place.queue as u8; bytes];
+            let mut content = [b"exchangekey\0\0", &body[..]].concat();
+            match dice.random_range(0..4) {
+                0 => return None,
+                1 => {
+                    let at = dice.random_range(0..content.len());
+                    content[at] ^= 1 << dice.random_range(0..8);
+                }
+                _ => {}
+            }
+            Some(content)
+        }
     }
 
     /// After a crash without damage: a prefix, with everything that had been promised.
@@ -406,10 +434,10 @@ fn recovers_from_a_crash_at_every_operation() {
 }
 
 /// Bits turn over on the disk: what comes back is what was written, and what had been promised
-/// and does not come back is reported.
+/// and does not come back is reported. What somebody else has as well is whole again.
 #[test]
 fn reports_what_is_damaged() {
-    let mut harmed = 0;
+    let (mut harmed, mut mended) = (0, 0);
     for seed in 0..histories(250) {
         let mut world = World::new(seed, Fsync::Always);
         let (journal, _, _) = world.recover();
@@ -422,7 +450,9 @@ fn reports_what_is_damaged() {
             let bit = world.dice.random_range(0..FILE_BYTES * 8);
             world.disk.flip_bit(&format!("journal/{name}"), bit);
         }
+        world.have_contents = seed % 2 == 0;
         let (journal, report, found) = world.recover();
+        mended += report.mended_records;
         for (index, said) in &found {
             assert_eq!(
                 world.model.records.get(index),
@@ -474,4 +504,5 @@ fn reports_what_is_damaged() {
         }
     }
     assert!(harmed > 10, "hardly anything was harmed: {harmed}");
+    assert!(mended > 5, "hardly anything is whole again: {mended}");
 }

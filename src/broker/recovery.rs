@@ -177,7 +177,7 @@ impl Broker {
         let mut recovery = Journal::open(Arc::clone(disk), options)?;
         let mut told_at = Instant::now();
         let mut records: u64 = 0;
-        while let Some(entry) = recovery.next()? {
+        while let Some(entry) = recovery.next_mended(&mut |place| replay.content_at(place))? {
             replay.record(&entry);
             records += 1;
             if told_at.elapsed() >= PROGRESS {

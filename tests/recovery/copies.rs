@@ -258,3 +258,71 @@ fn what_neither_has_is_lost_and_said() {
     let said = |text: &str| condition.damage.iter().any(|what| what.contains(text));
     assert!(said(", 1 are lost"), "{condition:?}");
 }
+
+/// Flips a bit in the log, so many bytes before a message's body begins.
+fn flip_before(disk: &SimDisk, number: u64, bytes: usize) {
+    let body = body_of(number);
+    let files = disk.files().into_iter();
+    let flipped = files
+        .filter(|(path, _)| path.ends_with(".journal"))
+        .filter(|(path, _)| {
+            let contents = disk.contents(path).expect("it is there");
+            let at = contents.windows(body.len()).position(|bytes| bytes == body);
+            at.is_some_and(|at| disk.flip_bit(path, (at - bytes) as u64 * 8))
+        });
+    assert_eq!(flipped.count(), 1);
+}
+
+/// What is damaged in the log of messages that segments have as well is made whole.
+#[test]
+fn a_record_whose_message_lies_in_a_segment_is_whole_again() {
+    let (disk, stay) = left_behind();
+    let mut harmed: Vec<u64> = stay[10..stay.len() - 40].to_vec();
+    harmed.retain(|number| number % 7 < 2);
+    assert!(harmed.len() > 30);
+    for number in &harmed {
+        flip_before(&disk, *number, 0);
+    }
+    let problems = |disk: &SimDisk| {
+        let report = check(Arc::new(disk.copy(1)));
+        report.expect("a data folder").problems
+    };
+    assert!(!problems(&disk).is_empty());
+
+    let started = World::start(&disk, &sizes(), &Clock::manual(0), 1, |_| {});
+    let (world, recovered) = started.expect("it starts");
+    assert_eq!(recovered.report.mended_records, harmed.len() as u64);
+    assert_eq!(recovered.report.damage, []);
+    let condition = world.broker.engine.store.condition();
+    assert_eq!(condition.damage, [""; 0]);
+    assert_eq!(all_of(&world), stay);
+    drop(world);
+    disk.crash(Keep::Nothing);
+
+    // Once and for all.
+    assert_eq!(problems(&disk), [""; 0]);
+    let started = World::start(&disk, &sizes(), &Clock::manual(0), 1, |_| {});
+    let (world, recovered) = started.expect("it starts");
+    assert_eq!(recovered.report.mended_records, 0);
+    assert_eq!(all_of(&world), stay);
+}
+
+/// Where nothing proves what a record said, it is missing.
+#[test]
+fn a_record_whose_head_is_damaged_is_missing() {
+    // Before the body come properties, routing key and place; before them what is long how, and the
+    // header.
+    const SEQUENCE: usize = 2 + 5 + 8;
+    const LENGTHS: usize = SEQUENCE + 8 + 16;
+    const CHECKSUM: usize = LENGTHS + 28;
+    for bytes in [SEQUENCE, LENGTHS - 12, CHECKSUM] {
+        let (disk, stay) = left_behind();
+        flip_before(&disk, stay[50], bytes);
+        let started = World::start(&disk, &sizes(), &Clock::manual(0), 1, |_| {});
+        let (world, recovered) = started.expect("it starts");
+        assert_eq!(recovered.report.mended_records, 0);
+        let condition = world.broker.engine.store.condition();
+        assert_eq!(condition.missing_records, 1, "{bytes}: {condition:?}");
+        assert_eq!(all_of(&world), stay);
+    }
+}

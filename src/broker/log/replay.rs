@@ -15,7 +15,7 @@ use super::ranges::Ranges;
 use crate::broker::exchange::Exchange;
 use crate::broker::message::{Body, Facts, Message};
 use crate::broker::pager::{Stored, is_shortage};
-use crate::broker::queue::{Queue, RestoredBand, Runs, band_of, number_of};
+use crate::broker::queue::{Chunk, Queue, RestoredBand, Runs, band_of, number_of};
 use crate::store::catalog::ChunkMark;
 use crate::store::journal::{Entry, MessageView, Record, SeenViews};
 use crate::store::segment::{ChunkEntry, ChunkError, StoredChunk};
@@ -31,6 +31,9 @@ pub(in crate::broker) struct Replay {
     /// Exchanges that remember messages, and the time as of which they do.
     exchanges: HashMap<u64, Arc<Exchange>>,
     now_ms: u64,
+    /// The chunk that made a record of the log whole last, because it may do so with the next one: queue,
+    /// segment, and where in it.
+    mending: Option<((u64, u64, u64), Chunk)>,
 }
 
 /// A chunk that is damaged, or cannot be read while the log has all that is needed of it.
@@ -113,6 +116,7 @@ impl Replay {
             damaged: Vec::new(),
             exchanges: HashMap::new(),
             now_ms: 0,
+            mending: None,
         }
     }
 
@@ -222,6 +226,42 @@ impl Replay {
             }
             Record::Seen(seen) => self.seen(entry.index, seen),
         }
+    }
+
+    /// What a message consists of that a segment has: exchange, routing key, properties, body. A chunk that
+    /// turns out to be damaged is none from now on.
+    pub fn content_at(&mut self, place: Place) -> Option<Vec<u8>> {
+        let Place { queue, sequence } = place;
+        let number = number_of(sequence);
+        let band = self.queues.get_mut(&queue)?;
+        let band = band.bands.get_mut(&band_of(sequence))?;
+        match band.is_stored(number, &self.read) {
+            Ok(true) if !band.empty.contains(number) => {}
+            Ok(_) => return None,
+            Err(damaged) => {
+                self.damaged.push(*damaged);
+                return None;
+            }
+        }
+        let (first, stored) = band.stored.range(..=number).next_back()?;
+        let index = u32::try_from(number - first).ok()?;
+        let key = (queue, stored.segment.number, stored.entry.offset);
+        if self.mending.as_ref().is_none_or(|(last, _)| *last != key) {
+            let chunk = (self.read)(stored).ok()?;
+            self.mending = Some((key, Chunk::from_stored(chunk)));
+        }
+        let (_, chunk) = self.mending.as_ref()?;
+        if index >= chunk.len() {
+            return None;
+        }
+        let message = chunk.record(index).message;
+        let parts = [
+            message.exchange,
+            message.routing_key,
+            message.properties,
+            message.body.as_slice(),
+        ];
+        Some(parts.concat())
     }
 
     /// Whether the queues may be given what was found.

@@ -81,6 +81,7 @@ use self::waiting::Waiting;
 
 pub(super) use self::band::Runs;
 pub(super) use self::checkpoint::{Checkpoint, Leftover, Moving};
+pub(super) use self::chunk::Chunk;
 
 pub use self::arguments::{Overflow, QueueArguments, QueueType};
 pub use self::consumer_timeout::{ConsumerTimeout, TimeoutAction};

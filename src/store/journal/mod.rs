@@ -6,16 +6,18 @@
 //!            record.rs, layout.rs          │                               files.rs, shared.rs:
 //!                                          └─▶ safety.rs: "safe up to"     spare and used files
 //! scan.rs ─▶ walk.rs (window.rs) ─▶ recovery.rs ─▶ report.rs, resume.rs    reader.rs: by index
+//!                                  ├─▶ mend.rs: what segments have as well is made whole
 //!                                  └─▶ salvage.rs: whom damage concerns
 //! ```
 //!
-//! What always holds: a block with synced data is never written again; nothing is said to be
+//! What always holds: a block with synced data is never written again, unless to make damage whole; nothing is said to be
 //! safe before it is; after a failed write or sync nothing becomes safe any more; recovery yields
 //! a prefix of what was written that has all that was safe, or says what is missing.
 
 mod files;
 mod gather;
 mod layout;
+mod mend;
 mod reader;
 mod record;
 mod recovery;
@@ -47,6 +49,7 @@ use super::disk::{AlignedBuffer, Disk};
 
 pub use self::gather::Batch;
 pub use self::layout::FORMAT;
+pub use self::mend::ContentAt;
 pub use self::reader::ReadError;
 pub use self::record::{
     MessageView, NewMessage, Place, PlaceViews, Placement, PlacementViews, RangeViews, Record,

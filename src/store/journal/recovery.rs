@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::files::{make_slots, write_first_live};
 use super::layout::FirstLive;
 use super::layout::{BatchHead, RECORD_HEADER_BYTES};
+use super::mend::ContentAt;
 use super::record::{Record, UnknownRecord, kind};
 use super::report::{Cut, Damage, Report};
 use super::salvage::{Concerned, concerned};
@@ -115,6 +116,8 @@ pub struct Recovery {
     /// Which of the scan's files is read, and how far.
     at: usize,
     walk: Option<Walk>,
+    /// The record that was found last, if it had to be made whole.
+    mended: Option<Vec<u8>>,
     /// The index that comes next.
     expected: u64,
     /// The highest synced mark that was seen when something was looked for.
@@ -133,6 +136,7 @@ impl Recovery {
         let mut recovery = Self {
             at: 0,
             walk: None,
+            mended: None,
             expected: scan.files.first().map_or(first_live, |(first, _)| {
                 first.header.first_index.min(first_live)
             }),
@@ -159,8 +163,20 @@ impl Recovery {
     /// See [`RecoveryError`].
     #[allow(clippy::should_implement_trait)]
     pub fn next(&mut self) -> Result<Option<Entry<'_>>, RecoveryError> {
+        self.next_mended(&mut |_| None)
+    }
+
+    /// The same; what is damaged of messages that somebody else has as well is made whole, here and in the
+    /// file.
+    ///
+    /// # Errors
+    /// See [`RecoveryError`].
+    pub fn next_mended(
+        &mut self,
+        content_at: &mut ContentAt<'_>,
+    ) -> Result<Option<Entry<'_>>, RecoveryError> {
         let located = loop {
-            match self.advance() {
+            match self.advance(content_at) {
                 Ok(Some(located)) if located.header.kind == kind::DROP => {}
                 Ok(Some(located)) => break located,
                 Ok(None) => return Ok(None),
@@ -173,7 +189,10 @@ impl Recovery {
         let Some(walk) = &mut self.walk else {
             return Ok(None);
         };
-        let bytes = walk.bytes(&located)?;
+        let bytes = match &self.mended {
+            Some(record) => record,
+            None => walk.bytes(&located)?,
+        };
         match Entry::decode(&located, bytes) {
             Ok(entry) => Ok(Some(entry)),
             Err(record) => {
@@ -191,7 +210,7 @@ impl Recovery {
     /// # Errors
     /// See [`RecoveryError`].
     pub fn finish(mut self) -> Result<(Journal, Report), RecoveryError> {
-        while self.advance()?.is_some() {}
+        while self.advance(&mut |_| None)?.is_some() {}
         let resumes = match &self.walk {
             Some(walk) if !self.has_remains => Some(walk.end_offset()),
             _ => None,
@@ -215,7 +234,7 @@ impl Recovery {
     /// # Errors
     /// See [`RecoveryError`].
     pub fn inspect(mut self) -> Result<Report, RecoveryError> {
-        while self.advance()?.is_some() {}
+        while self.advance(&mut |_| None)?.is_some() {}
         self.leave_file();
         self.report.first_index = self.scan.first_live.index;
         self.report.last_index = self.expected - 1;
@@ -248,7 +267,11 @@ impl Recovery {
         Ok(())
     }
 
-    fn advance(&mut self) -> Result<Option<Located>, RecoveryError> {
+    fn advance(
+        &mut self,
+        content_at: &mut ContentAt<'_>,
+    ) -> Result<Option<Located>, RecoveryError> {
+        self.mended = None;
         while !self.has_ended {
             let Some((live, limit)) = self.scan.files.get(self.at) else {
                 break;
@@ -266,15 +289,17 @@ impl Recovery {
                 self.report.files += 1;
                 continue;
             };
-            match walk.next(self.expected)? {
-                Step::Record(located) => {
-                    self.expected += 1;
-                    if located.header.index >= self.scan.first_live.index {
-                        self.report.count(&located);
-                        return Ok(Some(located));
-                    }
-                }
-                Step::Lost(lost) => self.lost(lost)?,
+            let located = match walk.next(self.expected)? {
+                Step::Record(located) => Some(located),
+                Step::Lost(lost) => self.lost(lost, content_at)?,
+            };
+            let Some(located) = located else {
+                continue;
+            };
+            self.expected += 1;
+            if located.header.index >= self.scan.first_live.index {
+                self.report.count(&located);
+                return Ok(Some(located));
             }
         }
         // Indexes are never used again, whatever is missing.
@@ -295,9 +320,14 @@ impl Recovery {
     }
 
     /// The expected record is not where it should be.
-    fn lost(&mut self, lost: Lost) -> Result<(), RecoveryError> {
+    /// Gives it if it can be made whole.
+    fn lost(
+        &mut self,
+        lost: Lost,
+        content_at: &mut ContentAt<'_>,
+    ) -> Result<Option<Located>, RecoveryError> {
         let Some(walk) = &mut self.walk else {
-            return Ok(());
+            return Ok(None);
         };
         let next = walk.find_head(lost.offset + 1, self.expected)?;
         // A mark alone was lost here, no record.
@@ -306,11 +336,15 @@ impl Recovery {
             && head.first_index == self.expected
         {
             walk.enter(offset, &head);
-            return Ok(());
+            return Ok(None);
         }
         let beyond = self.look_beyond(next.map(|(offset, _)| offset))?;
         if self.expected <= self.promised {
-            return self.pass_damage(lost, next);
+            let mended = self.mend(content_at)?;
+            if mended.is_none() {
+                self.pass_damage(lost, next)?;
+            }
+            return Ok(mended);
         }
         self.has_ended = true;
         self.has_remains = beyond > 0 || self.at + 1 < self.scan.files.len();
@@ -323,7 +357,32 @@ impl Recovery {
                 batches_beyond: beyond,
             });
         }
-        Ok(())
+        Ok(None)
+    }
+
+    /// Makes the expected record whole where it is, so that the next recovery finds it, and if what it says
+    /// is nowhere else, nothing is lost with whoever has its content now.
+    fn mend(&mut self, content_at: &mut ContentAt<'_>) -> Result<Option<Located>, RecoveryError> {
+        if self.expected < self.scan.first_live.index {
+            return Ok(None);
+        }
+        let Some(walk) = &mut self.walk else {
+            return Ok(None);
+        };
+        let Some((located, record)) = walk.mend(self.expected, content_at)? else {
+            return Ok(None);
+        };
+        let (live, _) = &self.scan.files[self.at];
+        if self.options.on_damage != OnDamage::Report
+            && let Err(error) = live.file.file.write_at(&record, located.offset)
+        {
+            tracing::error!(%error, file = live.file.name, "a damaged record cannot be made whole");
+            return Ok(None);
+        }
+        walk.pass(&located.header);
+        self.report.mended_records += 1;
+        self.mended = Some(record);
+        Ok(Some(located))
     }
 
     /// Searches everything behind a place, from the next batch in its file on, for synced marks;

@@ -23,6 +23,8 @@ pub struct Report {
     pub damage: Vec<Damage>,
     /// Batches whose head was broken, but whose records were all found.
     pub repaired_heads: u64,
+    /// Records that were damaged and are whole again.
+    pub mended_records: u64,
     /// Blocks that the disk could not read.
     pub unreadable_blocks: u64,
 }

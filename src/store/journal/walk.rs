@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::layout::{
     BATCH_HEAD_BYTES, BatchHead, FileHeader, RECORD_HEADER_BYTES, RecordHeader, is_intact,
 };
+use super::mend::{ContentAt, mended};
 use super::window::Window;
 use crate::store::disk::{BLOCK_BYTES, DiskFile, whole_blocks};
 
@@ -156,6 +157,31 @@ impl Walk {
         }
     }
 
+    /// The record that is expected here and is damaged, if `content_at` makes it whole.
+    /// [`Walk::pass`] goes on behind it.
+    pub fn mend(
+        &mut self,
+        expected: u64,
+        content_at: &mut ContentAt<'_>,
+    ) -> io::Result<Option<(Located, Vec<u8>)>> {
+        let Some(batch) = self.batch else {
+            return Ok(None);
+        };
+        let (offset, seed) = (self.offset, self.record_seed);
+        let header = self.window.get(offset, RECORD_HEADER_BYTES)?;
+        let header = header.and_then(RecordHeader::decode).filter(|header| {
+            header.index == expected && offset + header.total_bytes() as u64 <= batch.end
+        });
+        let Some(header) = header else {
+            return Ok(None);
+        };
+        let bytes = self.window.get(offset, header.total_bytes())?;
+        let Some(record) = bytes.and_then(|bytes| mended(bytes, seed, content_at)) else {
+            return Ok(None);
+        };
+        Ok(Some((Located { offset, header }, record)))
+    }
+
     /// Searches the rest of the batch, byte for byte, for a record later than `expected`; goes on
     /// with it, and says how many bytes it stepped over and which index it has.
     pub fn skip_broken(&mut self, expected: u64) -> io::Result<Option<(u64, u64)>> {
@@ -274,7 +300,8 @@ impl Walk {
             .then_some(header))
     }
 
-    fn pass(&mut self, header: &RecordHeader) {
+    /// Goes on behind the record that is here.
+    pub fn pass(&mut self, header: &RecordHeader) {
         self.offset += header.total_bytes() as u64;
         if let Some(InBatch {
             left: Some(left), ..
