@@ -5,6 +5,7 @@ use std::fmt;
 use serde_json::{Map, Value};
 
 use crate::amqp::terms::PrettyBinary;
+use crate::broker::term::float;
 
 /// `~p` starts a new line for each part of what does not fit into so many columns.
 const LINE_COLUMNS: usize = 80;
@@ -17,7 +18,10 @@ impl fmt::Display for PrettyJson<'_> {
         match self.0 {
             Value::Null => f.write_str("null"),
             Value::Bool(value) => write!(f, "{value}"),
-            Value::Number(number) => write!(f, "{number}"),
+            Value::Number(number) => match number.as_f64().filter(|_| number.is_f64()) {
+                Some(value) => f.write_str(&float(value)),
+                None => write!(f, "{number}"),
+            },
             Value::String(text) => f.write_str(&binary(text)),
             Value::Array(values) => {
                 let values = values.iter().map(|value| PrettyJson(value).to_string());
@@ -78,6 +82,8 @@ mod tests {
         let text = |value: Value| PrettyJson(&value).to_string();
         assert_eq!(text(json!("x")), "<<\"x\">>");
         assert_eq!(text(json!(1.5)), "1.5");
+        assert_eq!(text(json!(1e3)), "1.0e3");
+        assert_eq!(text(json!(1e300)), "1.0e300");
         assert_eq!(text(json!({"a": 1})), "#{<<\"a\">> => 1}");
         assert_eq!(text(json!([true, null, []])), "[true,null,[]]");
     }

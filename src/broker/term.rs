@@ -58,7 +58,7 @@ fn binary(bytes: &[u8]) -> PrettyBinary<'_> {
 
 /// A float as Erlang prints it: the fewest digits that tell it apart, with an exponent where that
 /// is shorter.
-fn float(value: f64) -> String {
+pub(super) fn float(value: f64) -> String {
     let scientific = format!("{value:e}");
     let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
     let (sign, mantissa) = match mantissa.strip_prefix('-') {

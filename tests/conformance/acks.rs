@@ -272,3 +272,30 @@ fn acks_may_come_in_any_order() {
         .collect();
     assert_eq!(left(&mut client, &queue), expected);
 }
+
+/// The order is another matter.
+#[test]
+fn recover_gives_back_what_all_consumers_of_the_channel_had() {
+    let mut client = Broker::shared().client();
+    let (one, other) = (client.queue(), client.queue());
+    client.consume(&one, "first");
+    client.consume(&one, "second");
+    client.consume(&other, "third");
+    let bodies = ["1", "2", "3", "4", "5", "6"];
+    for (number, body) in bodies.iter().enumerate() {
+        let queue = if number < 4 { &one } else { &other };
+        client.publish("", queue, body);
+        client.delivery();
+    }
+    client.send(method!("basic.recover", requeue: true));
+    client.expect(method!("basic.recover-ok"));
+    let mut again: Vec<String> = (0..6)
+        .map(|_| {
+            let delivered = client.delivery();
+            assert!(delivered.redelivered());
+            delivered.text()
+        })
+        .collect();
+    again.sort();
+    assert_eq!(again, bodies);
+}

@@ -437,3 +437,22 @@ fn cc_and_bcc_must_be_lists() {
         client.open_channel(1);
     }
 }
+
+/// Later versions take the last one.
+#[test]
+fn of_a_header_that_comes_twice_the_first_one_counts() {
+    let mut client = Broker::shared().client();
+    let exchange = client.exchange("headers");
+    let queues = [client.queue(), client.queue()];
+    for (queue, value) in queues.iter().zip([1, 2]) {
+        let arguments = table! { "x-match" => "any", "a" => value };
+        client.call(method!("queue.bind", queue: queue, exchange: &exchange, arguments: arguments));
+    }
+    let headers = Table(vec![
+        ("a".into(), Value::from(1)),
+        ("a".into(), Value::from(2)),
+    ]);
+    client.publish_with(&exchange, "", &properties!(headers: headers), "twice");
+    client.await_ready(&queues[0], 1);
+    assert_eq!(client.counts(&queues[1]).0, 0);
+}

@@ -365,3 +365,28 @@ fn quorum_queues_heed_policies() {
     drop(policy);
     client.call(method!("queue.delete", queue: &queue));
 }
+
+#[test]
+fn a_quorum_queue_takes_overflow_and_strategy_from_the_policy() {
+    let Some((mut client, http)) = site() else {
+        return;
+    };
+    let (queue, dead) = (unique("quorum"), client.queue());
+    let arguments = table! { "x-queue-type" => "quorum", "x-overflow" => "drop-head" };
+    client.call(method!("queue.declare", queue: &queue, durable: true, arguments: arguments));
+    let definition = json!({
+        "max-length": 1, "overflow": "reject-publish", "dead-letter-strategy": "at-least-once",
+        "dead-letter-exchange": "", "dead-letter-routing-key": dead,
+    });
+    let _policy = Policy::on(&http, &queue, definition);
+    client.publish("", &queue, "first");
+    client.await_ready(&queue, 1);
+    client.call(method!("confirm.select"));
+    await_nack(&mut client, &queue);
+    let first = client.get(&queue, false).expect("a message");
+    assert_eq!(first.text(), "first");
+    client.nack(first.tag(), false, false);
+    client.await_ready(&dead, 1);
+    assert_eq!(client.take_all(&dead), ["first"]);
+    client.call(method!("queue.delete", queue: &queue));
+}

@@ -313,3 +313,22 @@ fn letters_that_must_arrive_are_like_others() {
         delete(&mut client, &queue);
     }
 }
+
+/// How many there are then is exact in classic queues only.
+#[test]
+fn reject_publish_refuses_what_is_too_much_until_there_is_room() {
+    let mut client = Broker::shared().client();
+    let arguments = table! { "x-max-length" => 3, "x-overflow" => "reject-publish" };
+    let queue = quorum(&mut client, arguments);
+    client.call(method!("confirm.select"));
+    let publish = |client: &mut Client, number: u32| {
+        client.publish("", &queue, &number.to_string());
+        client.receive().name == "basic.ack"
+    };
+    let taken = (0..1000).find(|number| !publish(&mut client, *number));
+    let taken = taken.expect("what is too much is refused");
+    assert!(taken >= 3, "{taken}");
+    assert_eq!(client.take_all(&queue)[..3], ["0", "1", "2"]);
+    assert!((0..1000).any(|number| publish(&mut client, number)));
+    delete(&mut client, &queue);
+}

@@ -256,3 +256,27 @@ fn replies_may_be_confirmed() {
     client.on(2).expect(method!("basic.ack", delivery_tag: 1));
     client.expect_bodies(&["pong"]);
 }
+
+#[test]
+fn an_address_that_nobody_made_leads_nowhere() {
+    let broker = Broker::shared();
+    let publish = |client: &mut Client, address: &str| {
+        let publish = method!("basic.publish", routing_key: address, mandatory: true);
+        client.send_content(publish, &Properties::default(), b"x");
+    };
+    let expect_return = |client: &mut Client| {
+        let reply = client.expect_name("basic.return");
+        client.content(reply);
+    };
+    let mut client = broker.client();
+    for end in ["g1abc", "!!!", "a.b.c"] {
+        publish(&mut client, &format!("{PSEUDO}.{end}"));
+        expect_return(&mut client);
+    }
+    // RabbitMQ takes the first of two words for an Erlang process, and fails where it is none.
+    publish(&mut client, &format!("{PSEUDO}.a.b"));
+    match broker.is_warren() {
+        true => expect_return(&mut client),
+        false => client.expect_connection_close_ids(541, "INTERNAL_ERROR", (0, 0)),
+    }
+}

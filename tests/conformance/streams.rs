@@ -574,3 +574,44 @@ fn a_cancelled_reader_gets_nothing_more() {
     reader.expect_nothing(&queue);
     delete(&queue);
 }
+
+/// How much goes at once is each broker's own, and so is when it is looked at: at the latest with the
+/// next full segment.
+#[test]
+fn what_is_too_much_goes_from_the_head() {
+    let mut client = Broker::shared().client();
+    let arguments = table! {
+        "x-max-length-bytes" => 200_000, "x-stream-max-segment-size-bytes" => 50_000,
+    };
+    let queue = stream(&mut client, arguments);
+    client.call(method!("confirm.select"));
+    let body = "x".repeat(10_000);
+    let publish = |client: &mut Client, count: u64| {
+        for _ in 0..count {
+            client.publish("", &queue, &body);
+        }
+        let mut last = 1_u64;
+        while !last.is_multiple_of(count) {
+            last = client.expect_name("basic.ack").number("delivery-tag");
+        }
+    };
+    let offset = |message: &Message| match message.headers().at("x-stream-offset") {
+        Value::I64(offset) => *offset,
+        other => panic!("{other:?}"),
+    };
+    let mut first = 0;
+    for _ in 0..50 {
+        publish(&mut client, 100);
+        let mut reader = reader(&queue, table! { "x-stream-offset" => "first" });
+        let message = reader.delivery();
+        assert_eq!(message.body.len(), body.len());
+        first = offset(&message);
+        let next = reader.delivery();
+        assert_eq!(offset(&next), first + 1);
+        if first > 0 {
+            break;
+        }
+    }
+    assert!(first > 0, "nothing went");
+    delete(&queue);
+}

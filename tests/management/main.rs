@@ -10,6 +10,7 @@ mod definitions;
 mod limits;
 mod parameters;
 mod policies;
+mod policy_keys;
 mod protocol;
 mod restart;
 mod users;

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::*;
 
-fn invalid(what: &str) -> String {
+pub(super) fn invalid(what: &str) -> String {
     format!("Validation failed\n\n{what}\n")
 }
 
@@ -240,5 +240,24 @@ fn what_is_remembered_is_no_policys_business() {
         );
         let reason = reason.replace('<', "&lt;").replace('>', "&gt;");
         http.refused("/policies/%2F/remembering", document, reason);
+    }
+}
+
+#[test]
+fn a_priority_or_a_kind_that_is_null_is_none() {
+    let Some((broker, http)) = site() else { return };
+    for kind in ["policies", "operator-policies"] {
+        let path = format!("/{kind}/%2F/{}", unique("null"));
+        let with = |key: &str| json!({"pattern": "a", "definition": {"max-length": 1}, key: null});
+        let reason = invalid("priority should be a number, actually was null");
+        http.refused(&path, with("priority"), reason);
+        let kinds = match broker.is_warren() {
+            true => {
+                "one of: 'queues', 'classic_queues',  'quorum_queues', 'streams', 'exchanges', or 'all'"
+            }
+            false => "'queues', 'exchanges' or 'all'",
+        };
+        let reason = format!("apply-to 'null' unrecognised; should be {kinds}");
+        http.refused(&path, with("apply-to"), invalid(&reason));
     }
 }

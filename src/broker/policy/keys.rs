@@ -98,6 +98,9 @@ impl Key {
         };
         match is_right {
             true => Ok(()),
+            false if self.name == "queue-master-locator" => {
+                Err(format!("{} invalid {} value", PrettyJson(value), self.name))
+            }
             false => Err(format!(
                 "{} is not a valid {}",
                 PrettyJson(value),

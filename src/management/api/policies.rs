@@ -38,12 +38,11 @@ pub(super) fn one(call: &Call, kind: Kind, vhost: &str, name: &str) -> Result<Re
         _ => {
             call.vhost(vhost).ok_or_else(Reply::no_vhost)?;
             let body = call.document(&["pattern", "definition"])?;
-            let given = |key: &str| body.get(key).filter(|value| !value.is_null());
             let document = json!({
                 "pattern": body["pattern"],
                 "definition": body["definition"],
-                "priority": given("priority").unwrap_or(&json!(0)),
-                "apply-to": given("apply-to").unwrap_or(&json!("all")),
+                "priority": body.get("priority").unwrap_or(&json!(0)),
+                "apply-to": body.get("apply-to").unwrap_or(&json!("all")),
             });
             parameters::set(call, component, vhost, name, document).map_err(|text| match kind {
                 Kind::Users => Reply::bad_request(escaped(&text)),
