@@ -5,6 +5,7 @@ use super::log::DamagedChunk;
 use super::pager::SegmentFile;
 use crate::store::catalog::Op;
 use crate::store::quarantine::{Concerned, Note, Part};
+use crate::store::segment::ChunkError;
 
 impl Broker {
     /// A queue as damage is told of it.
@@ -32,7 +33,7 @@ impl Broker {
             what: format!(
                 "{name} is missing; {in_log} of its messages are in the journal as well, {lost} are lost"
             ),
-            missing_records: 0,
+            missing_records: lost,
             unknown_queue: false,
             queues: self.concerned(id).into_iter().collect(),
         };
@@ -56,9 +57,9 @@ impl Broker {
             .damaged(&format!("journal-{}-{had}", has + 1), note);
     }
 
-    /// Tells of a damaged chunk of which the log has messages as well; gives what makes the catalog forget
-    /// it.
-    pub(super) fn miss_chunk(&self, chunk: &DamagedChunk) -> Op {
+    /// Tells of a chunk of which the log has messages as well and that is damaged, or that the disk does not
+    /// give and of which the log has all; gives what makes the catalog forget it.
+    pub(super) fn give_up_chunk(&self, chunk: &DamagedChunk) -> Op {
         let DamagedChunk {
             stored,
             error,
@@ -66,18 +67,32 @@ impl Broker {
             lost,
             ..
         } = chunk;
-        self.engine.metrics.messages_lost.add(*lost);
         let SegmentFile { queue, number, .. } = &*stored.segment;
+        let forgotten = Op::DropChunk(*queue, *number, stored.entry.band, stored.entry.first);
+        let concerned = self.concerned(*queue);
+        if let ChunkError::Unreadable { .. } = error {
+            let named = concerned.as_ref();
+            tracing::warn!(
+                %error,
+                queue = named.map(|queue| &queue.name),
+                vhost = named.map(|queue| &queue.vhost),
+                messages = in_log,
+                "a part of a segment can't be read; the journal has all that is needed of it"
+            );
+            self.engine.store.replaced_unreadable();
+            return forgotten;
+        }
+        self.engine.metrics.messages_lost.add(*lost);
         let note = Note {
             part: Part::Segments,
             what: format!(
                 "{error}; {in_log} of its messages are in the journal as well, {lost} are lost"
             ),
-            missing_records: 0,
+            missing_records: *lost,
             unknown_queue: false,
-            queues: self.concerned(*queue).into_iter().collect(),
+            queues: concerned.into_iter().collect(),
         };
         self.engine.store.damaged(&stored.place(), note);
-        Op::DropChunk(*queue, *number, stored.entry.band, stored.entry.first)
+        forgotten
     }
 }

@@ -60,10 +60,7 @@ impl From<RecoveryError> for NotRecovered {
 
 impl From<ChunkError> for NotRecovered {
     fn from(error: ChunkError) -> Self {
-        match error {
-            ChunkError::Io(error) => Self::Io(error),
-            ChunkError::Damaged { .. } => Self::DamagedChunk(error),
-        }
+        Self::DamagedChunk(error)
     }
 }
 
@@ -227,7 +224,12 @@ impl Broker {
         self.engine.set_log(Arc::clone(&journal) as _);
         self.engine.set_pager(Arc::clone(&pager));
         let replayed = replay.finish();
-        noted.extend(replayed.damaged.iter().map(|chunk| self.miss_chunk(chunk)));
+        noted.extend(
+            replayed
+                .damaged
+                .iter()
+                .map(|chunk| self.give_up_chunk(chunk)),
+        );
         // Nothing waits for it: without it, the next start says the same again. It is submitted before
         // anything that is written to segments from here on.
         if !noted.is_empty() {

@@ -259,6 +259,11 @@ fn store(page: &mut Page, broker: &Broker) {
             "Parts of queues' segments that the disk does not give; they are tried again.",
             condition.unreadable,
         ),
+        (
+            "segments_replaced",
+            "Parts of queues' segments that the disk did not give at start and the journal had.",
+            condition.replaced,
+        ),
     ];
     for (name, help, value) in gauges {
         page.gauge(&format!("warren_{name}"), help, value);

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
 use parking_lot::Mutex;
@@ -28,6 +29,8 @@ pub struct StoreHealth {
     journal: OnceLock<Weak<Journal>>,
     disk: OnceLock<Arc<dyn Disk>>,
     known: Mutex<Known>,
+    /// How many chunks the disk did not give at start whose messages the journal had.
+    replaced: AtomicU64,
     /// What can't be read at the moment.
     pub unreadable: UnreadableChunks,
 }
@@ -69,6 +72,9 @@ pub struct Condition {
     pub unreadable: u64,
     /// How many of them each queue has that waits for them; a bounded number of queues.
     pub waiting_queues: BTreeMap<Concerned, u64>,
+    /// How many chunks the disk did not give at start whose messages came from the journal: nothing is lost,
+    /// and nobody needs them any more.
+    pub replaced: u64,
 }
 
 impl StoreHealth {
@@ -153,6 +159,11 @@ impl StoreHealth {
         }
     }
 
+    /// A chunk that the disk does not give is not needed, because the journal has what it held.
+    pub fn replaced_unreadable(&self) {
+        self.replaced.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Whether any damage is known.
     pub fn is_damaged(&self) -> bool {
         !self.known.lock().notes.is_empty()
@@ -189,14 +200,17 @@ impl StoreHealth {
             journal: journal.map(|journal| journal.health()),
             journal_damage,
             segment_damage,
+            replaced: self.replaced.load(Ordering::Relaxed),
             ..Condition::default()
         };
         for Told { note, .. } in known.notes.values() {
             match note.part {
-                Part::Journal => condition.journal_damage += 1,
+                Part::Journal => {
+                    condition.journal_damage += 1;
+                    condition.missing_records += note.missing_records;
+                }
                 Part::Segments => condition.segment_damage += 1,
             }
-            condition.missing_records += note.missing_records;
             condition.of_unknown_queues += u64::from(note.unknown_queue);
             for queue in &note.queues {
                 count(&mut condition.queues, queue);

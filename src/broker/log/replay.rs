@@ -270,7 +270,7 @@ impl Replay {
     /// A chunk could not be read for a reason that may pass; or one is damaged and damage is refused.
     pub fn check(&mut self, refuses_damage: bool) -> Result<(), ChunkError> {
         let is_wrong = |chunk: &DamagedChunk| match &chunk.error {
-            ChunkError::Io(error) => refuses_damage || is_shortage(error),
+            ChunkError::Unreadable { error, .. } => refuses_damage || is_shortage(error),
             ChunkError::Damaged { .. } => refuses_damage,
         };
         match self.damaged.iter().position(is_wrong) {

@@ -17,6 +17,7 @@ use super::{QueueRef, Shared, Stored};
 use crate::broker::Effects;
 use crate::broker::queue::Queue;
 use crate::store::catalog::Op;
+use crate::store::disk::MOST_READS;
 use crate::store::quarantine::{Note, Part};
 use crate::store::segment::{ChunkEntry, ChunkError, Segment, StoredChunk};
 use crate::store::unreadable::Telling;
@@ -111,7 +112,7 @@ impl Reading {
             return;
         };
         let read = match read(&self.shared, &load.stored) {
-            Err(ChunkError::Io(error)) => {
+            Err(ChunkError::Unreadable { error, .. }) => {
                 let waiting = self.unreadable.add(load, &queue, &error);
                 return waiting.into_iter().for_each(|then| then());
             }
@@ -162,10 +163,14 @@ pub(in crate::broker) fn is_shortage(error: &io::Error) -> bool {
 
 /// Reads a chunk. If it is damaged, a copy is kept.
 pub(super) fn read(shared: &Shared, stored: &Stored) -> Result<StoredChunk, ChunkError> {
-    open(shared, stored)?.read(&stored.entry)
+    open(shared, stored)
+        .map_err(|error| unreadable(stored, error))?
+        .read(&stored.entry)
 }
 
-/// Reads a chunk at start, as often as it may help. If it is damaged, a copy is kept if `sets_aside`.
+/// Reads a chunk at start, tried again a few times. A start does not wait for a disk, which may have many
+/// bad places, but for too little of something, without which it is refused. If the chunk is damaged, a copy is
+/// kept if `sets_aside`.
 pub(super) fn read_at_start(
     shared: &Shared,
     stored: &Stored,
@@ -175,20 +180,36 @@ pub(super) fn read_at_start(
         true => read(shared, stored),
         false => look(shared, stored),
     };
-    for _ in 1..MOST_TRIES {
+    let mut tries = 1;
+    loop {
         match once() {
-            Err(ChunkError::Io(error)) if error.kind() != io::ErrorKind::NotFound => {
+            Err(ChunkError::Unreadable { error, .. })
+                if is_shortage(&error) && tries < MOST_TRIES =>
+            {
                 std::thread::sleep(shared.options.read_retry);
             }
+            Err(ChunkError::Unreadable { error, .. })
+                if error.kind() != io::ErrorKind::NotFound && tries < MOST_READS => {}
             read => return read,
         }
+        tries += 1;
     }
-    once()
 }
 
 /// Reads a chunk, and leaves it alone if it is damaged.
 fn look(shared: &Shared, stored: &Stored) -> Result<StoredChunk, ChunkError> {
-    open(shared, stored)?.look(&stored.entry)
+    open(shared, stored)
+        .map_err(|error| unreadable(stored, error))?
+        .look(&stored.entry)
+}
+
+fn unreadable(stored: &Stored, error: io::Error) -> ChunkError {
+    ChunkError::Unreadable {
+        queue: stored.segment.queue,
+        segment: stored.segment.number,
+        chunk: stored.entry,
+        error,
+    }
 }
 
 fn open(shared: &Shared, stored: &Stored) -> io::Result<Segment> {

@@ -61,8 +61,15 @@ impl Unreadable {
             let entry = &load.stored.entry;
             let concerned = queue.concerned();
             let what = format!(
-                "queue {:?} in vhost {:?} waits: {} records from {} on can't be read: {error}",
-                concerned.name, concerned.vhost, entry.records, entry.first
+                "queue {:?} in vhost {:?} waits: {} records from {} on can't be read ({} bytes at {} of \
+                 segment {}): {error}",
+                concerned.name,
+                concerned.vhost,
+                entry.records,
+                entry.first,
+                entry.bytes,
+                entry.offset,
+                load.stored.segment.number
             );
             let chunk = UnreadableChunk {
                 what,

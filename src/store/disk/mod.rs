@@ -204,7 +204,7 @@ pub trait DiskFile: Debug + Send + Sync {
 }
 
 /// So often what must not be missed is read until it counts as unreadable.
-const MOST_READS: u32 = 4;
+pub const MOST_READS: u32 = 4;
 
 /// How much of zeros is written at a time.
 const FILL_BYTES: usize = 1 << 20;

@@ -41,7 +41,7 @@ pub struct Note {
     pub part: Part,
     /// What it is, for people.
     pub what: String,
-    /// How many records of the journal are missing.
+    /// How many records of the journal, or messages of a segment, are missing, where that is known.
     #[serde(default)]
     pub missing_records: u64,
     /// Whether queues may be concerned of which nothing is known.

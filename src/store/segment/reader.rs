@@ -34,8 +34,17 @@ pub struct StoredChunk {
 /// Why a chunk can't be read.
 #[derive(Debug)]
 pub enum ChunkError {
-    /// The disk's error.
-    Io(io::Error),
+    /// The disk does not give it.
+    Unreadable {
+        /// The queue's id.
+        queue: u64,
+        /// The segment's number.
+        segment: u64,
+        /// Which of its chunks.
+        chunk: ChunkEntry,
+        /// The disk's error.
+        error: io::Error,
+    },
     /// It is not what was written.
     Damaged {
         /// The queue's id.
@@ -52,7 +61,17 @@ pub enum ChunkError {
 impl fmt::Display for ChunkError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Io(error) => write!(f, "a segment can't be read: {error}"),
+            Self::Unreadable {
+                queue,
+                segment,
+                chunk,
+                error,
+            } => write!(
+                f,
+                "{} records from {} on in band {} of queue {queue} can't be read ({} bytes at {} of \
+                 segment {segment}): {error}",
+                chunk.records, chunk.first, chunk.band, chunk.bytes, chunk.offset
+            ),
             Self::Damaged {
                 queue,
                 segment,
@@ -75,12 +94,6 @@ impl fmt::Display for ChunkError {
 }
 
 impl std::error::Error for ChunkError {}
-
-impl From<io::Error> for ChunkError {
-    fn from(error: io::Error) -> Self {
-        Self::Io(error)
-    }
-}
 
 /// A segment that is open for reading.
 #[derive(Clone, Debug)]
@@ -134,7 +147,8 @@ impl Segment {
                 let name = place_of(self.queue, self.number, chunk);
                 let bytes = u64::from(chunk.bytes);
                 let kept_in =
-                    quarantine::copy(&*self.disk, &*self.file, chunk.offset, bytes, &name)?;
+                    quarantine::copy(&*self.disk, &*self.file, chunk.offset, bytes, &name)
+                        .map_err(|error| self.unreadable(chunk, error))?;
                 Err(self.damaged(chunk, Some(kept_in)))
             }
             read => read,
@@ -146,9 +160,10 @@ impl Segment {
     /// # Errors
     /// See [`ChunkError`].
     pub fn look(&self, chunk: &ChunkEntry) -> Result<StoredChunk, ChunkError> {
-        match self.read_intact(chunk)? {
-            Some(stored) => Ok(stored),
-            None => Err(self.damaged(chunk, None)),
+        match self.read_intact(chunk) {
+            Ok(Some(stored)) => Ok(stored),
+            Ok(None) => Err(self.damaged(chunk, None)),
+            Err(error) => Err(self.unreadable(chunk, error)),
         }
     }
 
@@ -180,6 +195,15 @@ impl Segment {
             segment: self.number,
             chunk: *chunk,
             kept_in,
+        }
+    }
+
+    fn unreadable(&self, chunk: &ChunkEntry, error: io::Error) -> ChunkError {
+        ChunkError::Unreadable {
+            queue: self.queue,
+            segment: self.number,
+            chunk: *chunk,
+            error,
         }
     }
 
