@@ -287,6 +287,21 @@ fn a_damaged_catalog_is_an_error_and_not_a_fresh_start() {
 }
 
 #[test]
+fn a_catalog_that_ends_too_early_is_damaged() {
+    let disk = SimDisk::new(3);
+    drop(open(&disk));
+    let file = disk.open("catalog.redb").expect("it is there");
+    let bytes = file.len().expect("a length");
+    for kept in [bytes - 4096, bytes / 2, 4096, 100] {
+        file.set_len(kept).expect("it is cut");
+        let folder = Folder::open(Arc::new(disk.clone())).expect("the folder is known");
+        let refused = Catalog::open(folder.disk()).err();
+        let is_said = matches!(refused, Some(CatalogError::Damaged(_)));
+        assert!(is_said, "{kept} of {bytes}: {refused:?}");
+    }
+}
+
+#[test]
 fn a_missing_or_empty_catalog_is_an_error() {
     let disk = SimDisk::new(3);
     drop(open(&disk));

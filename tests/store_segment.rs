@@ -121,6 +121,35 @@ fn chunks_come_back_as_they_were() {
     }
 }
 
+/// Nothing is copied of a chunk that lies beyond the end of its file, and of one that is cut what is there.
+#[test]
+fn a_copy_has_what_is_left_of_a_chunk() {
+    let dice = &mut SmallRng::seed_from_u64(5);
+    for past_cache in [false, true] {
+        let sim = SimDisk::new(5);
+        let disk: Arc<dyn Disk> = Arc::new(sim.clone());
+        let mut writer = SegmentWriter::create(Arc::clone(&disk), 7, 3).expect("it is made");
+        let mut append = |at: u64| {
+            let chunk = any_chunk(dice, at * 1000);
+            writer.append(&parts(&chunk)).expect("it is written")
+        };
+        let (cut, beyond) = (append(0), append(1));
+        let left = u64::from(cut.bytes) - 1;
+        let file = disk.open("segments/0000000000000007/0000000000000003.segment");
+        let file = file.expect("it is there");
+        file.set_len(cut.offset + left).expect("it is cut");
+        let segment = Segment::open(disk, 7, 3).expect("it is there");
+        let segment = segment.past_cache(past_cache);
+        let kept = |entry| match segment.read(entry) {
+            Err(ChunkError::Damaged { kept_in, .. }) => kept_in,
+            other => panic!("{other:?}"),
+        };
+        let copy = kept(&cut).and_then(|path| sim.contents(&path));
+        assert_eq!(copy.map(|bytes| bytes.len() as u64), Some(left));
+        assert_eq!(kept(&beyond), None);
+    }
+}
+
 /// Files of the operating system, written and read through its cache and past it, on a file system that
 /// has such a thing, and in memory.
 #[test]

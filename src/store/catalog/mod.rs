@@ -77,6 +77,9 @@ impl From<redb::Error> for CatalogError {
             redb::Error::Io(error) if error.kind() == io::ErrorKind::InvalidData => {
                 Self::Damaged(error.to_string())
             }
+            redb::Error::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                Self::Damaged("its file ends too early".to_owned())
+            }
             redb::Error::Io(error) => Self::Failed(error.to_string()),
             redb::Error::Corrupted(what) => Self::Damaged(what),
             redb::Error::TableTypeMismatch { .. }

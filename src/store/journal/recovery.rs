@@ -519,8 +519,8 @@ impl Recovery {
             OnDamage::SetAside => {
                 let live = &self.scan.files[self.at].0;
                 let name = format!("{}-{}-{offset}", live.file.name, live.header.generation);
-                let kept = quarantine::copy(&*self.disk, &*live.file.file, offset, bytes, &name)?;
-                damage.kept_in = Some(kept);
+                damage.kept_in =
+                    quarantine::copy(&*self.disk, &*live.file.file, offset, bytes, &name)?;
             }
         }
         self.report.damage.push(damage);

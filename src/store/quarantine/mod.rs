@@ -17,18 +17,22 @@ pub(super) use self::note::{notes, places, write_note};
 const FOLDER: &str = "quarantine";
 const COPY_BYTES: u64 = 1 << 20;
 
-/// Copies a part of a file there, as far as it can be read, and says where to. What was copied
-/// before is not copied again.
+/// Copies a part of a file there, as far as the file goes, with zeros for what can't be read, and says where
+/// to; None if the file ends before it. What was copied before is not copied again.
 pub(super) fn copy(
     disk: &dyn Disk,
     file: &dyn DiskFile,
     offset: u64,
     bytes: u64,
     name: &str,
-) -> io::Result<String> {
+) -> io::Result<Option<String>> {
     let path = format!("{FOLDER}/{name}");
     if disk.list(FOLDER)?.iter().any(|known| known == name) {
-        return Ok(path);
+        return Ok(Some(path));
+    }
+    let bytes = bytes.min(file.len()?.saturating_sub(offset));
+    if bytes == 0 {
+        return Ok(None);
     }
     disk.create_dir(FOLDER)?;
     let copy = disk.create(&path)?;
@@ -44,7 +48,7 @@ pub(super) fn copy(
     }
     copy.sync_data()?;
     disk.sync_dir(FOLDER)?;
-    Ok(path)
+    Ok(Some(path))
 }
 
 /// Moves a whole file there.

@@ -53,7 +53,7 @@ pub enum ChunkError {
         segment: u64,
         /// Which of its chunks.
         chunk: ChunkEntry,
-        /// Where a copy is.
+        /// Where a copy is, if there was anything to copy.
         kept_in: Option<String>,
     },
 }
@@ -149,7 +149,7 @@ impl Segment {
                 let kept_in =
                     quarantine::copy(&*self.disk, &*self.file, chunk.offset, bytes, &name)
                         .map_err(|error| self.unreadable(chunk, error))?;
-                Err(self.damaged(chunk, Some(kept_in)))
+                Err(self.damaged(chunk, kept_in))
             }
             read => read,
         }
