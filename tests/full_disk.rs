@@ -252,6 +252,39 @@ fn a_full_disk_is_waited_for() {
     expect_confirmed(&broker, &filled);
 }
 
+/// Transient messages do not need the journal; what is past the queue's window needs segments.
+#[test]
+fn segments_that_wait_for_room_are_told_and_written_later() {
+    let Some(disk) = SmallDisk::new(64 * MIB) else {
+        return;
+    };
+    let Some(broker) = disk.setup("0").start() else {
+        return;
+    };
+    let mut client = broker.client();
+    client.call(method!("queue.declare", queue: "q", durable: true));
+    disk.take_rest();
+    const MESSAGES: u64 = 200;
+    for number in 1..=MESSAGES {
+        let body = format!("{number} {}", "x".repeat(BODY_BYTES));
+        client.publish("", "q", &body);
+    }
+    eventually("waiting", || {
+        let health = get(&broker, "/health");
+        assert!(health.starts_with("HTTP/1.1 200 OK\r\n"), "{health}");
+        health.contains("\"disk\",") && health.contains("\"segments wait for disk space\"")
+    });
+    assert!(get(&broker, "/metrics").contains("\nwarren_segments_stalled 1\n"));
+    disk.give_back();
+    // Nobody publishes, and it is written all the same.
+    eventually("written", || {
+        get(&broker, "/health").contains("\"alarms\":[]")
+    });
+    let segments = disk.root.join("data/segments");
+    assert!(std::fs::read_dir(segments).is_ok_and(|mut folders| folders.next().is_some()));
+    assert_eq!(all_of(&broker), (1..=MESSAGES).collect::<Vec<_>>());
+}
+
 #[test]
 fn what_was_confirmed_survives_a_kill_on_a_full_disk() {
     let Some(disk) = SmallDisk::new(64 * MIB) else {

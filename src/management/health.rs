@@ -9,6 +9,7 @@ use hyper::StatusCode;
 
 use super::Answer;
 use crate::broker::Broker;
+use crate::store::health::SegmentsWait;
 
 pub(super) fn page(broker: &Broker) -> Answer {
     let alarms = *broker.alarms().borrow();
@@ -28,6 +29,13 @@ pub(super) fn page(broker: &Broker) -> Answer {
         if let Some(failure) = journal.failure {
             problems.push(format!("the journal has failed: {failure}"));
         }
+    }
+    match &condition.segments_wait {
+        Some(SegmentsWait::ForRoom) => raised.push("segments wait for disk space".to_string()),
+        Some(SegmentsWait::Failing(error)) => {
+            raised.push(format!("segments can't be written: {error}"));
+        }
+        None => {}
     }
     if let Some(failure) = broker.catalog_failure() {
         problems.push(failure.to_string());

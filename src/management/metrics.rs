@@ -255,6 +255,11 @@ fn store(page: &mut Page, broker: &Broker) {
             condition.of_unknown_queues,
         ),
         (
+            "segments_stalled",
+            "1 while queues can't be written to segments, for want of room or because the disk fails.",
+            condition.segments_wait.is_some().into(),
+        ),
+        (
             "segments_unreadable",
             "Parts of queues' segments that the disk does not give; they are tried again.",
             condition.unreadable,

@@ -31,8 +31,19 @@ pub struct StoreHealth {
     known: Mutex<Known>,
     /// How many chunks the disk did not give at start whose messages the journal had.
     replaced: AtomicU64,
+    /// Why segments can't be written at the moment.
+    segments_wait: Mutex<Option<SegmentsWait>>,
     /// What can't be read at the moment.
     pub unreadable: UnreadableChunks,
+}
+
+/// Why what queues have beyond their windows stays in memory for now; it is tried again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SegmentsWait {
+    /// There is too little room on the disk.
+    ForRoom,
+    /// The disk fails, as it says.
+    Failing(String),
 }
 
 /// What is known to be damaged.
@@ -56,6 +67,8 @@ struct Told {
 pub struct Condition {
     /// The journal's own word; None if there is none.
     pub journal: Option<journal::Health>,
+    /// Why segments can't be written at the moment; None if they can.
+    pub segments_wait: Option<SegmentsWait>,
     /// Damaged places that were found in the journal.
     pub journal_damage: u64,
     /// Records that are missing from it.
@@ -185,10 +198,16 @@ impl StoreHealth {
         Ok(())
     }
 
-    /// Whether the journal waits for room on the disk.
+    /// Segments can't be written for now, or (None) can again.
+    pub fn set_segments_wait(&self, why: Option<SegmentsWait>) {
+        *self.segments_wait.lock() = why;
+    }
+
+    /// Whether the journal or segments wait for room on the disk.
     pub fn is_stalled(&self) -> bool {
         let journal = self.journal.get().and_then(Weak::upgrade);
         journal.is_some_and(|journal| journal.health().stalled.is_some())
+            || *self.segments_wait.lock() == Some(SegmentsWait::ForRoom)
     }
 
     /// How it is now.
@@ -200,6 +219,7 @@ impl StoreHealth {
             journal: journal.map(|journal| journal.health()),
             journal_damage,
             segment_damage,
+            segments_wait: self.segments_wait.lock().clone(),
             replaced: self.replaced.load(Ordering::Relaxed),
             ..Condition::default()
         };

@@ -91,7 +91,7 @@ impl DiskWatch {
         let limit_bytes = self.limit_bytes;
         let gauge = &self.engine.disk;
         gauge.free_bytes.store(free_bytes, Ordering::Relaxed);
-        // The journal's next file may need more than that.
+        // The journal's next file may need more than that, and so may a segment.
         let is_short = free_bytes < limit_bytes || self.engine.store.is_stalled();
         if is_short == std::mem::replace(&mut self.is_alarmed, is_short) {
             return;

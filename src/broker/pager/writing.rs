@@ -1,6 +1,7 @@
 //! The thread that writes chunks to segments, removes segments that nobody needs, and frees the
 //! log's files.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::sync::{Arc, Weak};
@@ -17,6 +18,7 @@ use crate::broker::Broker;
 use crate::broker::log::Log;
 use crate::broker::queue::Queue;
 use crate::store::catalog::{CatalogError, Op};
+use crate::store::health::SegmentsWait;
 use crate::store::segment;
 
 /// Between two tasks the log's files are looked at this often.
@@ -64,6 +66,8 @@ pub(super) struct Writing {
     rewrites_at: Instant,
     /// Nothing is written before that.
     paused_until: Option<Instant>,
+    /// Queues that are tried again then, by their ids. It is told for as long as there are any.
+    waiting: BTreeMap<u64, QueueRef>,
     troubles: Troubles,
 }
 
@@ -81,6 +85,7 @@ impl Writing {
             looked_at: Instant::now(),
             rewrites_at: Instant::now(),
             paused_until: None,
+            waiting: BTreeMap::new(),
             troubles: Troubles::default(),
         }
     }
@@ -139,6 +144,7 @@ impl Writing {
             .paused_until
             .is_some_and(|until| Instant::now() < until)
         {
+            self.waiting.insert(queue.id().0, Arc::downgrade(queue));
             queue.page_later();
             return;
         }
@@ -147,6 +153,9 @@ impl Writing {
         loop {
             let pages = queue.chunks_to_page(CHUNKS_AT_ONCE);
             if pages.is_empty() {
+                if self.waiting.remove(&queue.id().0).is_some() {
+                    self.tell_the_end();
+                }
                 return;
             }
             if let Some(log) = &self.log {
@@ -161,8 +170,7 @@ impl Writing {
                     format!("{free_bytes} bytes are free, {reserve_bytes} are to stay free");
                 self.troubles
                     .failed("there is too little room to page out", &error);
-                self.paused_until = Some(Instant::now() + self.shared.options.retry);
-                queue.page_later();
+                self.wait(queue, SegmentsWait::ForRoom);
                 return;
             }
             let mut placed: Vec<(usize, u64, Stored)> = Vec::new();
@@ -186,14 +194,50 @@ impl Writing {
             });
             if let Err(error) = written {
                 // What was not written stays in memory; what was is still there.
+                let why = match error.kind() {
+                    io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                        SegmentsWait::ForRoom
+                    }
+                    _ => SegmentsWait::Failing(error.to_string()),
+                };
                 let error = format!("{error} (queue '{}')", queue.name());
                 self.troubles
                     .failed("messages cannot be written to a segment", &error);
                 self.segments.give_up(queue.id().0);
-                self.paused_until = Some(Instant::now() + self.shared.options.retry);
-                queue.page_later();
+                self.wait(queue, why);
                 return;
             }
+        }
+    }
+
+    /// Nothing is written for a while; then the queue is tried again.
+    fn wait(&mut self, queue: &Arc<Queue>, why: SegmentsWait) {
+        self.paused_until = Some(Instant::now() + self.shared.options.retry);
+        self.waiting.insert(queue.id().0, Arc::downgrade(queue));
+        queue.engine().store.set_segments_wait(Some(why));
+        queue.page_later();
+    }
+
+    /// Tries again what could not be written, if it is time: who would ask for it may be waiting as well.
+    fn page_out_again(&mut self, pause: &mut dyn FnMut()) {
+        let is_paused = self
+            .paused_until
+            .is_some_and(|until| Instant::now() < until);
+        if is_paused || self.waiting.is_empty() {
+            return;
+        }
+        for queue in std::mem::take(&mut self.waiting).into_values() {
+            if let Some(queue) = queue.upgrade() {
+                self.page_out(&queue, pause);
+            }
+        }
+        self.tell_the_end();
+    }
+
+    /// Says that segments are written again, if they are.
+    fn tell_the_end(&self) {
+        if let (true, Some(broker)) = (self.waiting.is_empty(), self.broker.upgrade()) {
+            broker.engine.store.set_segments_wait(None);
         }
     }
 
@@ -201,6 +245,7 @@ impl Writing {
     /// called while others have to do something first.
     pub fn look_after(&mut self, pause: &mut dyn FnMut()) {
         self.troubles.look();
+        self.page_out_again(pause);
         let removed = self.remove_unneeded(pause);
         self.note(removed, "segments stay that nobody needs");
         let closed = self
