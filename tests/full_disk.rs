@@ -158,6 +158,13 @@ fn fill(client: &mut Client) -> Filled {
     panic!("it never was full");
 }
 
+/// Sends a method, and gives whatever comes then.
+fn ask(client: &mut Client, method: Method) -> Method {
+    client.send(method);
+    let deadline = Instant::now() + Duration::from_secs(10);
+    Method::decode(&client.raw_frame(deadline).expect("an answer").payload)
+}
+
 fn confirmed(method: &Method) -> u64 {
     assert_eq!(method.name, "basic.ack");
     method.number("delivery-tag")
@@ -356,4 +363,87 @@ fn a_write_that_fails_is_a_nack() {
     let mut client = publisher(&broker);
     publish(&mut client, 11);
     client.expect(method!("basic.ack", delivery_tag: 1));
+}
+
+/// A commit of the catalog fails, for good: what changes no durable topology goes on, messages too.
+#[test]
+fn without_the_catalog_messages_go_on() {
+    let setup = || {
+        Setup::default()
+            .env("WARREN_STORAGE_JOURNAL_FILE_BYTES", 4 * MIB)
+            .env("WARREN_STORAGE_JOURNAL_SPARE_FILES", 1)
+    };
+    let Some(broker) = setup().start() else {
+        return;
+    };
+    let mut client = publisher(&broker);
+    let bind = || method!("queue.bind", queue: "q", exchange: "amq.fanout", routing_key: "");
+    let exchange = || method!("exchange.declare", exchange: "x", type: "topic", durable: true);
+    client.call(bind());
+    client.call(exchange());
+    publish(&mut client, 1);
+    client.expect(method!("basic.ack", delivery_tag: 1));
+    // The catalog can't grow beyond that.
+    let limited = setup().on(broker.kill()).limited_files(4 * MIB);
+    let broker = limited.start().expect("ours");
+    let mut declared = 0;
+    let refused = loop {
+        let mut client = broker.client();
+        let queue = format!("{declared}");
+        let long = "x".repeat(100 << 10);
+        let arguments = table!("x-note" => long);
+        let reply = ask(
+            &mut client,
+            method!("queue.declare", queue: queue, durable: true, arguments: arguments),
+        );
+        if reply.name == "connection.close" {
+            break reply;
+        }
+        declared += 1;
+        assert!(declared < 1_000, "it never failed");
+    };
+    assert_eq!(refused.number("reply-code"), 541);
+    let health = get(&broker, "/health");
+    assert!(health.contains("the catalog has failed"), "{health}");
+
+    let mut client = broker.client();
+    client.call(method!("confirm.select"));
+    for number in 1..=3 {
+        publish(&mut client, 1 + number);
+        client.expect(method!("basic.ack", delivery_tag: number));
+    }
+    let publish_to = |client: &mut Client, queue: &str| {
+        client.publish_with(
+            "",
+            queue,
+            &properties!(delivery_mode: 2),
+            "gone with its queue",
+        );
+    };
+    // What may be in a queue that is gone after a restart is not confirmed.
+    publish_to(&mut client, &format!("{declared}"));
+    client.expect_name("basic.nack");
+    // A client that connects declares what it uses.
+    client.call(method!("queue.declare", queue: "q", passive: true));
+    client.call(method!("queue.declare", queue: "q", durable: true));
+    client.call(exchange());
+    client.call(bind());
+    client.call(method!("queue.declare", queue: "mine", exclusive: true));
+    client.call(method!("queue.bind", queue: "mine", exchange: "x", routing_key: "#"));
+    client.call(method!("queue.delete", queue: "mine"));
+    assert_eq!(
+        client
+            .call(method!("queue.purge", queue: "q"))
+            .number("message-count"),
+        4
+    );
+    publish(&mut client, 5);
+    client.expect(method!("basic.ack", delivery_tag: 5));
+    // What can't be kept is not changed, either.
+    let mut refused = broker.client();
+    let reply = ask(&mut refused, method!("queue.delete", queue: "q"));
+    assert_eq!(reply.number("reply-code"), 541);
+
+    let broker = setup().on(broker.kill()).start().expect("ours");
+    assert_eq!(all_of(&broker), [5]);
 }

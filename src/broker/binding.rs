@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use hashbrown::{Equivalent, HashMap, HashSet};
 
+use super::catalog::{Durability, StoredBy};
 use super::exchange::Exchange;
 use super::ids::BindingId;
 use super::queue::Queue;
@@ -63,10 +64,20 @@ pub struct Binding {
     pub routing_key: Arc<str>,
     /// Its arguments, sorted by name.
     pub arguments: FieldTable,
+    /// By when it is stored, if it is durable.
+    pub stored_by: StoredBy,
     encoded_arguments: Box<[u8]>,
 }
 
 impl Binding {
+    /// Whether it survives a restart, and by when it is stored.
+    pub fn durability(&self) -> Durability {
+        match self.is_durable() {
+            true => Durability::StoredBy(self.stored_by.revision()),
+            false => Durability::Transient,
+        }
+    }
+
     /// Whether it survives a restart: where both of its ends do.
     pub fn is_durable(&self) -> bool {
         self.source.is_durable() && self.destination.is_durable()
@@ -124,6 +135,11 @@ pub struct BindingRequest {
 }
 
 impl BindingRequest {
+    /// Whether it would survive a restart.
+    pub fn is_durable(&self) -> bool {
+        self.source.is_durable() && self.destination.is_durable()
+    }
+
     /// A request; the arguments' order does not matter.
     pub fn new(
         source: Arc<Exchange>,
@@ -153,6 +169,7 @@ impl BindingRequest {
             destination: self.destination,
             routing_key: self.routing_key,
             arguments: self.arguments,
+            stored_by: StoredBy::default(),
             encoded_arguments: self.encoded_arguments,
         })
     }

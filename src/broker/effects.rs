@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use super::catalog::Revision;
 use super::dead_letter::DeadLetter;
 use super::log::{AppendError, Log, Pending, Place};
 use super::queue::Then;
@@ -192,6 +193,12 @@ impl Effects {
     /// See [`AppendError`]: some of it will never be safe.
     pub fn take_logged(&mut self) -> Result<Option<u64>, AppendError> {
         self.pending.take_logged()
+    }
+
+    /// By which revision of the catalog all durable queues are stored that were given messages since the
+    /// last time: until then those are not safe either. 0 if there are none.
+    pub fn take_queues_stored_by(&mut self) -> Revision {
+        self.pending.take_queues_stored_by()
     }
 
     fn is_empty(&self) -> bool {

@@ -89,12 +89,10 @@ impl Shared {
             .fetch_min(limit_ms, Ordering::Relaxed);
     }
 
-    /// What the catalog still has to store, if anything. A message may have gone to a queue that is
+    /// That revision, if the catalog still has to store it. A message may have gone to a queue that is
     /// not stored yet, and is not safe before that is.
-    pub fn unstored_revision(&self) -> Option<Revision> {
-        let catalog = self.vhost.catalog();
-        let submitted = catalog.submitted();
-        (submitted > catalog.stored()).then_some(submitted)
+    pub fn unstored(&self, revision: Revision) -> Option<Revision> {
+        (revision > self.vhost.catalog().stored()).then_some(revision)
     }
 
     /// The same, to go on with the input in any case after so long.

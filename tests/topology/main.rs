@@ -30,6 +30,11 @@ const OTHER: ConnectionId = ConnectionId(2);
 const TRANSIENT: Durability = Durability::Transient;
 const DURABLE: Durability = Durability::Durable;
 
+/// Whether it is there, and survives a restart.
+fn is_durable(declared: Result<Durability, Exception>) -> bool {
+    matches!(declared, Ok(Durability::StoredBy(_)))
+}
+
 /// Properties without any.
 const PLAIN: [u8; 2] = [0, 0];
 

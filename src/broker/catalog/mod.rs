@@ -67,8 +67,10 @@ pub struct Revision(pub u64);
 pub enum Durability {
     /// It does not.
     Transient,
-    /// It does, or may.
+    /// It does, or may: everything that was changed so far is to be stored.
     Durable,
+    /// It does, once everything up to that is stored.
+    StoredBy(Revision),
 }
 
 impl Durability {
@@ -78,6 +80,24 @@ impl Durability {
             true => Self::Durable,
             false => Self::Transient,
         }
+    }
+}
+
+/// By which revision something is stored that survives a restart; 0 for what was restored, or does not
+/// survive one. Said before anybody can find it.
+#[derive(Debug, Default)]
+pub struct StoredBy(AtomicU64);
+
+impl StoredBy {
+    /// It was submitted with that transaction.
+    pub fn set(&self, revision: Revision) {
+        self.0.store(revision.0, Ordering::Release);
+    }
+
+    /// See the type.
+    #[inline]
+    pub fn revision(&self) -> Revision {
+        Revision(self.0.load(Ordering::Acquire))
     }
 }
 
@@ -124,6 +144,14 @@ pub trait Catalog: Send + Sync {
     /// # Errors
     /// Storing has failed.
     fn next_id(&self) -> Result<u64, NotStored>;
+
+    /// Whether a change would be stored, as far as can be known before it is made.
+    ///
+    /// # Errors
+    /// It would not: it is to be refused.
+    fn check(&self) -> Result<(), NotStored> {
+        self.failure().map_or(Ok(()), Err)
+    }
 
     /// Why nothing is stored any more, if that is so.
     fn failure(&self) -> Option<NotStored>;

@@ -55,6 +55,7 @@ use self::random::Random;
 use self::recent_history::RecentHistory;
 use self::topic::Topic;
 use super::binding::{Binding, Destination};
+use super::catalog::{Durability, Revision, StoredBy};
 use super::deduplication::{Seen, Storing};
 use super::delayed_message::{DELAY, delay_ms};
 use super::engine::{Engine, Held};
@@ -158,6 +159,8 @@ pub struct ExchangeSpec {
 /// An exchange.
 pub struct Exchange {
     spec: ExchangeSpec,
+    /// By when it is stored, if it is durable.
+    stored_by: StoredBy,
     /// The type by which it routes: its own, or what x-delayed-type names.
     routes_as: ExchangeKind,
     /// Where messages wait that are to be routed later (x-delayed-message).
@@ -217,6 +220,7 @@ impl Exchange {
             varies: table.varies(),
             has_memory: matches!(table, Table::RecentHistory(_) | Table::Deduplication(_)),
             keeps_ids: matches!(&table, Table::Deduplication(table) if table.is_kept()),
+            stored_by: StoredBy::default(),
             bindings: Arc::default(),
             table: RwLock::new(table),
             routes_as,
@@ -243,6 +247,22 @@ impl Exchange {
     /// Whether it survives a restart.
     pub fn is_durable(&self) -> bool {
         self.spec.durable
+    }
+
+    /// Whether it survives a restart, and by when it is stored.
+    pub fn durability(&self) -> Durability {
+        match self.is_durable() {
+            true => Durability::StoredBy(self.stored_by.revision()),
+            false => Durability::Transient,
+        }
+    }
+
+    /// It was submitted to the catalog with that transaction; nobody knows it yet.
+    pub(super) fn stored_by(&self, revision: Revision) {
+        self.stored_by.set(revision);
+        if let Some(delayed) = &self.delays {
+            delayed.stored_by().set(revision);
+        }
     }
 
     /// Whether it goes with the last binding from it.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::{AppendError, Flight, Log, NewMessage, Place, Placement, Records};
 use crate::broker::Engine;
+use crate::broker::catalog::Revision;
 use crate::broker::message::Message;
 use crate::store::journal::SeenId;
 
@@ -17,6 +18,9 @@ pub struct Pending {
     logged: Option<Result<u64, AppendError>>,
     /// Where messages of the batch that is being published went: index in the batch, place.
     placements: Vec<(u32, Placement)>,
+    /// By which revision of the catalog all queues are stored in which something was placed since somebody
+    /// last asked.
+    queues_stored_by: Revision,
     settles: Vec<(u64, (u64, u64))>,
     cursors: Vec<(u64, u64)>,
     /// Queue, first and last sequence, how often they were delivered.
@@ -44,9 +48,10 @@ impl Pending {
         }
     }
 
-    /// The message at `index` of the batch got a place.
+    /// The message at `index` of the batch got a place, in a queue that the catalog has by that revision.
     #[inline]
-    pub fn placed(&mut self, index: u32, placement: Placement) {
+    pub fn placed(&mut self, index: u32, placement: Placement, stored_by: Revision) {
+        self.queues_stored_by = self.queues_stored_by.max(stored_by);
         self.placements.push((index, placement));
     }
 
@@ -215,6 +220,12 @@ impl Pending {
     /// Some of it could not be appended.
     pub fn take_logged(&mut self) -> Result<Option<u64>, AppendError> {
         self.logged.take().transpose()
+    }
+
+    /// By which revision of the catalog all queues are stored that were given messages since the last
+    /// time.
+    pub fn take_queues_stored_by(&mut self) -> Revision {
+        std::mem::take(&mut self.queues_stored_by)
     }
 
     fn note(&mut self, appended: Result<u64, AppendError>) {

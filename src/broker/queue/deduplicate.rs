@@ -70,7 +70,9 @@ impl Queue {
             state.is_logged = true;
             state.paging.is_dirty = true;
             effects.pending.begin(&self.spec.engine);
-            effects.pending.placed(index, there);
+            effects
+                .pending
+                .placed(index, there, self.stored_by().revision());
         }
     }
 }

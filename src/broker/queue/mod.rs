@@ -101,6 +101,7 @@ use super::policy::Applied;
 use super::{ConnectionId, Effects, Engine, Vhost};
 use crate::amqp::reply::Exception;
 use crate::amqp::table::FieldTable;
+use crate::broker::catalog::{Durability, StoredBy};
 use crate::store::quarantine::Concerned;
 
 /// A message given back.
@@ -128,6 +129,8 @@ pub struct Counts {
 /// See the module.
 pub struct Queue {
     spec: QueueSpec,
+    /// By when it is stored, if it is durable.
+    stored_by: StoredBy,
     queue_type: QueueType,
     takes_once: bool,
     /// Messages wait here for an exchange that delays them.
@@ -216,6 +219,7 @@ impl Queue {
         };
         let queue = Arc::new(Self {
             spec,
+            stored_by: StoredBy::default(),
             queue_type,
             takes_once,
             is_for_delayed,
@@ -231,6 +235,19 @@ impl Queue {
     /// Its id.
     pub fn id(&self) -> QueueId {
         self.spec.id
+    }
+
+    /// By when it is stored, if it is durable. (A store for delayed messages is with its exchange.)
+    pub(in crate::broker) fn stored_by(&self) -> &StoredBy {
+        &self.stored_by
+    }
+
+    /// Whether it survives a restart, and by when it is stored.
+    pub fn durability(&self) -> Durability {
+        match self.is_durable() {
+            true => Durability::StoredBy(self.stored_by.revision()),
+            false => Durability::Transient,
+        }
     }
 
     /// Its name.

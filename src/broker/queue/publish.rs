@@ -211,7 +211,9 @@ impl Queue {
             place,
             expires_at_ms,
         };
-        effects.pending.placed(index, placement);
+        effects
+            .pending
+            .placed(index, placement, self.stored_by().revision());
     }
 }
 

@@ -98,7 +98,10 @@ impl Vhost {
         self.check_access(&destination, end)?;
         let request = BindingRequest::new(source, destination, routing_key, arguments);
         if let Some(there) = topology.bindings.find(&request) {
-            return Ok(Durability::of(there.is_durable()));
+            return Ok(there.durability());
+        }
+        if request.is_durable() {
+            self.broker.catalog.check()?;
         }
         let binding = request.into_binding(BindingId(self.broker.catalog.next_id()?));
         topology.bindings.insert(&binding);
@@ -106,11 +109,13 @@ impl Vhost {
         // After it, so that who listens from now on is told of that.
         self.engine().notices.binding_created(&binding, self.name());
         self.bump_epoch();
-        let durability = Durability::of(binding.is_durable());
-        if durability == Durability::Durable {
-            let binding = Arc::clone(&binding);
-            self.submit(vec![Change::PutBinding(Arc::clone(self.name()), binding)]);
+        if binding.is_durable() {
+            let change = Change::PutBinding(Arc::clone(self.name()), Arc::clone(&binding));
+            if let Some(revision) = self.submit(vec![change]) {
+                binding.stored_by.set(revision);
+            }
         }
+        let durability = binding.durability();
         drop(topology);
         if !history.is_empty() {
             self.send_history(&binding.destination, &history);
@@ -138,12 +143,15 @@ impl Vhost {
             return Ok(durability);
         };
         self.check_access(&binding.destination, end)?;
+        if binding.is_durable() {
+            self.broker.catalog.check()?;
+        }
         let mut changes = Vec::new();
         topology.bindings.remove(&binding);
         self.take_out_bindings(&mut topology, vec![binding], &mut changes);
         // A durable exchange may go along with a transient binding.
-        if self.submit(changes) {
-            durability = Durability::Durable;
+        if let Some(revision) = self.submit(changes) {
+            durability = Durability::StoredBy(revision);
         }
         Ok(durability)
     }

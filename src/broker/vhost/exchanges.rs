@@ -67,13 +67,13 @@ impl Vhost {
         if declare.passive {
             names::check_not_default_exchange(&name)?;
             let current = self.exchange(&name).ok_or_else(|| resource.not_found())?;
-            return Ok(Durability::of(current.is_durable()));
+            return Ok(current.durability());
         }
         let kind = ExchangeKind::from_name(declare.kind)?;
         names::check_not_default_exchange(&name)?;
         let check = |current: &Exchange| {
             check_equivalent(resource, current, kind, &declare)?;
-            Ok(Durability::of(current.is_durable()))
+            Ok(current.durability())
         };
         if let Some(current) = self.exchange(&name) {
             return check(&current);
@@ -81,6 +81,9 @@ impl Vhost {
         names::check_not_reserved("exchange", &name)?;
         check_names_exchange(resource, &declare.arguments, ALTERNATE_EXCHANGE)?;
 
+        if declare.durable {
+            self.broker.catalog.check()?;
+        }
         let id = self.broker.catalog.next_id()?;
         let topology = self.topology.lock();
         topology.check_open(self)?;
@@ -98,20 +101,24 @@ impl Vhost {
             arguments: declare.arguments,
         };
         let exchange = self.put_in_exchange(spec)?;
-        Ok(Durability::of(exchange.is_durable()))
+        Ok(exchange.durability())
     }
 
     /// Makes one that is not there. Called with the topology locked.
     fn put_in_exchange(self: &Arc<Self>, spec: ExchangeSpec) -> Result<Arc<Exchange>, Exception> {
         let exchange = self.make_exchange(spec)?;
+        if exchange.is_durable() {
+            let made = Arc::clone(&exchange);
+            let change = Change::PutExchange(Arc::clone(self.name()), made);
+            // Before anybody finds it and publishes to it.
+            if let Some(revision) = self.submit(vec![change]) {
+                exchange.stored_by(revision);
+            }
+        }
         self.exchanges
             .insert(Arc::clone(exchange.name()), Arc::clone(&exchange));
         // It may be another exchange's alternate.
         self.bump_epoch();
-        if exchange.is_durable() {
-            let made = Arc::clone(&exchange);
-            self.submit(vec![Change::PutExchange(Arc::clone(self.name()), made)]);
-        }
         self.engine()
             .notices
             .exchange_created(&exchange, self.name());
@@ -169,9 +176,13 @@ impl Vhost {
             let text = format!("{resource} in use");
             return Err(Exception::new(ReplyCode::PreconditionFailed, text));
         }
+        if exchange.is_durable() {
+            self.broker.catalog.check()?;
+        }
         let mut changes = Vec::new();
         self.take_out_exchange(&mut topology, &exchange, &mut changes);
-        Ok(Durability::of(self.submit(changes)))
+        let revision = self.submit(changes);
+        Ok(revision.map_or(Durability::Transient, Durability::StoredBy))
     }
 
     /// They are the same in every vhost, so the catalog need not know them.

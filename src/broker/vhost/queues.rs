@@ -146,6 +146,9 @@ impl Vhost {
         let resource = Resource::queue(name, self.name());
         self.check_queue_limit(name)?;
         check_names_exchange(resource, &declare.arguments, "x-dead-letter-exchange")?;
+        if durable {
+            self.broker.catalog.check()?;
+        }
         let id = QueueId(self.broker.catalog.next_id()?);
         let mut topology = self.topology.lock();
         topology.check_open(self)?;
@@ -181,28 +184,29 @@ impl Vhost {
             }
             Ok(queue)
         });
-        if let Ok(queue) = &queue {
-            self.put_in_queue(&mut topology, queue, &mut changes);
+        if let Ok(queue) = &queue
+            && queue.is_durable()
+        {
+            changes.push(Change::PutQueue(Arc::clone(self.name()), Arc::clone(queue)));
         }
-        self.submit(changes);
+        let revision = self.submit(changes);
+        if let Ok(queue) = &queue {
+            // Before anybody finds it and publishes to it.
+            if let Some(revision) = revision.filter(|_| queue.is_durable()) {
+                queue.stored_by().set(revision);
+            }
+            self.put_in_queue(&mut topology, queue);
+        }
         queue
     }
 
     /// A new queue changes no route that was found before: to where there was none, none is kept.
-    pub(super) fn put_in_queue(
-        &self,
-        topology: &mut Topology,
-        queue: &Arc<Queue>,
-        changes: &mut Vec<Change>,
-    ) {
+    pub(super) fn put_in_queue(&self, topology: &mut Topology, queue: &Arc<Queue>) {
         self.queues
             .insert(Arc::clone(queue.name()), Arc::clone(queue));
         if let Some(owner) = queue.exclusive_owner() {
             let owned = topology.exclusive.entry(owner).or_default();
             owned.insert(queue.id(), Arc::clone(queue));
-        }
-        if queue.is_durable() {
-            changes.push(Change::PutQueue(Arc::clone(self.name()), Arc::clone(queue)));
         }
         self.broker.engine.metrics.queues_declared.add(1);
         self.broker.engine.notices.queue_created(queue, self.name());
@@ -226,6 +230,9 @@ impl Vhost {
         };
         check_exclusive_access(self, &queue, connection)?;
         queue.check_delete_flags(if_unused, if_empty)?;
+        if queue.is_durable() {
+            self.broker.catalog.check()?;
+        }
         let messages = queue.close(if_unused, if_empty, effects)?;
         let any = self.forget(&queue);
         Ok(Deleted {
@@ -287,7 +294,7 @@ impl Vhost {
         let mut changes = Vec::new();
         let mut topology = self.topology.lock();
         self.take_out_queue(&mut topology, queue, &mut changes);
-        self.submit(changes)
+        self.submit(changes).is_some()
     }
 }
 

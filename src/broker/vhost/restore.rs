@@ -62,7 +62,7 @@ impl Vhost {
         };
         let queue = self.make_queue(spec)?;
         // The catalog has it.
-        self.put_in_queue(&mut topology, &queue, &mut Vec::new());
+        self.put_in_queue(&mut topology, &queue);
         Ok(Some(queue))
     }
 

@@ -8,7 +8,7 @@ use super::Vhost;
 use crate::amqp::reply::{Exception, ReplyCode};
 use crate::broker::ConnectionId;
 use crate::broker::binding::{Binding, Bindings};
-use crate::broker::catalog::Change;
+use crate::broker::catalog::{Change, Revision};
 use crate::broker::exchange::Exchange;
 use crate::broker::notices::Acting;
 use crate::broker::queue::{Queue, QueueId};
@@ -35,14 +35,11 @@ impl Topology {
 }
 
 impl Vhost {
-    /// Hands changes over to the catalog; says whether there were any. Called with the topology
-    /// locked.
-    pub(super) fn submit(&self, changes: Vec<Change>) -> bool {
+    /// Hands changes over to the catalog; says by which revision they are stored, if there were any.
+    /// Called with the topology locked.
+    pub(super) fn submit(&self, changes: Vec<Change>) -> Option<Revision> {
         let any = !changes.is_empty();
-        if any {
-            self.broker.catalog.submit(changes);
-        }
-        any
+        any.then(|| self.broker.catalog.submit(changes))
     }
 
     /// Takes a queue out of the topology, after it was closed: its name is free, its bindings go.

@@ -44,13 +44,15 @@ impl Confirmer {
     }
 
     /// The queues have the publishes `first..=last`, except those `refused`. They are safe when the
-    /// log is up to `log_index`, if that is given.
+    /// log is up to `log_index`, if that is given, and the catalog has their queues, all of them by the
+    /// revision `queues_stored_by`.
     pub fn handed_over(
         self: &Arc<Self>,
         first: u64,
         last: u64,
         refused: Vec<u64>,
         log_index: Option<u64>,
+        queues_stored_by: Revision,
     ) {
         let safe_at = match log_index {
             None => SafePoint::NOW,
@@ -58,7 +60,7 @@ impl Confirmer {
                 log_index,
                 revision: self
                     .shared
-                    .unstored_revision()
+                    .unstored(queues_stored_by)
                     .map_or(0, |revision| revision.0),
             },
         };
@@ -68,11 +70,8 @@ impl Confirmer {
         if safe_at.revision > 0 {
             let confirmer = Arc::clone(self);
             let then = Box::new(move |stored: Result<(), NotStored>| match stored {
-                Ok(()) => {
-                    confirmer.send();
-                    confirmer.shared.outgoing.flush();
-                }
-                Err(_) => confirmer.failed(),
+                Ok(()) => confirmer.safe(0),
+                Err(_) => confirmer.catalog_failed(),
             });
             let catalog = self.shared.vhost.catalog();
             catalog.when_stored(Revision(safe_at.revision), then);
@@ -133,6 +132,14 @@ impl Confirmer {
             self.write(&mut pending, ack);
             self.shared.broker.metrics().messages_confirmed.add(1);
         }
+    }
+
+    /// Nothing more will be stored in the catalog: what needs that is refused, all else goes on.
+    fn catalog_failed(&self) {
+        let stored = self.shared.vhost.catalog().stored();
+        self.state.lock().confirms.catalog_failed(stored.0);
+        self.send();
+        self.shared.outgoing.flush();
     }
 
     /// The channel is closed: nothing is sent on it any more.

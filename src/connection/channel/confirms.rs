@@ -151,6 +151,16 @@ impl Confirms {
             .map(|waiting| waiting.last)
     }
 
+    /// What waits for more of the catalog than it has stored is refused: it has no more than that any more.
+    pub fn catalog_failed(&mut self, stored: u64) {
+        for waiting in &mut self.waiting {
+            if waiting.safe_at.revision > stored {
+                waiting.refused = (waiting.first..=waiting.last).collect();
+                waiting.safe_at = SafePoint::NOW;
+            }
+        }
+    }
+
     /// What is not safe by now never will be: says what to send.
     pub fn fail(&mut self, send: impl FnOnce(Confirm)) {
         let waiting = std::mem::take(&mut self.waiting);
@@ -250,6 +260,32 @@ mod tests {
             multiple: true,
         };
         assert_eq!(last, Some(expected));
+    }
+
+    #[test]
+    fn where_the_catalog_failed_what_needs_it_is_refused_and_no_more() {
+        let mut confirms = Confirms::default();
+        let with_queue = |log_index, revision| SafePoint {
+            log_index,
+            revision,
+        };
+        confirms.handed_over(1, 1, vec![], with_queue(1, 7));
+        confirms.handed_over(2, 3, vec![], with_queue(1, 8));
+        confirms.handed_over(4, 4, vec![], with_queue(2, 0));
+        confirms.catalog_failed(7);
+        let mut sent = Vec::new();
+        confirms.release(with_queue(2, 7), |confirm| sent.push(confirm));
+        let (ack, nack) = (
+            |tag| Confirm::Ack {
+                tag,
+                multiple: false,
+            },
+            |tag| Confirm::Nack {
+                tag,
+                multiple: false,
+            },
+        );
+        assert_eq!(sent, [ack(1), nack(2), nack(3), ack(4)]);
     }
 
     #[test]

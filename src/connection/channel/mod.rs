@@ -63,7 +63,7 @@ use crate::amqp::method::{Method, access, channel};
 use crate::amqp::reply::{Exception, ReplyCode};
 use crate::amqp::table::ShortStr;
 use crate::broker::Effects;
-use crate::broker::catalog::Durability;
+use crate::broker::catalog::{Durability, Revision};
 use crate::broker::notices::Acting;
 use crate::broker::queue::Cause;
 
@@ -320,9 +320,13 @@ impl Channel {
     /// has stored it; the connection is paused until then.
     fn reply_when_stored(&self, no_wait: bool, durability: Durability, answer: impl Into<Method>) {
         let catalog = self.shared.vhost.catalog();
-        // Also what another connection has just changed and may not have been told of yet.
-        let revision = catalog.submitted();
-        if no_wait || durability == Durability::Transient || catalog.stored() >= revision {
+        let revision = match durability {
+            Durability::Transient => Revision::default(),
+            // Also what another connection has just changed and may not have been told of yet.
+            Durability::Durable => catalog.submitted(),
+            Durability::StoredBy(revision) => revision,
+        };
+        if no_wait || catalog.stored() >= revision {
             return self.reply_unless(no_wait, answer);
         }
         let reply = Then::Reply(Box::new(answer.into()));

@@ -31,6 +31,9 @@ impl Channel {
         self.hand_over(batch);
         // They may lead to a queue that takes no message twice.
         self.settle_gathered(batch);
+        if self.confirmer.is_some() {
+            batch.effects.take_queues_stored_by();
+        }
         let passed = self.pass(message, &routing_keys, &mut batch.effects)?;
         if !passed.is_routed && !passed.is_duplicate && passed.safe_at == Ok(None) {
             self.publish_unroutable(mandatory, message, batch);
@@ -42,12 +45,19 @@ impl Channel {
             batch.is_unsafe |= passed.safe_at.is_err();
             return Ok(());
         };
+        let queues_stored_by = batch.effects.take_queues_stored_by();
         let tag = self.take_publish_tag();
         let refused = match passed.is_refused || passed.safe_at.is_err() {
             true => vec![tag],
             false => Vec::new(),
         };
-        confirmer.handed_over(tag, tag, refused, passed.safe_at.ok().flatten());
+        confirmer.handed_over(
+            tag,
+            tag,
+            refused,
+            passed.safe_at.ok().flatten(),
+            queues_stored_by,
+        );
         batch.has_published = true;
         Ok(())
     }

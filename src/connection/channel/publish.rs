@@ -579,10 +579,16 @@ impl Channel {
             if let Ok(Some(_)) = logged {
                 batch.awaiting_log += last - first + 1;
             }
+            let queues_stored_by = batch.effects.take_queues_stored_by();
             match logged {
-                Ok(log_index) => confirmer.handed_over(first, last, refused, log_index),
+                Ok(log_index) => {
+                    confirmer.handed_over(first, last, refused, log_index, queues_stored_by);
+                }
                 // The log has failed: nothing can be promised any more.
-                Err(_) => confirmer.handed_over(first, last, (first..=last).collect(), None),
+                Err(_) => {
+                    let refused = (first..=last).collect();
+                    confirmer.handed_over(first, last, refused, None, queues_stored_by);
+                }
             }
         }
     }

@@ -49,7 +49,7 @@ impl Channel {
             false => vhost.declare_queue(declaration, connection),
         }?;
         let counts = queue.counts();
-        let durability = Durability::of(queue.is_durable());
+        let durability = queue.durability();
         self.declared(
             queue::DeclareOk {
                 queue: ShortStr::from(queue.name().clone()),

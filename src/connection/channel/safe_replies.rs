@@ -28,12 +28,13 @@ impl Channel {
     ) -> Result<bool, Exception> {
         effects.complete();
         let logged = effects.take_logged().map_err(|_| not_safe())?;
+        let queues_stored_by = effects.take_queues_stored_by();
         let engine = &self.shared.broker.engine;
         let (Some(index), Some(log)) = (logged, engine.log()) else {
             self.reply_unless(false, answer);
             return Ok(true);
         };
-        if let Some(revision) = self.shared.unstored_revision() {
+        if let Some(revision) = self.shared.unstored(queues_stored_by) {
             let resume = self.shared.pause(self.number, Then::GoOn);
             let then = Box::new(move |stored: Result<(), NotStored>| match stored {
                 Ok(()) => resume.go_on(),

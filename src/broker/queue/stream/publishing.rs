@@ -48,7 +48,9 @@ impl Queue {
                     place,
                     expires_at_ms: now_ms,
                 };
-                effects.pending.placed(picked.index(at), placement);
+                effects
+                    .pending
+                    .placed(picked.index(at), placement, self.stored_by().revision());
             }
         }
         let end = band.end();
