@@ -632,8 +632,8 @@ impl Model {
         self.start = None;
     }
 
-    /// Letters that queues give up at start come in each queue's order, but whose come first is open: some
-    /// have to be read from segments. These are the ones in `queue`.
+    /// Letters that queues give up at start come in the order of each queue and priority, but whose come first
+    /// is open: some have to be read from segments. These are the ones in `queue`.
     fn letters_of_start(&self, queue: u64) -> Vec<InstanceId> {
         let is_one = |instance: &Instance| {
             instance.queue == queue
@@ -666,9 +666,10 @@ impl Model {
     /// The letters of a start were seen in this order; others may lie between them.
     fn learn_order_at_start(&mut self, queue: u64, seen: &[Way]) {
         let letters = self.letters_of_start(queue);
-        let mut by_source: BTreeMap<&str, VecDeque<InstanceId>> = BTreeMap::new();
+        let mut by_source: BTreeMap<(&str, u8), VecDeque<InstanceId>> = BTreeMap::new();
         for id in &letters {
-            let source = &self.instances[*id].content.deaths[0].queue;
+            let content = &self.instances[*id].content;
+            let source = (content.deaths[0].queue.as_str(), content.priority);
             by_source.entry(source).or_default().push_back(*id);
         }
         let mut learnt = Vec::new();
