@@ -202,24 +202,26 @@ impl Band {
     /// The slot that takes messages.
     #[inline]
     fn tail(&mut self) -> &mut Slot {
-        let full_bytes = self.chunk_bytes;
-        let takes = self.slots.back().is_some_and(
-            |slot| matches!(&slot.resident, Resident::Open(chunk) if !chunk.is_full(full_bytes)),
-        );
-        if !takes {
-            self.new_tail();
+        let is_full = match self.slots.back().map(|slot| &slot.resident) {
+            Some(Resident::Open(chunk)) => Some(chunk.is_full(self.chunk_bytes)),
+            _ => None,
+        };
+        if is_full != Some(false) {
+            self.new_tail(is_full.is_some());
         }
         let last = self.slots.len() - 1;
         &mut self.slots[last]
     }
 
+    /// Only a queue that has just filled a chunk is likely to fill the next one: room for a whole one is
+    /// more than ten thousand small queues may take.
     #[cold]
-    fn new_tail(&mut self) {
+    fn new_tail(&mut self, has_filled_one: bool) {
         self.close_tail();
         let chunk = self.spare.take();
-        let chunk = chunk.unwrap_or_else(|| match self.slots.is_empty() {
-            true => Chunk::default(),
-            false => Chunk::with_room(self.chunk_bytes + self.chunk_bytes / 8),
+        let chunk = chunk.unwrap_or_else(|| match has_filled_one {
+            false => Chunk::default(),
+            true => Chunk::with_room(self.chunk_bytes + self.chunk_bytes / 8),
         });
         self.slots.push_back(Slot::open(self.next, chunk));
     }
