@@ -279,9 +279,13 @@ fn what_can_not_be_stored_is_never_reported_stored() {
         "{error}"
     );
     disk.set_faults(Faults::default());
-    vhost
-        .declare_queue(durable_queue("after"), ME)
-        .expect("declared");
+    let after = vhost.declare_queue(durable_queue("after"), ME);
+    let after = after.err().map(|error| error.code);
+    assert_eq!(after, Some(ReplyCode::InternalError), "refused at once");
+    assert_eq!(
+        vhost.queue("after", ME).err().map(|error| error.code),
+        Some(ReplyCode::NotFound)
+    );
     assert_eq!(run.wait_for_all(), Err(error.clone()));
     assert_eq!(run.wait_for(before), Ok(()), "it was and is");
     assert_eq!(catalog.stored(), before);

@@ -273,44 +273,45 @@ fn what_another_connection_has_just_declared_waits_too_but_nothing_transient_doe
     let (mut one, mut other) = (client(&broker), client(&broker));
     one.send(1, durable("q"));
     assert_eq!(one.hear(), []);
-    for passive in [false, true] {
-        let again = queue::Declare {
-            passive,
-            ..durable("q")
-        };
-        // Not held with the other connection:
-        other.send(1, declare(&format!("transient-{passive}"), false, false));
-        assert_eq!(other.hear().len(), 1);
-        other.send(1, exchange("transient", false));
-        assert_eq!(other.hear().len(), 1);
-        other.send(1, bind("q", "transient"));
-        assert_eq!(other.hear().len(), 1);
-        other.send(
-            1,
-            queue::Purge {
-                queue: "q".into(),
-                ..queue::Purge::default()
-            },
-        );
-        assert_eq!(other.hear().len(), 1);
-        // Held with it:
+    // Not held with the other connection:
+    other.send(1, declare("transient", false, false));
+    assert_eq!(other.hear().len(), 1);
+    other.send(1, exchange("transient", false));
+    assert_eq!(other.hear().len(), 1);
+    other.send(1, bind("q", "transient"));
+    assert_eq!(other.hear().len(), 1);
+    other.send(
+        1,
+        queue::Purge {
+            queue: "q".into(),
+            ..queue::Purge::default()
+        },
+    );
+    assert_eq!(other.hear().len(), 1);
+    // Held with it:
+    let again = |passive| queue::Declare {
+        passive,
+        ..durable("q")
+    };
+    let late = [false, true].map(|passive| {
         let mut late = client(&broker);
-        late.send(1, again);
+        late.send(1, again(passive));
         assert_eq!((late.hear(), late.state), (vec![], State::Held));
-        if passive {
-            catalog.store();
-        } else {
-            // What is submitted after it need not be stored.
-            other.send(
-                1,
-                queue::Declare {
-                    no_wait: true,
-                    ..durable("later")
-                },
-            );
-            catalog.store_all_but(1);
-        }
+        late
+    });
+    // What is submitted after it need not be stored.
+    other.send(
+        1,
+        queue::Declare {
+            no_wait: true,
+            ..durable("later")
+        },
+    );
+    catalog.store_all_but(1);
+    for mut late in late {
         late.send_bytes(&[]);
+        assert_eq!(late.hear(), [declared("q")]);
+        late.send(1, again(true));
         assert_eq!(late.hear(), [declared("q")]);
     }
     one.send_bytes(&[]);

@@ -44,6 +44,7 @@ mod timeouts;
 mod tx;
 mod unacked;
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -93,6 +94,8 @@ pub struct Channel {
     /// The queue that is meant where a name is empty.
     last_declared: ShortStr,
     has_reply_consumer: bool,
+    /// By when that is stored which the client changed here and wanted no answer to.
+    unanswered: Cell<Revision>,
     /// How many reply consumers there have been.
     reply_consumers: u32,
     is_open: bool,
@@ -117,6 +120,7 @@ impl Channel {
             prefetch: 0,
             last_declared: ShortStr::default(),
             has_reply_consumer: false,
+            unanswered: Cell::default(),
             reply_consumers: 0,
             is_open: true,
         }
@@ -324,8 +328,12 @@ impl Channel {
             Durability::Transient => Revision::default(),
             // Also what another connection has just changed and may not have been told of yet.
             Durability::Durable => catalog.submitted(),
-            Durability::StoredBy(revision) => revision,
+            // And what this client did before without waiting for it.
+            Durability::StoredBy(revision) => revision.max(self.unanswered.get()),
         };
+        if no_wait {
+            self.unanswered.set(revision.max(self.unanswered.get()));
+        }
         if no_wait || catalog.stored() >= revision {
             return self.reply_unless(no_wait, answer);
         }
