@@ -58,7 +58,7 @@ pub fn check_arguments(
         let texts = match (current, received) {
             (None, None) => continue,
             (Some(current), Some(received)) if term::is_same(current, received) => continue,
-            (Some(current), Some(received)) => (plain(received), plain(current)),
+            (Some(current), Some(received)) => (beside(received), beside(current)),
             _ if is_default(current) && is_default(received) => continue,
             _ => (with_type(received), with_type(current)),
         };
@@ -86,6 +86,14 @@ fn plain(value: &FieldValue) -> String {
     match value.as_bytes() {
         Some(bytes) => format!("'{}'", String::from_utf8_lossy(bytes)),
         None => format!("'{}'", Pretty(value)),
+    }
+}
+
+/// The same; to RabbitMQ no value beside another is as none at all.
+fn beside(value: &FieldValue) -> String {
+    match value {
+        FieldValue::Void => "none".into(),
+        value => plain(value),
     }
 }
 

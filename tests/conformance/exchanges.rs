@@ -116,6 +116,12 @@ fn redeclaring_with_another_alternate_exchange_is_refused() {
         406,
         &text("none but current is the value 'one' of type 'longstr'"),
     );
+    // No value is as if there was none, in another way.
+    client.refused(
+        with(table! { "alternate-exchange" => Value::Void }),
+        406,
+        &text("none but current is 'one'"),
+    );
     client.call(with(table! { "alternate-exchange" => "one" }));
     client.call(method!("exchange.delete", exchange: &name));
 }

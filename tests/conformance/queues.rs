@@ -142,6 +142,20 @@ fn redeclaring_must_be_equivalent() {
 }
 
 #[test]
+fn redeclaring_with_no_value_is_as_with_no_argument() {
+    let mut client = Broker::shared().client();
+    let name = unique("queue");
+    let with = |value: Value| declare(&name).with("arguments", table! { "x-message-ttl" => value });
+    client.call(with(Value::I32(1000)));
+    let text = format!(
+        "PRECONDITION_FAILED - inequivalent arg 'x-message-ttl' for queue '{name}' in vhost '/': \
+         received none but current is '1000'"
+    );
+    client.refused(with(Value::Void), 406, &text);
+    client.call(method!("queue.delete", queue: &name));
+}
+
+#[test]
 fn reserved_names_are_refused() {
     let mut client = Broker::shared().client();
     let text = "ACCESS_REFUSED - queue name 'amq.mine' contains reserved prefix 'amq.*'";

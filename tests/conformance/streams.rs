@@ -504,6 +504,9 @@ fn readers_need_a_prefetch_and_acks() {
     );
     client.refused(consume(&queue, table! {}), 406, &text);
     client.refused(consume(&queue, table! {}).with("no-ack", true), 406, &text);
+    // That is looked at before where the reader is to begin.
+    let nowhere = table! { "x-stream-offset" => true };
+    client.refused(consume(&queue, nowhere), 406, &text);
     client.prefetch(10);
     client.send(consume(&queue, table! {}).with("no-ack", true));
     let text = format!(

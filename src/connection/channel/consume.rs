@@ -57,17 +57,14 @@ impl Channel {
         let resource = Resource::queue(&consume.queue, self.shared.vhost.name());
         let is_stream = queue_type == QueueType::Stream;
         let (mut reading, mut priority) = (None, 0);
-        if is_stream {
-            let now_ms = self.shared.broker.engine.clock.now_ms();
-            let start = Start::parse(&consume.arguments, resource, now_ms)?;
-            reading = Some((start, Filter::parse(&consume.arguments)));
-        } else {
+        if !is_stream {
             priority = check_arguments(queue_type, &consume.arguments, resource)?;
         }
         let timeout = check_timeout(&consume.arguments, resource)?;
         check_takes(queue_type, &consume.arguments, resource)?;
         if is_stream {
-            self.check_stream_consumer(consume.no_ack, resource)?;
+            let start = self.check_stream_consumer(&consume, resource)?;
+            reading = Some((start, Filter::parse(&consume.arguments)));
         }
         let is_limited = || self.deliveries.lock().channel_prefetch.is_limited();
         if queue_type != QueueType::Classic && is_limited() {
@@ -145,17 +142,23 @@ impl Channel {
         Ok(())
     }
 
-    /// A stream gives credit by acks alone.
-    fn check_stream_consumer(&self, no_ack: bool, queue: Resource<'_>) -> Result<(), Exception> {
+    /// A stream gives credit by acks alone. Says where the reader begins.
+    fn check_stream_consumer(
+        &self,
+        consume: &basic::Consume,
+        queue: Resource<'_>,
+    ) -> Result<Start, Exception> {
         if self.prefetch == 0 {
             let text = format!("consumer prefetch count is not set for '{queue}'");
             return Err(Exception::new(ReplyCode::PreconditionFailed, text));
         }
-        if no_ack {
+        let now_ms = self.shared.broker.engine.clock.now_ms();
+        let start = Start::parse(&consume.arguments, queue, now_ms)?;
+        if consume.no_ack {
             let text = format!("automatic acknowledgement not supported by stream queues {queue}");
             return Err(Exception::new(ReplyCode::NotImplemented, text));
         }
-        Ok(())
+        Ok(start)
     }
 
     pub(super) fn cancel(
