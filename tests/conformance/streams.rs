@@ -504,11 +504,23 @@ fn readers_need_a_prefetch_and_acks() {
     );
     client.refused(consume(&queue, table! {}), 406, &text);
     client.refused(consume(&queue, table! {}).with("no-ack", true), 406, &text);
-    // That is looked at before where the reader is to begin.
-    let nowhere = table! { "x-stream-offset" => true };
-    client.refused(consume(&queue, nowhere), 406, &text);
+    // That is looked at before a place to begin that is none by its type.
+    let nowhere = || table! { "x-stream-offset" => true };
+    client.refused(consume(&queue, nowhere()), 406, &text);
+    // ... and after one that is none by its text.
+    let at = |text: &str| table! { "x-stream-offset" => text };
+    let invalid = format!(
+        "PRECONDITION_FAILED - invalid arg 'x-stream-offset' for queue '{queue}' in vhost '/': \
+         {{invalid_stream_offset_arg,{{longstr,<<\"5x\">>}}}}"
+    );
+    client.refused(consume(&queue, at("5x")), 406, &invalid);
+    for no_ack in [false, true] {
+        let mut client = Broker::shared().client();
+        client.send(consume(&queue, at("never")).with("no-ack", no_ack));
+        client.expect_connection_close(541, "INTERNAL_ERROR", "");
+    }
     client.prefetch(10);
-    client.send(consume(&queue, table! {}).with("no-ack", true));
+    client.send(consume(&queue, nowhere()).with("no-ack", true));
     let text = format!(
         "NOT_IMPLEMENTED - automatic acknowledgement not supported by stream queues queue '{queue}' in \
          vhost '/'"

@@ -57,20 +57,27 @@ impl Channel {
         let resource = Resource::queue(&consume.queue, self.shared.vhost.name());
         let is_stream = queue_type == QueueType::Stream;
         let (mut reading, mut priority) = (None, 0);
-        if !is_stream {
+        if is_stream {
+            let now_ms = self.shared.broker.engine.clock.now_ms();
+            let start = Start::parse(&consume.arguments, resource, now_ms)?;
+            reading = Some((start, Filter::parse(&consume.arguments)));
+        } else {
             priority = check_arguments(queue_type, &consume.arguments, resource)?;
         }
         let timeout = check_timeout(&consume.arguments, resource)?;
         check_takes(queue_type, &consume.arguments, resource)?;
         if is_stream {
-            let start = self.check_stream_consumer(&consume, resource)?;
-            reading = Some((start, Filter::parse(&consume.arguments)));
+            self.check_stream_consumer(consume.no_ack, resource)?;
         }
         let is_limited = || self.deliveries.lock().channel_prefetch.is_limited();
         if queue_type != QueueType::Classic && is_limited() {
             let text = format!("{resource} does not support global qos");
             return Err(Exception::new(ReplyCode::NotImplemented, text));
         }
+        let reading = match reading {
+            Some((start, filter)) => Some((start.ok_or_else(Start::says_nothing)?, filter)),
+            None => None,
+        };
         let tag = match consume.consumer_tag.is_empty() {
             true => made_up_tag(),
             false => consume.consumer_tag,
@@ -142,23 +149,17 @@ impl Channel {
         Ok(())
     }
 
-    /// A stream gives credit by acks alone. Says where the reader begins.
-    fn check_stream_consumer(
-        &self,
-        consume: &basic::Consume,
-        queue: Resource<'_>,
-    ) -> Result<Start, Exception> {
+    /// A stream gives credit by acks alone.
+    fn check_stream_consumer(&self, no_ack: bool, queue: Resource<'_>) -> Result<(), Exception> {
         if self.prefetch == 0 {
             let text = format!("consumer prefetch count is not set for '{queue}'");
             return Err(Exception::new(ReplyCode::PreconditionFailed, text));
         }
-        let now_ms = self.shared.broker.engine.clock.now_ms();
-        let start = Start::parse(&consume.arguments, queue, now_ms)?;
-        if consume.no_ack {
+        if no_ack {
             let text = format!("automatic acknowledgement not supported by stream queues {queue}");
             return Err(Exception::new(ReplyCode::NotImplemented, text));
         }
-        Ok(start)
+        Ok(())
     }
 
     pub(super) fn cancel(

@@ -24,30 +24,30 @@ pub enum Start {
 }
 
 impl Start {
-    /// Reads the argument; without it a reader begins with what is next.
+    /// Reads the argument; without it a reader begins with what is next. None: it is of a type that says
+    /// nothing, which RabbitMQ notices last of all: [`Start::says_nothing`].
     ///
     /// # Errors
     /// PRECONDITION_FAILED for a span of time that is none. RabbitMQ's channel crashes over a span
-    /// without a number and over other types, which ends the connection with INTERNAL_ERROR.
+    /// without a number, which ends the connection with INTERNAL_ERROR.
     pub fn parse(
         arguments: &FieldTable,
         queue: Resource<'_>,
         now_ms: u64,
-    ) -> Result<Self, Exception> {
+    ) -> Result<Option<Self>, Exception> {
         let Some(value) = arguments.get(ARGUMENT) else {
-            return Ok(Self::Next);
+            return Ok(Some(Self::Next));
         };
-        let crash = || Err(Exception::new(ReplyCode::InternalError, ""));
         match value.as_bytes() {
-            Some(b"first") => return Ok(Self::First),
-            Some(b"last") => return Ok(Self::Last),
-            Some(b"next") => return Ok(Self::Next),
+            Some(b"first") => return Ok(Some(Self::First)),
+            Some(b"last") => return Ok(Some(Self::Last)),
+            Some(b"next") => return Ok(Some(Self::Next)),
             _ => {}
         }
         match value {
             FieldValue::LongStr(text) => match max_age::parse(text) {
-                Ok(span_ms) => Ok(Self::Since(now_ms.saturating_sub(span_ms))),
-                Err(NoSpan::NoNumber) => crash(),
+                Ok(span_ms) => Ok(Some(Self::Since(now_ms.saturating_sub(span_ms)))),
+                Err(NoSpan::NoNumber) => Err(Self::says_nothing()),
                 Err(NoSpan::Invalid) => Err(Exception::new(
                     ReplyCode::PreconditionFailed,
                     format!(
@@ -57,11 +57,16 @@ impl Start {
                     ),
                 )),
             },
-            FieldValue::Timestamp(seconds) => Ok(Self::Since(seconds.saturating_mul(1000))),
-            other => match other.as_i64() {
-                Some(offset) => Ok(Self::At(u64::try_from(offset).unwrap_or(0))),
-                None => crash(),
-            },
+            FieldValue::Timestamp(seconds) => Ok(Some(Self::Since(seconds.saturating_mul(1000)))),
+            other => {
+                let offset = other.as_i64();
+                Ok(offset.map(|offset| Self::At(u64::try_from(offset).unwrap_or(0))))
+            }
         }
+    }
+
+    /// RabbitMQ's channel crashes over an argument that says nothing, which ends the connection.
+    pub fn says_nothing() -> Exception {
+        Exception::new(ReplyCode::InternalError, "")
     }
 }
