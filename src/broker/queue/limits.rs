@@ -303,11 +303,9 @@ impl State {
 
     /// When the first of some messages expires, if it does and that is known.
     fn expires_at_ms(&self, head: Head) -> Option<u64> {
-        let (_, at_ms) = self.first_in_memory(head).or_else(|| {
-            let first = self.first_sequence(head)?;
-            let mut seen = self.seen_heads.iter().copied();
-            seen.find(|(sequence, _)| *sequence == first)
-        })?;
+        let (_, at_ms) = self
+            .first_in_memory(head)
+            .or_else(|| self.first_seen(head))?;
         Some(at_ms).filter(|at_ms| *at_ms != Facts::NEVER)
     }
 
@@ -315,24 +313,22 @@ impl State {
     fn look_at_heads(&mut self) {
         let heads = self.heads().into_iter();
         let seen = heads.filter_map(|head| {
-            self.first_in_memory(head).or_else(|| {
-                let first = self.first_sequence(head)?;
-                let mut seen = self.seen_heads.iter().copied();
-                seen.find(|(sequence, _)| *sequence == first)
-            })
+            let first = self.first_in_memory(head);
+            first.or_else(|| self.first_seen(head))
         });
         self.seen_heads = seen.collect();
     }
 
     /// Whether it is known when the first of some messages expires.
     fn knows(&self, head: Head) -> bool {
-        let Some(first) = self.first_sequence(head) else {
-            return true;
-        };
-        self.seen_heads
-            .iter()
-            .any(|(sequence, _)| *sequence == first)
-            || !self.is_absent(head)
+        self.first_seen(head).is_some() || !self.is_absent(head)
+    }
+
+    /// The sequence of the first of some messages, and when it expires, if that was seen before.
+    fn first_seen(&self, head: Head) -> Option<(u64, u64)> {
+        let first = self.first_sequence(head)?;
+        let mut seen = self.seen_heads.iter().copied();
+        seen.find(|(sequence, _)| *sequence == first)
     }
 
     fn is_absent(&self, head: Head) -> bool {
