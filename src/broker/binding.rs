@@ -69,18 +69,20 @@ pub struct Binding {
     encoded_arguments: Box<[u8]>,
 }
 
+/// Whether a binding between these survives a restart: where both of its ends do.
+fn survives(source: &Exchange, destination: &Destination) -> bool {
+    source.is_durable() && destination.is_durable()
+}
+
 impl Binding {
     /// Whether it survives a restart, and by when it is stored.
     pub fn durability(&self) -> Durability {
-        match self.is_durable() {
-            true => Durability::StoredBy(self.stored_by.revision()),
-            false => Durability::Transient,
-        }
+        self.stored_by.durability(self.is_durable())
     }
 
     /// Whether it survives a restart: where both of its ends do.
     pub fn is_durable(&self) -> bool {
-        self.source.is_durable() && self.destination.is_durable()
+        survives(&self.source, &self.destination)
     }
 
     fn identity(&self) -> Identity<'_> {
@@ -137,7 +139,7 @@ pub struct BindingRequest {
 impl BindingRequest {
     /// Whether it would survive a restart.
     pub fn is_durable(&self) -> bool {
-        self.source.is_durable() && self.destination.is_durable()
+        survives(&self.source, &self.destination)
     }
 
     /// A request; the arguments' order does not matter.

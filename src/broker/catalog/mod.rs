@@ -99,6 +99,15 @@ impl StoredBy {
     pub fn revision(&self) -> Revision {
         Revision(self.0.load(Ordering::Acquire))
     }
+
+    /// Whether what it belongs to survives a restart, which it does if it `is_durable`, and by when it is
+    /// stored.
+    pub fn durability(&self, is_durable: bool) -> Durability {
+        match is_durable {
+            true => Durability::StoredBy(self.revision()),
+            false => Durability::Transient,
+        }
+    }
 }
 
 /// Why something is not stored, and never will be.

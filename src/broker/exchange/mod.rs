@@ -251,14 +251,11 @@ impl Exchange {
 
     /// Whether it survives a restart, and by when it is stored.
     pub fn durability(&self) -> Durability {
-        match self.is_durable() {
-            true => Durability::StoredBy(self.stored_by.revision()),
-            false => Durability::Transient,
-        }
+        self.stored_by.durability(self.is_durable())
     }
 
     /// It was submitted to the catalog with that transaction; nobody knows it yet.
-    pub(super) fn stored_by(&self, revision: Revision) {
+    pub(super) fn submitted(&self, revision: Revision) {
         self.stored_by.set(revision);
         if let Some(delayed) = &self.delays {
             delayed.stored_by().set(revision);

@@ -244,10 +244,7 @@ impl Queue {
 
     /// Whether it survives a restart, and by when it is stored.
     pub fn durability(&self) -> Durability {
-        match self.is_durable() {
-            true => Durability::StoredBy(self.stored_by.revision()),
-            false => Durability::Transient,
-        }
+        self.stored_by.durability(self.is_durable())
     }
 
     /// Its name.

@@ -137,8 +137,8 @@ impl Vhost {
         let Ok((source, destination)) = self.ends(&source, end) else {
             return Ok(Durability::Durable);
         };
-        let mut durability = Durability::of(source.is_durable() && destination.is_durable());
         let request = BindingRequest::new(source, destination, routing_key, arguments);
+        let mut durability = Durability::of(request.is_durable());
         let Some(binding) = topology.bindings.find(&request).map(Arc::clone) else {
             return Ok(durability);
         };

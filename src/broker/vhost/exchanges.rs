@@ -12,14 +12,15 @@ use crate::broker::ids::ExchangeId;
 use crate::broker::names::{self, Resource};
 use crate::broker::notices::TRACE_EXCHANGE;
 
-/// The exchanges that every vhost has, and whether they are internal.
-const SYSTEM_EXCHANGES: [(&str, ExchangeKind, bool); 7] = [
+/// The exchanges that every vhost has, and whether they are internal, in the order in which RabbitMQ makes
+/// them.
+pub(super) const SYSTEM_EXCHANGES: [(&str, ExchangeKind, bool); 7] = [
     ("", ExchangeKind::Direct, false),
     ("amq.direct", ExchangeKind::Direct, false),
-    ("amq.fanout", ExchangeKind::Fanout, false),
     ("amq.topic", ExchangeKind::Topic, false),
-    ("amq.headers", ExchangeKind::Headers, false),
     ("amq.match", ExchangeKind::Headers, false),
+    ("amq.headers", ExchangeKind::Headers, false),
+    ("amq.fanout", ExchangeKind::Fanout, false),
     (TRACE_EXCHANGE, ExchangeKind::Topic, true),
 ];
 
@@ -112,7 +113,7 @@ impl Vhost {
             let change = Change::PutExchange(Arc::clone(self.name()), made);
             // Before anybody finds it and publishes to it.
             if let Some(revision) = self.submit(vec![change]) {
-                exchange.stored_by(revision);
+                exchange.submitted(revision);
             }
         }
         self.exchanges

@@ -12,12 +12,12 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use serde_json::{Map, Value};
 
+use super::exchanges::SYSTEM_EXCHANGES;
 use super::{QueueDeclare, Vhost};
 use crate::amqp::reply::{Exception, ReplyCode};
 use crate::amqp::table::FieldValue;
 use crate::broker::Effects;
 use crate::broker::exchange::{Exchange, ExchangeSpec};
-use crate::broker::notices::TRACE_EXCHANGE;
 use crate::broker::policy::{Applied, Book, Kind, Policy};
 use crate::broker::queue::{Queue, QueueSpec, QueueType};
 
@@ -27,17 +27,6 @@ pub const POLICY: &str = "policy";
 pub const OPERATOR_POLICY: &str = "operator_policy";
 /// The component of a vhost's limits, which are one parameter called `limits`.
 pub const VHOST_LIMITS: &str = "vhost-limits";
-
-/// A vhost's own exchanges, in the order in which RabbitMQ makes them.
-const MADE_WITH_IT: [&str; 7] = [
-    "",
-    "amq.direct",
-    "amq.topic",
-    "amq.match",
-    "amq.headers",
-    "amq.fanout",
-    TRACE_EXCHANGE,
-];
 
 /// See the module.
 pub(super) struct Settings {
@@ -149,7 +138,7 @@ impl Vhost {
     /// Tells of a vhost that is new, and of what is in it from the start.
     pub(in crate::broker) fn tell_made(&self) {
         let notices = &self.engine().notices;
-        for name in MADE_WITH_IT {
+        for (name, ..) in SYSTEM_EXCHANGES {
             if let Some(exchange) = self.exchanges.get(name) {
                 notices.exchange_created(&exchange, self.name());
             }

@@ -1,6 +1,6 @@
 //! Users, and what they may do, change.
 
-use super::by_whom;
+use super::{by_whom, push_by_whom};
 use crate::amqp::table::{FieldTable, FieldValue};
 use crate::broker::notices::Notices;
 
@@ -53,9 +53,7 @@ impl Notices {
             for (limit, most) in limits {
                 headers.push(limit.as_str(), *most);
             }
-            headers.push("username", name);
-            headers.0.extend(by_whom().0);
-            headers.push("name", "limits");
+            of_user(&mut headers, name);
             headers
         });
     }
@@ -63,9 +61,7 @@ impl Notices {
     pub(in crate::broker) fn user_limits_cleared(&self, name: &str) {
         self.event("user.limits.cleared", || {
             let mut headers = FieldTable::new();
-            headers.push("username", name);
-            headers.0.extend(by_whom().0);
-            headers.push("name", "limits");
+            of_user(&mut headers, name);
             headers
         });
     }
@@ -121,6 +117,13 @@ impl Notices {
             headers
         });
     }
+}
+
+/// What is told of limits besides which they are.
+fn of_user(headers: &mut FieldTable, name: &str) {
+    headers.push("username", name);
+    push_by_whom(headers);
+    headers.push("name", "limits");
 }
 
 fn in_vhost(headers: &mut FieldTable, vhost: &str, user: &str) {

@@ -1,6 +1,6 @@
 //! Who consumes from a queue comes and goes.
 
-use super::{BY, terms};
+use super::{BY, push_by_whom, terms};
 use crate::amqp::table::FieldTable;
 use crate::broker::notices::{Notices, acting};
 use crate::broker::queue::QueueType;
@@ -32,7 +32,7 @@ impl Notices {
     ) {
         self.event("consumer.created", || {
             let mut headers = FieldTable::new();
-            headers.push(BY, &*acting::name());
+            push_by_whom(&mut headers);
             headers.push("arguments", terms(arguments));
             headers.push("prefetch_count", i64::from(prefetch));
             named_queue(&mut headers, consumed);

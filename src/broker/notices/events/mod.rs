@@ -96,8 +96,12 @@ impl Notices {
 
 fn by_whom() -> FieldTable {
     let mut headers = FieldTable::new();
-    headers.push(BY, &*acting::name());
+    push_by_whom(&mut headers);
     headers
+}
+
+fn push_by_whom(headers: &mut FieldTable) {
+    headers.push(BY, &*acting::name());
 }
 
 fn named(headers: &mut FieldTable, name: &str, vhost: &str) {

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{BY, by_whom, json_table, json_value, named};
+use super::{BY, by_whom, json_table, json_value, named, push_by_whom};
 use crate::amqp::table::{FieldTable, FieldValue};
 use crate::amqp::terms::PrettyBinary;
 use crate::broker::Queue;
@@ -34,7 +34,7 @@ impl Notices {
         let description = metadata.description.as_str();
         headers.push("tags", tags());
         headers.push("description", description);
-        headers.push(BY, &*acting::name());
+        push_by_whom(&mut headers);
         let mut state = FieldTable::new();
         state.push(self.settings.node.as_str(), "running");
         headers.push("cluster_state", state);
@@ -144,14 +144,14 @@ impl Notices {
         match component {
             POLICY | OPERATOR_POLICY => self.event("policy.set", || {
                 let mut headers = of_document(says);
-                headers.0.extend(by_whom().0);
+                push_by_whom(&mut headers);
                 headers.push("vhost", vhost);
                 headers.push("name", name);
                 headers
             }),
             VHOST_LIMITS => self.event("vhost.limits.set", || {
                 let mut headers = of_limits(says);
-                headers.0.extend(by_whom().0);
+                push_by_whom(&mut headers);
                 headers.push("name", name);
                 headers
             }),
@@ -196,7 +196,7 @@ impl Notices {
         self.event(key, || {
             let says = policy.and_then(Value::as_object);
             let mut headers = says.map(of_document).unwrap_or_default();
-            headers.0.extend(by_whom().0);
+            push_by_whom(&mut headers);
             headers.push("type", queue.queue_type().module());
             headers.push("vhost", vhost);
             named(&mut headers, queue.name(), vhost);
