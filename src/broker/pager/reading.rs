@@ -163,9 +163,7 @@ pub(in crate::broker) fn is_shortage(error: &io::Error) -> bool {
 
 /// Reads a chunk. If it is damaged, a copy is kept.
 pub(super) fn read(shared: &Shared, stored: &Stored) -> Result<StoredChunk, ChunkError> {
-    open(shared, stored)
-        .map_err(|error| unreadable(stored, error))?
-        .read(&stored.entry)
+    open(shared, stored)?.read(&stored.entry)
 }
 
 /// Reads a chunk at start, tried again a few times. A start does not wait for a disk, which may have many
@@ -198,22 +196,17 @@ pub(super) fn read_at_start(
 
 /// Reads a chunk, and leaves it alone if it is damaged.
 fn look(shared: &Shared, stored: &Stored) -> Result<StoredChunk, ChunkError> {
-    open(shared, stored)
-        .map_err(|error| unreadable(stored, error))?
-        .look(&stored.entry)
+    open(shared, stored)?.look(&stored.entry)
 }
 
-fn unreadable(stored: &Stored, error: io::Error) -> ChunkError {
-    ChunkError::Unreadable {
-        queue: stored.segment.queue,
-        segment: stored.segment.number,
+fn open(shared: &Shared, stored: &Stored) -> Result<Segment, ChunkError> {
+    let segment = &*stored.segment;
+    let opened = Segment::open(Arc::clone(&shared.disk), segment.queue, segment.number);
+    let opened = opened.map_err(|error| ChunkError::Unreadable {
+        queue: segment.queue,
+        segment: segment.number,
         chunk: stored.entry,
         error,
-    }
-}
-
-fn open(shared: &Shared, stored: &Stored) -> io::Result<Segment> {
-    let segment = &*stored.segment;
-    let opened = Segment::open(Arc::clone(&shared.disk), segment.queue, segment.number)?;
+    })?;
     Ok(opened.past_cache(segment.is_past_cache))
 }

@@ -39,27 +39,11 @@ const FAR_TOO_LONG: usize = 4;
 /// ... until it is only so many times as long.
 const LONG_NO_MORE: usize = 3;
 
-/// Notes how far the log has come, so that the next start misses what is gone. Nothing waits for
-/// it: it is noted again with the next file.
-fn note_end(shared: &Shared, log: &dyn Log) {
-    if let Some(catalog) = &shared.catalog {
-        let start = log.starts().first().copied().unwrap_or(1);
-        let end = log.synced_index() + 1;
-        let extent = vec![Op::PutJournalStart(start), Op::PutJournalEnd(end)];
-        drop(catalog.submit(extent));
-    }
-}
-
-/// Notes durably from where on the log is needed and how far it has come: before it lets go of anything,
-/// so that a start knows what it has let go of even if the log has forgotten.
-fn note_extent(shared: &Shared, log: &dyn Log, before: u64) -> io::Result<()> {
-    let Some(catalog) = &shared.catalog else {
-        return Ok(());
-    };
+/// From where on the log is needed, and how far it has come, for the catalog: so that the next start misses
+/// what is gone, and knows what was let go of even if the log has forgotten.
+fn extent(log: &dyn Log, needed_from: u64) -> Vec<Op> {
     let end = log.synced_index() + 1;
-    let extent = vec![Op::PutJournalStart(before), Op::PutJournalEnd(end)];
-    let noted = catalog.submit(extent).wait();
-    noted.map(|_| ()).map_err(io::Error::other)
+    vec![Op::PutJournalStart(needed_from), Op::PutJournalEnd(end)]
 }
 
 /// How long the log may be.
@@ -72,8 +56,11 @@ pub(super) struct LogLength {
 impl LogLength {
     /// So many parts: twice what is needed at least, so that what is said again is less than what goes.
     pub fn most_parts(&self, shared: &Shared, log: &dyn Log) -> usize {
-        let needed = self.said_bytes.div_ceil(log.part_bytes().max(1)) as usize;
-        shared.options.most_log_files.max(2 * needed)
+        shared.options.most_log_files.max(2 * self.said_parts(log))
+    }
+
+    fn said_parts(&self, log: &dyn Log) -> usize {
+        self.said_bytes.div_ceil(log.part_bytes().max(1)) as usize
     }
 
     /// Publishers wait while the log is so much longer than it may be that it is not shortened as fast
@@ -88,99 +75,101 @@ impl LogLength {
     }
 }
 
-/// Shortens the log if it is too long.
-pub(super) fn retire(
-    shared: &Arc<Shared>,
-    log: &dyn Log,
-    broker: &Broker,
-    segments: &mut OpenSegments,
-    length: &mut LogLength,
-    barrier: &mut Barrier<'_>,
-) -> io::Result<()> {
-    if log.synced_index() > 0 && !shared.has_noted_journal.swap(true, Ordering::AcqRel) {
-        note_end(shared, log);
-    }
-    let starts = log.starts();
-    let surplus = starts.len().checked_sub(length.most_parts(shared, log));
-    let Some(surplus) = surplus.filter(|surplus| *surplus > 0) else {
-        return Ok(());
-    };
-    shorten(
-        shared,
-        log,
-        broker,
-        segments,
-        length,
-        starts[surplus],
-        barrier,
-    )
+/// What shortening the log takes.
+pub(super) struct Shortening<'a, 'p> {
+    pub shared: &'a Arc<Shared>,
+    pub log: &'a dyn Log,
+    pub broker: &'a Broker,
+    pub segments: &'a mut OpenSegments,
+    pub length: &'a mut LogLength,
+    pub barrier: &'a mut Barrier<'p>,
 }
 
-/// Nobody appends: the log has a new part alone from now on, if little is needed of what it has, and gives
-/// back what only bursts need.
-pub(super) fn rest(
-    shared: &Arc<Shared>,
-    log: &dyn Log,
-    broker: &Broker,
-    segments: &mut OpenSegments,
-    length: &mut LogLength,
-    barrier: &mut Barrier<'_>,
-) -> io::Result<()> {
-    // What queues have to say is said again in the new part, and must be less than what goes.
-    let needed = length.said_bytes.div_ceil(log.part_bytes().max(1)) as usize;
-    let queues = broker.durable_queues();
-    let needs_little = || too_many(&queues, log.next_index(), RESTING_BYTES).is_empty();
-    if log.starts().len() > 1 + 2 * needed && needs_little() {
-        log.begin_part()?;
-        // Of no queue, so it says nothing; but a part is only there once something in it is synced.
-        let begun = log.append(&mut |records| records.settle(0, &[]));
-        let begun = begun.map_err(io::Error::other)?;
-        await_synced(log, begun, barrier.pause)?;
+impl Shortening<'_, '_> {
+    /// Shortens the log if it is too long.
+    pub fn retire(&mut self) -> io::Result<()> {
+        let (shared, log) = (self.shared, self.log);
+        if log.synced_index() > 0
+            && !shared.has_noted_journal.swap(true, Ordering::AcqRel)
+            && let Some(catalog) = &shared.catalog
+        {
+            // Nothing waits for it: it is noted again with the next file.
+            let start = log.starts().first().copied().unwrap_or(1);
+            drop(catalog.submit(extent(log, start)));
+        }
         let starts = log.starts();
-        if let Some(before) = starts.last().filter(|_| starts.len() > 1) {
-            shorten(shared, log, broker, segments, length, *before, barrier)?;
+        let surplus = starts
+            .len()
+            .checked_sub(self.length.most_parts(shared, log));
+        match surplus {
+            Some(surplus) if surplus > 0 => self.shorten(starts[surplus]),
+            _ => Ok(()),
         }
     }
-    log.rest();
-    Ok(())
-}
 
-/// Moves on what is needed of the log below that index, and lets it go.
-fn shorten(
-    shared: &Arc<Shared>,
-    log: &dyn Log,
-    broker: &Broker,
-    segments: &mut OpenSegments,
-    length: &mut LogLength,
-    before: u64,
-    barrier: &mut Barrier<'_>,
-) -> io::Result<()> {
-    let queues = broker.durable_queues();
-    for queue in too_many(&queues, before, log.part_bytes() / CARRIED_SHARE) {
-        move_on(shared, segments, queue, before, barrier)?;
-        length.heed(shared, log, &broker.engine);
-    }
-    for queue in &queues {
-        list(shared, segments, queue, before, barrier)?;
-    }
-    store_ids(shared, log, broker, before, barrier.pause)?;
-    let mut speech = Speech::new(log, broker, before);
-    for queue in &queues {
-        // A segment that the catalog names comes back at the next start, with all that the log does not
-        // call settled. It is about to name those that are open.
-        let id = queue.id().0;
-        let has_segments = shared.has_listed(id) || segments.has(id);
-        if let Some(checkpoint) = queue.checkpoint(before, has_segments) {
-            speech.add(queue, checkpoint, barrier.pause)?;
+    /// Nobody appends: the log has a new part alone from now on, if little is needed of what it has, and
+    /// gives back what only bursts need.
+    pub fn rest(&mut self) -> io::Result<()> {
+        let log = self.log;
+        // What queues have to say is said again in the new part, and must be less than what goes.
+        let is_worth_it = log.starts().len() > 1 + 2 * self.length.said_parts(log);
+        let queues = self.broker.durable_queues();
+        let needs_little = || too_many(&queues, log.next_index(), RESTING_BYTES).is_empty();
+        if is_worth_it && needs_little() {
+            log.begin_part()?;
+            // Of no queue, so it says nothing; but a part is only there once something in it is synced.
+            let begun = log.append(&mut |records| records.settle(0, &[]));
+            let begun = begun.map_err(io::Error::other)?;
+            await_synced(log, begun, self.barrier.pause)?;
+            let starts = log.starts();
+            if let Some(before) = starts.last().filter(|_| starts.len() > 1) {
+                self.shorten(*before)?;
+            }
         }
+        log.rest();
+        Ok(())
     }
-    speech.say(barrier.pause)?;
-    // What has become of messages below may be all that the log says of them above.
-    barrier.wait()?;
-    length.said_bytes = queues.iter().map(|queue| queue.said_bytes()).sum();
-    note_extent(shared, log, before)?;
-    log.release_below(before);
-    Ok(())
+
+    /// Moves on what is needed of the log below that index, and lets it go.
+    fn shorten(&mut self, before: u64) -> io::Result<()> {
+        let Self {
+            shared,
+            log,
+            broker,
+            segments,
+            length,
+            barrier,
+        } = self;
+        let queues = broker.durable_queues();
+        for queue in too_many(&queues, before, log.part_bytes() / CARRIED_SHARE) {
+            move_on(shared, segments, queue, before, barrier)?;
+            length.heed(shared, *log, &broker.engine);
+        }
+        for queue in &queues {
+            list(shared, segments, queue, before, barrier)?;
+        }
+        store_ids(shared, *log, broker, before, barrier.pause)?;
+        let mut speech = Speech::new(*log, broker, before);
+        for queue in &queues {
+            // A segment that the catalog names comes back at the next start, with all that the log does not
+            // call settled. It is about to name those that are open.
+            let id = queue.id().0;
+            let has_segments = shared.has_listed(id) || segments.has(id);
+            if let Some(checkpoint) = queue.checkpoint(before, has_segments) {
+                speech.add(queue, checkpoint, barrier.pause)?;
+            }
+        }
+        speech.say(barrier.pause)?;
+        // What has become of messages below may be all that the log says of them above.
+        barrier.wait()?;
+        length.said_bytes = queues.iter().map(|queue| queue.said_bytes()).sum();
+        if let Some(catalog) = &shared.catalog {
+            let noted = catalog.submit(extent(*log, before)).wait();
+            noted.map_err(io::Error::other)?;
+        }
+        log.release_below(before);
+        Ok(())
+    }
 }
 
 /// The queues whose leftovers go to segments: those that have many, and the larger ones of the others,

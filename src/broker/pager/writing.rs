@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 
 use super::barrier::Barrier;
 use super::rest::Rest;
-use super::retire::LogLength;
+use super::retire::{LogLength, Shortening};
 use super::rewrite::{Rewriting, Step};
 use super::segments::OpenSegments;
 use super::troubles::Troubles;
-use super::{QueueRef, Shared, Stored, retire};
+use super::{QueueRef, Shared, Stored};
 use crate::broker::Broker;
 use crate::broker::log::Log;
 use crate::broker::queue::Queue;
@@ -140,10 +140,7 @@ impl Writing {
 
     /// Writes out what is past the queue's window.
     fn page_out(&mut self, queue: &Arc<Queue>, pause: &mut dyn FnMut()) {
-        if self
-            .paused_until
-            .is_some_and(|until| Instant::now() < until)
-        {
+        if self.is_paused() {
             self.waiting.insert(queue.id().0, Arc::downgrade(queue));
             queue.page_later();
             return;
@@ -218,12 +215,14 @@ impl Writing {
         queue.page_later();
     }
 
+    fn is_paused(&self) -> bool {
+        let until = self.paused_until;
+        until.is_some_and(|until| Instant::now() < until)
+    }
+
     /// Tries again what could not be written, if it is time: who would ask for it may be waiting as well.
     fn page_out_again(&mut self, pause: &mut dyn FnMut()) {
-        let is_paused = self
-            .paused_until
-            .is_some_and(|until| Instant::now() < until);
-        if is_paused || self.waiting.is_empty() {
+        if self.is_paused() || self.waiting.is_empty() {
             return;
         }
         for queue in std::mem::take(&mut self.waiting).into_values() {
@@ -254,13 +253,20 @@ impl Writing {
         self.note(closed, "a segment cannot be closed");
         let mut barrier = self.barrier(pause);
         if let (Some(log), Some(broker)) = (&self.log, self.broker.upgrade()) {
-            let (segments, length) = (&mut self.segments, &mut self.log_length);
-            length.heed(&self.shared, &**log, &broker.engine);
             let shared = &self.shared;
-            let retired = retire::retire(shared, &**log, &broker, segments, length, &mut barrier);
+            self.log_length.heed(shared, &**log, &broker.engine);
+            let mut shortening = Shortening {
+                shared,
+                log: &**log,
+                broker: &broker,
+                segments: &mut self.segments,
+                length: &mut self.log_length,
+                barrier: &mut barrier,
+            };
+            let retired = shortening.retire();
             let is_idle = retired.is_ok() && self.rest.is_due(&**log, shared.options.log_idle);
             let retired = retired.and_then(|()| match is_idle {
-                true => retire::rest(shared, &**log, &broker, segments, length, &mut barrier),
+                true => shortening.rest(),
                 false => Ok(()),
             });
             match &retired {
@@ -268,7 +274,7 @@ impl Writing {
                 Err(_) if is_idle => self.rest.failed(),
                 _ => {}
             }
-            length.heed(shared, &**log, &broker.engine);
+            self.log_length.heed(shared, &**log, &broker.engine);
             self.note(retired, "the log cannot be shortened");
         }
     }
