@@ -5,6 +5,9 @@
 use super::layout::{RECORD_HEADER_BYTES, RecordHeader, is_intact};
 use super::record::{Place, Record};
 
+/// So many places of a message are looked at: if one has it, the others have the same.
+const MOST_PLACES: usize = 16;
+
 /// Gives what a message consists of that lies at a place, if it is there: exchange, routing key, properties
 /// and body, one behind the other. It need not be sure.
 pub type ContentAt<'a> = dyn FnMut(Place) -> Option<Vec<u8>> + 'a;
@@ -28,6 +31,3 @@ pub(super) fn mended(bytes: &[u8], seed: u32, content_at: &mut ContentAt<'_>) ->
         is_intact(&record, seed).then_some(record)
     })
 }
-
-/// So many places of a message are looked at: if one has it, the others have the same.
-const MOST_PLACES: usize = 16;

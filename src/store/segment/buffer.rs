@@ -16,8 +16,8 @@ const KEPT_BUFFERS: usize = 6;
 /// Only those of these sizes are kept: the allocator is as good at smaller ones, and larger ones are rare.
 const KEPT_BYTES: std::ops::RangeInclusive<usize> = 256 << 10..=2 << 20;
 
-/// So many blocks are kept: one for who writes, one for who reads.
-const KEPT_BLOCKS: usize = 2;
+/// So many blocks are kept: one for who writes, two for those who read.
+const KEPT_BLOCKS: usize = 3;
 
 static BUFFERS: Mutex<Kept<Vec<u8>>> = Mutex::new(Kept::none());
 static BLOCKS: Mutex<Kept<AlignedBuffer>> = Mutex::new(Kept::none());
