@@ -117,12 +117,7 @@ fn pause(random: &mut Random) {
 
 /// Publishes with confirms until the broker is gone.
 pub fn confirming(address: SocketAddr, ledger: &Ledger, plan: &Plan, mut random: Random) -> End {
-    let connected = Wire::open(address).and_then(|mut wire| {
-        wire.open_channel(CHANNEL)?;
-        wire.call(CHANNEL, &method!("confirm.select"))?;
-        let mouth = wire.mouth()?;
-        Ok((wire, mouth))
-    });
+    let connected = Wire::open_publishing(address, CHANNEL, &method!("confirm.select"));
     let (mut wire, mouth) = match connected {
         Ok(connected) => connected,
         Err(end) => return end,
@@ -189,10 +184,8 @@ pub fn in_transactions(
     mut random: Random,
 ) -> End {
     let mut run = || -> Result<()> {
-        let mut wire = Wire::open(address)?;
-        wire.open_channel(CHANNEL)?;
-        wire.call(CHANNEL, &method!("tx.select"))?;
-        let mouth = wire.mouth()?;
+        let select = method!("tx.select");
+        let (mut wire, mouth) = Wire::open_publishing(address, CHANNEL, &select)?;
         let mut pen = Pen::new(ledger);
         loop {
             let mut letters = Vec::new();

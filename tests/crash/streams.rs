@@ -271,12 +271,7 @@ impl Stream {
 
     /// Publishes with confirms until the broker is gone.
     pub fn publish(&self, address: SocketAddr, ledger: &Ledger, mut random: Random) -> End {
-        let connected = Wire::open(address).and_then(|mut wire| {
-            wire.open_channel(CHANNEL)?;
-            wire.call(CHANNEL, &method!("confirm.select"))?;
-            let mouth = wire.mouth()?;
-            Ok((wire, mouth))
-        });
+        let connected = Wire::open_publishing(address, CHANNEL, &method!("confirm.select"));
         let (mut wire, mouth) = match connected {
             Ok(connected) => connected,
             Err(end) => return end,

@@ -110,6 +110,19 @@ impl Wire {
         Ok(wire)
     }
 
+    /// The same with an open channel in the mode that this method selects, and a handle for publishing.
+    pub fn open_publishing(
+        address: SocketAddr,
+        channel: u16,
+        select: &Method,
+    ) -> Result<(Wire, Mouth)> {
+        let mut wire = Wire::open(address)?;
+        wire.open_channel(channel)?;
+        wire.call(channel, select)?;
+        let mouth = wire.mouth()?;
+        Ok((wire, mouth))
+    }
+
     /// A second handle for writing.
     pub fn mouth(&self) -> Result<Mouth> {
         Ok(Mouth {

@@ -4,10 +4,11 @@ use std::sync::{Arc, Weak};
 
 use warren::amqp::table::{FieldTable, FieldValue};
 use warren::broker::engine::Engine;
-use warren::broker::queue::{Cause, ConsumerId, ConsumerSpec, Queue, QueueId, QueueSpec, Returned};
-use warren::broker::{Body, Effects, Facts, Message, SinkRef};
+use warren::broker::queue::{Cause, ConsumerId, Queue, QueueId, QueueSpec, Returned};
+use warren::broker::{Body, Effects, Facts, Message};
 
 use crate::basket::Basket;
+use crate::world::add_consumer;
 
 fn queue(arguments: &[(&str, FieldValue)]) -> Arc<Queue> {
     queue_of(&Engine::new(u64::MAX), arguments)
@@ -58,16 +59,7 @@ fn publish(
 }
 
 fn consume(queue: &Arc<Queue>, basket: &Arc<Basket>, no_ack: bool, priority: i32) -> ConsumerId {
-    let sink = Arc::clone(basket) as SinkRef;
-    let spec = ConsumerSpec {
-        tag: "c".into(),
-        sink,
-        slot: 0,
-        no_ack,
-        exclusive: false,
-        priority,
-    };
-    let id = queue.add_consumer(spec).expect("nobody is exclusive");
+    let id = add_consumer(queue, basket, no_ack, priority);
     queue.resume(&[id], &mut Effects::new());
     id
 }

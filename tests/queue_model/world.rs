@@ -45,6 +45,25 @@ pub struct World {
     dead: Arc<Queue>,
 }
 
+/// Somebody consumes into that basket, and is given nothing yet.
+pub fn add_consumer(
+    queue: &Arc<Queue>,
+    basket: &Arc<Basket>,
+    no_ack: bool,
+    priority: i32,
+) -> ConsumerId {
+    let sink = Arc::clone(basket) as SinkRef;
+    let spec = ConsumerSpec {
+        tag: "c".into(),
+        sink,
+        slot: 0,
+        no_ack,
+        exclusive: false,
+        priority,
+    };
+    queue.add_consumer(spec).expect("nobody is exclusive")
+}
+
 fn declare(vhost: &Arc<Vhost>, name: &str, arguments: FieldTable) -> Arc<Queue> {
     let declare = QueueDeclare {
         name,
@@ -119,16 +138,7 @@ impl World {
     }
 
     pub fn add_consumer(&self, basket: &Arc<Basket>, no_ack: bool, priority: i32) -> ConsumerId {
-        let sink = Arc::clone(basket) as SinkRef;
-        let spec = ConsumerSpec {
-            tag: "c".into(),
-            sink,
-            slot: 0,
-            no_ack,
-            exclusive: false,
-            priority,
-        };
-        self.queue.add_consumer(spec).expect("nobody is exclusive")
+        add_consumer(&self.queue, basket, no_ack, priority)
     }
 
     pub fn set_policy(&self, policy: &Policy, kind: &Kind) {

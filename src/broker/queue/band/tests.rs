@@ -33,6 +33,18 @@ fn body_of(number: u64, bytes: usize) -> Vec<u8> {
     body
 }
 
+fn append(band: &mut Band, number: u64, bytes: usize) {
+    let body = body_of(number, bytes);
+    let message = Message {
+        exchange: b"x",
+        routing_key: b"key",
+        properties: &[0, 0],
+        body: Body::Slice(&body),
+        facts: Facts::PLAIN,
+    };
+    band.append(&message, u64::MAX, None);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
@@ -118,18 +130,7 @@ proptest! {
 #[test]
 fn what_was_lost_with_its_chunk_does_not_come_back() {
     let mut band = Band::new(64);
-    let append = |band: &mut Band, number: u64| {
-        let body = body_of(number, 40);
-        let message = Message {
-            exchange: b"x",
-            routing_key: b"key",
-            properties: &[0, 0],
-            body: Body::Slice(&body),
-            facts: Facts::PLAIN,
-        };
-        band.append(&message, u64::MAX, None);
-    };
-    (0..3).for_each(|number| append(&mut band, number));
+    (0..3).for_each(|number| append(&mut band, number, 40));
     band.take_head(2, 96);
     let first = band.slot(0).map(|slot| (slot.first, slot.end()));
     assert_eq!(first, Some((0, 1)), "a chunk for each");
@@ -151,17 +152,7 @@ fn what_was_lost_with_its_chunk_does_not_come_back() {
 #[test]
 fn what_is_settled_out_of_order_counts() {
     let mut band = Band::new(1 << 20);
-    for number in 0..1000 {
-        let body = body_of(number, 10);
-        let message = Message {
-            exchange: b"x",
-            routing_key: b"key",
-            properties: &[0, 0],
-            body: Body::Slice(&body),
-            facts: Facts::PLAIN,
-        };
-        band.append(&message, u64::MAX, None);
-    }
+    (0..1000).for_each(|number| append(&mut band, number, 10));
     band.take_head(1000, 0);
     assert_eq!(band.runs_bytes(), 0);
     (1..1000)
