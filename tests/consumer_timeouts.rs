@@ -58,6 +58,48 @@ fn a_queue_has_its_own_timeout() {
 }
 
 #[test]
+fn what_was_out_goes_back_whether_the_client_answers_the_close_or_not() {
+    let Some(broker) = Setup::default().start() else {
+        return;
+    };
+    let mut client = broker.client();
+    for queue_type in &TYPES[..2] {
+        let arguments = table! { "x-queue-type" => *queue_type, "x-consumer-timeout" => 500 };
+        declare(&mut client, queue_type, arguments);
+        client.publish("", queue_type, "x");
+        client.await_ready(queue_type, 1);
+        // It reads nothing any more.
+        let mut stuck = broker.client();
+        stuck.get(queue_type, false).expect("a message");
+        client.await_ready(queue_type, 1);
+    }
+}
+
+/// RabbitMQ 3.10 does not know the argument, 4.3 compares it for quorum queues alone.
+#[test]
+fn a_queue_may_be_declared_again_with_another_timeout_unless_it_is_a_quorum_queue() {
+    let Some(broker) = Setup::default().start() else {
+        return;
+    };
+    let mut client = broker.client();
+    for queue_type in TYPES {
+        let declare = |timeout_ms: i32| {
+            let arguments =
+                table! { "x-queue-type" => queue_type, "x-consumer-timeout" => timeout_ms };
+            method!("queue.declare", queue: queue_type, durable: true, arguments: arguments)
+        };
+        client.call(declare(60_000));
+        if queue_type != "quorum" {
+            client.call(declare(60_001));
+            continue;
+        }
+        let text = "PRECONDITION_FAILED - inequivalent arg 'x-consumer-timeout' for queue 'quorum' in vhost '/': \
+            received '60001' but current is '60000'";
+        client.refused(declare(60_001), 406, text);
+    }
+}
+
+#[test]
 fn what_a_consumer_asks_for_holds_before_the_queue_and_the_shorter_of_policy_and_argument() {
     let Some(broker) = Setup::default()
         .env("WARREN_LIMITS_CONSUMER_TIMEOUT_MS", 0)
@@ -199,6 +241,11 @@ fn settings_that_make_no_sense_are_refused() {
             "x-consumer-timeout",
             table! { "x-consumer-timeout" => -1 },
             "{value_negative,-1}",
+        ),
+        (
+            "x-consumer-timeout",
+            table! { "x-consumer-timeout" => Value::Void },
+            "\"expected integer, got void\"",
         ),
         (
             "x-consumer-timeout",

@@ -45,11 +45,11 @@ pub fn check_property<T: PartialEq + fmt::Display>(
 /// Refuses arguments that are not what they were, looking only at those of these names.
 pub fn check_arguments(
     resource: Resource<'_>,
-    compared: &[&str],
+    compared: impl IntoIterator<Item = &'static str>,
     current: &FieldTable,
     received: &FieldTable,
 ) -> Result<(), Exception> {
-    for &name in compared {
+    for name in compared {
         let is_default = |value: Option<&FieldValue>| {
             // A queue without a type is a classic queue.
             name == "x-queue-type" && value.is_none_or(|value| value.as_str() == Some("classic"))

@@ -52,7 +52,8 @@ pub(super) struct Open {
 
 /// A channel number in use.
 struct Slot {
-    channel: State,
+    channel: Box<Channel>,
+    state: State,
     awaits: Awaits,
     _counted: CountedChannel,
 }
@@ -82,9 +83,10 @@ impl Drop for CountedChannel {
     }
 }
 
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
-    Open(Box<Channel>),
-    /// We sent channel.close: what comes is ignored until close-ok.
+    Open,
+    /// We sent channel.close: what comes is ignored until close-ok, and only then the channel is gone.
     Closing,
 }
 
@@ -237,18 +239,21 @@ impl Open {
                     return Err(exception.caused_by(NO_METHOD));
                 }
                 // It may have been closed meanwhile.
-                _ if matches!(slot.channel, State::Closing) => {}
+                _ if slot.state == State::Closing => {}
                 (Err(exception), _) => slot.close(link, number, &exception.caused_by(NO_METHOD)),
                 (Ok(()), Then::Reply(reply)) => {
                     link.send(number, &reply);
-                    if let State::Open(channel) = &mut slot.channel {
-                        channel.replied();
-                    }
+                    slot.channel.replied();
                 }
                 (Ok(()), Then::GoOn | Then::Again) => {}
             }
         }
         Ok(())
+    }
+
+    /// That channel if it is open.
+    fn channel(&mut self, number: u16) -> Option<&mut Channel> {
+        self.channels.get_mut(&number).and_then(Slot::open)
     }
 
     /// When to call [`Open::on_time`].
@@ -270,7 +275,7 @@ impl Open {
         self.timeouts_checked_at = now;
         let mut shortest_ms = u64::MAX;
         for (number, slot) in &mut self.channels {
-            let State::Open(channel) = &mut slot.channel else {
+            let Some(channel) = slot.open() else {
                 continue;
             };
             let looked = channel.look_for_timeouts();
@@ -282,6 +287,8 @@ impl Open {
                      to learn more"
                 );
                 let fault = Fault::new(ReplyCode::PreconditionFailed, text, NO_METHOD);
+                // Who is stuck may never answer: nobody else waits for that.
+                channel.close();
                 slot.close(link, *number, &fault);
             }
         }
@@ -302,9 +309,7 @@ impl Open {
     /// Closes all channels and deletes what was exclusive to the connection.
     pub fn tear_down(&mut self, link: &Link) {
         for (_, mut slot) in self.channels.drain() {
-            if let State::Open(channel) = &mut slot.channel {
-                channel.close();
-            }
+            slot.channel.close();
         }
         let mut effects = Effects::new();
         self.shared.vhost.connection_closed(link.id, &mut effects);
@@ -320,14 +325,19 @@ impl Open {
 }
 
 impl Slot {
+    /// The channel if it is open.
+    fn open(&mut self) -> Option<&mut Channel> {
+        (self.state == State::Open).then_some(&mut *self.channel)
+    }
+
     /// Closes the channel because of an exception.
     fn close(&mut self, link: &Link, number: u16, fault: &Fault) {
-        if let State::Open(channel) = &mut self.channel {
-            channel.close();
+        if let Some(channel) = self.open() {
+            channel.fail();
         }
         tracing::error!(ends = %link.ends, channel = number, error = ?fault.exception.reply_text(), "closed a channel");
         fault.close_channel(link, number);
-        self.channel = State::Closing;
+        self.state = State::Closing;
     }
 }
 
@@ -391,7 +401,8 @@ impl<'a> Run<'a, '_> {
         }
         let frame_max = self.open.frame_max;
         let Some(Slot {
-            channel: State::Open(channel),
+            channel,
+            state: State::Open,
             awaits: Awaits::Method,
             ..
         }) = self.open.channels.get_mut(&number)
@@ -420,10 +431,7 @@ impl<'a> Run<'a, '_> {
         let Some(number) = self.gathering.take() else {
             return Ok(());
         };
-        if let Some(Slot {
-            channel: State::Open(channel),
-            ..
-        }) = self.open.channels.get_mut(&number)
+        if let Some(channel) = self.open.channel(number)
             && let Err(exception) = channel.finish(self.batch)
         {
             return self.fail_channel(number, exception.caused_by(BASIC_PUBLISH));
@@ -435,10 +443,7 @@ impl<'a> Run<'a, '_> {
     /// gives the exception back if it closes the connection.
     fn fail(&mut self, number: u16, fault: Fault) -> Result<(), Fault> {
         // A further error behind the first one is of no interest.
-        if let Some(Slot {
-            channel: State::Open(channel),
-            ..
-        }) = self.open.channels.get_mut(&number)
+        if let Some(channel) = self.open.channel(number)
             && let Err(error) = channel.finish(self.batch)
         {
             tracing::debug!(%error, "also refused");
@@ -531,7 +536,8 @@ impl<'a> Run<'a, '_> {
             Method::ChannelOpen(_) => {
                 let channel = Channel::open(frame.channel, &self.open.shared);
                 let slot = Slot {
-                    channel: State::Open(Box::new(channel)),
+                    channel: Box::new(channel),
+                    state: State::Open,
                     awaits: Awaits::Method,
                     _counted: counted,
                 };
@@ -554,12 +560,13 @@ impl<'a> Run<'a, '_> {
         slot.awaits.method()?;
         let method = decode(payload)?;
         let ids = method.ids();
-        match (&mut slot.channel, method) {
+        match (slot.state, method) {
             (_, Method::ChannelOpen(_)) => {
                 let text = "second 'channel.open' seen";
                 return Err(Fault::new(ReplyCode::ChannelError, text, ids));
             }
             (State::Closing, Method::ChannelCloseOk(_)) => {
+                slot.channel.close();
                 self.open.channels.remove(&number);
             }
             (State::Closing, Method::ChannelClose(_)) => {
@@ -571,17 +578,17 @@ impl<'a> Run<'a, '_> {
                     slot.awaits = Awaits::Header;
                 }
             }
-            (State::Open(_), Method::ChannelClose(_)) => self.close_channel(number)?,
-            (State::Open(_), Method::ChannelCloseOk(_)) => return Err(Fault::unimplemented(ids)),
-            (State::Open(_), method) if ids.0 == CONNECTION_OPEN.0 => {
+            (State::Open, Method::ChannelClose(_)) => self.close_channel(number)?,
+            (State::Open, Method::ChannelCloseOk(_)) => return Err(Fault::unimplemented(ids)),
+            (State::Open, method) if ids.0 == CONNECTION_OPEN.0 => {
                 tracing::debug!(method = method.name(), "a connection's method on a channel");
                 return Err(Fault::unimplemented(ids));
             }
-            (State::Open(channel), method) => {
+            (State::Open, method) => {
                 if method.has_content() {
                     slot.awaits = Awaits::Header;
                 }
-                if let Err(exception) = channel.method(method, self.batch) {
+                if let Err(exception) = slot.channel.method(method, self.batch) {
                     self.fail(number, exception.caused_by(ids))?;
                 }
             }
@@ -593,9 +600,7 @@ impl<'a> Run<'a, '_> {
     fn close_channel(&mut self, number: u16) -> Result<(), Fault> {
         self.finish()?;
         // It may just have failed with what it had gathered.
-        if let Some(slot) = self.open.channels.get_mut(&number)
-            && let State::Open(channel) = &mut slot.channel
-        {
+        if let Some(channel) = self.open.channel(number) {
             channel.close();
             self.open.channels.remove(&number);
         }
@@ -609,7 +614,7 @@ impl<'a> Run<'a, '_> {
             return Ok(());
         };
         slot.awaits = slot.awaits.header(payload)?;
-        if let State::Open(channel) = &mut slot.channel
+        if let Some(channel) = slot.open()
             && let Err(exception) = channel.content_header(payload, self.batch)
         {
             if slot.awaits != Awaits::Method {
@@ -625,7 +630,7 @@ impl<'a> Run<'a, '_> {
             return Ok(());
         };
         slot.awaits = slot.awaits.body(payload)?;
-        if let State::Open(channel) = &mut slot.channel
+        if let Some(channel) = slot.open()
             && let Err(exception) = channel.content_body(payload, self.batch)
         {
             self.fail(number, exception.caused_by(BASIC_PUBLISH))?;

@@ -68,14 +68,20 @@ impl QueueType {
         }
     }
 
-    /// The arguments that it takes, in the order in which RabbitMQ compares them when such a queue is
-    /// declared again.
+    /// The arguments that it takes, in the order in which RabbitMQ compares them.
     pub fn arguments(self) -> &'static [&'static str] {
         match self {
             Self::Classic => &CLASSIC_ARGUMENTS,
             Self::Quorum => &QUORUM_ARGUMENTS,
             Self::Stream => &STREAM_ARGUMENTS,
         }
+    }
+
+    /// Those of them that must be what they were when such a queue is declared again. A timeout need not:
+    /// RabbitMQ 3.10 does not look at it at all, 4.3 in quorum queues alone.
+    pub fn compared(self) -> impl Iterator<Item = &'static str> {
+        let arguments = self.arguments().iter().copied();
+        arguments.filter(move |name| *name != TIMEOUT || self == Self::Quorum)
     }
 }
 

@@ -228,7 +228,7 @@ fn check_equivalent(
     )?;
     check_arguments(
         resource,
-        &COMPARED_ARGUMENTS,
+        COMPARED_ARGUMENTS,
         current.arguments(),
         &received.arguments,
     )

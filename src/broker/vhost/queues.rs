@@ -318,7 +318,7 @@ fn check_equivalent(
     )?;
     check_arguments(
         resource,
-        current.queue_type().arguments(),
+        current.queue_type().compared(),
         current.arguments(),
         &received.arguments,
     )

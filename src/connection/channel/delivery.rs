@@ -318,10 +318,12 @@ impl Sink for Deliveries {
             if let Some((queue, tag)) = state.slots.consumer(slot) {
                 let notices = &self.shared.broker.engine.notices;
                 notices.consumer_bereft(&self.consumed(&queue, &tag));
+                let is_open = state.is_open;
                 match &mut state.kept_cancels {
                     Some(kept) if self.shared.capabilities.consumer_cancel_notify => kept.push(tag),
-                    Some(_) => {}
-                    None => self.write_cancel(tag),
+                    // A channel that failed says nothing any more.
+                    None if is_open => self.write_cancel(tag),
+                    Some(_) | None => {}
                 }
             }
             state.slots.free_if_done(slot);

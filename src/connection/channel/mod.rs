@@ -57,19 +57,28 @@ use self::read_batch::Gathering;
 use self::route_cache::RouteCache;
 use self::settle::{Outcome, Settling};
 use self::tx::{PutOff, Transaction};
+use self::unacked::Unsettled;
 use super::Shared;
 use super::pause::Then;
 use crate::amqp::encode;
 use crate::amqp::method::{Method, access, channel};
 use crate::amqp::reply::{Exception, ReplyCode};
 use crate::amqp::table::ShortStr;
-use crate::broker::Effects;
 use crate::broker::catalog::{Durability, Revision};
 use crate::broker::notices::Acting;
-use crate::broker::queue::Cause;
+use crate::broker::queue::{Cause, QueueType};
+use crate::broker::{Effects, Queue};
 
 /// A publisher waits for slower consumers no longer than this after each read.
 const LONGEST_PACE: Duration = Duration::from_millis(2);
+
+/// What a channel lets go of.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Leaving {
+    /// Its consumers of classic queues, and all that it took from those queues.
+    ConsumedClassicQueues,
+    All,
+}
 
 /// One channel.
 pub struct Channel {
@@ -218,7 +227,7 @@ impl Channel {
     }
 
     /// The read is used up (or another channel's frames follow): hand over what was gathered.
-    /// Also before [`Channel::close`], and after an exception.
+    /// Also before [`Channel::close`] and [`Channel::fail`].
     pub fn finish(&mut self, batch: &mut ReadBatch<'_>) -> Result<(), Exception> {
         self.finish_gathered(&mut batch.0);
         // Who has no confirms is told in another way that its messages may be lost.
@@ -251,21 +260,45 @@ impl Channel {
         }
     }
 
+    /// An exception: nothing is delivered, confirmed or answered any more, and an open transaction is
+    /// dropped. Classic queues that are consumed from here get back all that was taken from them,
+    /// whichever way. Everything else stays as it is until the client has answered and
+    /// [`Channel::close`] is called: RabbitMQ's channel, too, is there until then.
+    pub fn fail(&mut self) {
+        self.fall_silent();
+        self.assembly = Assembly::default();
+        self.routes = RouteCache::default();
+        self.leave(Leaving::ConsumedClassicQueues);
+    }
+
     /// The channel closes, for whatever reason: consumers go, what is unacked is requeued, an
     /// open transaction is dropped.
     pub fn close(&mut self) {
         if !std::mem::take(&mut self.is_open) {
             return;
         }
+        self.fall_silent();
+        self.leave(Leaving::All);
+        self.shared.broker.metrics().channels_closed.add(1);
+        let (id, user) = (self.shared.id, self.shared.user.name());
+        let notices = &self.shared.broker.engine.notices;
+        notices.channel_closed(id, self.number, user);
+    }
+
+    fn fall_silent(&mut self) {
         if let Some(confirmer) = &self.confirmer {
             confirmer.close();
         }
-        let mut effects = Effects::new();
         self.stop_replies();
-        let mut state = self.deliveries.lock();
-        state.close();
-        let mut consumers = state.slots.cancel_all();
-        drop(state);
+        self.deliveries.lock().close();
+    }
+
+    /// Consumers go, and what was taken goes back.
+    fn leave(&mut self, leaving: Leaving) {
+        let mut effects = Effects::new();
+        let goes =
+            |queue: &Queue| leaving == Leaving::All || queue.queue_type() == QueueType::Classic;
+        let mut consumers = self.deliveries.lock().slots.cancel_those(goes);
         let metrics = self.shared.broker.metrics();
         metrics.consumers_removed.add(consumers.len() as u64);
         // First the consumers, so that nothing comes back to them.
@@ -285,31 +318,37 @@ impl Channel {
                 vacant.push(Arc::clone(queue));
             }
         }
+        let consumed = |queue: &Queue| {
+            let place = consumers.binary_search_by_key(&queue.id(), |(queue, ..)| queue.id());
+            place.is_ok()
+        };
         let mut settling = Settling::new(Outcome::Returned(Cause::Abandoned));
-        self.deliveries
-            .lock()
-            .unacked
-            .take_all(|delivery| settling.deliveries.push(delivery));
-        settling.deliveries.extend(
-            self.transaction
-                .take()
-                .into_iter()
-                .flat_map(Transaction::into_unsettled),
-        );
-        settling.deliveries.extend(
-            self.put_off
-                .take()
-                .into_iter()
-                .flat_map(PutOff::into_unsettled),
-        );
+        settling.deliveries =
+            self.take_unsettled(|queue| leaving == Leaving::All || consumed(queue));
         settling.settle(&self.deliveries, &mut effects);
         for queue in vacant {
             queue.activate_next(&mut effects);
         }
         effects.complete();
-        metrics.channels_closed.add(1);
-        let (id, user) = (self.shared.id, self.shared.user.name());
-        notices.channel_closed(id, self.number, user);
+    }
+
+    /// Takes what these queues gave and nobody settled, or not for good.
+    fn take_unsettled(&mut self, gave: impl Fn(&Queue) -> bool) -> Vec<Unsettled> {
+        let transaction = self.transaction.take().into_iter();
+        let put_off = self.put_off.take().into_iter();
+        let mut all: Vec<Unsettled> = transaction
+            .flat_map(Transaction::into_unsettled)
+            .chain(put_off.flat_map(PutOff::into_unsettled))
+            .collect();
+        let state = &mut *self.deliveries.lock();
+        state.unacked.take_all(|delivery| all.push(delivery));
+        let goes = |delivery: &Unsettled| {
+            let slot = state.slots.get_mut(delivery.slot);
+            slot.is_none_or(|slot| gave(&slot.queue))
+        };
+        let (taken, stays): (Vec<_>, Vec<_>) = all.into_iter().partition(goes);
+        state.unacked.put_back(stays);
+        taken
     }
 
     fn flow(&mut self, flow: channel::Flow) -> Result<(), Exception> {

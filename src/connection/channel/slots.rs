@@ -217,16 +217,29 @@ impl Slots {
         waiting.map(|(_, queue, id)| (queue, id)).collect()
     }
 
-    /// Ends everything: the consumers that are still in their queues, with their tags.
-    pub fn cancel_all(&mut self) -> Vec<(Arc<Queue>, ConsumerId, ShortStr)> {
-        self.by_tag.clear();
+    /// Ends the consumers of these queues, and those that have not begun: which are still in their queues,
+    /// with their tags.
+    pub fn cancel_those(
+        &mut self,
+        goes: impl Fn(&Queue) -> bool,
+    ) -> Vec<(Arc<Queue>, ConsumerId, ShortStr)> {
+        let by_tag = &mut self.by_tag;
         let mut cancelled = Vec::new();
         for (_, slot) in &mut self.slots {
-            if let Some(consumer) = slot.consumer.as_mut()
-                && std::mem::replace(&mut consumer.state, ConsumerState::Cancelled)
-                    != ConsumerState::Cancelled
-                && let Some(id) = consumer.id
-            {
+            let Some(consumer) = slot.consumer.as_mut() else {
+                continue;
+            };
+            let ends = match consumer.state {
+                ConsumerState::Cancelled => false,
+                ConsumerState::Starting => true,
+                ConsumerState::Running => goes(&slot.queue),
+            };
+            if !ends {
+                continue;
+            }
+            consumer.state = ConsumerState::Cancelled;
+            by_tag.remove(&consumer.tag);
+            if let Some(id) = consumer.id {
                 cancelled.push((Arc::clone(&slot.queue), id, consumer.tag.clone()));
             }
         }

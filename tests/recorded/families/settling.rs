@@ -1,7 +1,7 @@
 //! Acks, rejections and recovery of what is there and what isn't.
 
-use crate::script::Script;
-use crate::support::{Method, method};
+use crate::script::{Entry, Script};
+use crate::support::{Login, Method, method, table};
 
 pub fn scripts() -> Vec<Script> {
     let mut scripts = Vec::new();
@@ -9,6 +9,9 @@ pub fn scripts() -> Vec<Script> {
         unknown(&mut scripts, kind);
     }
     recovering(&mut scripts);
+    for kind in ["classic", "quorum"] {
+        after_an_error(&mut scripts, kind);
+    }
     scripts
 }
 
@@ -97,4 +100,44 @@ fn recovering(scripts: &mut Vec<Script>) {
     let (held, queue) = holding("closed-channel-gives-back", 1);
     let held = held.call(method!("channel.close")).open(1);
     scripts.push(held.call(method!("basic.get", queue: &queue)));
+}
+
+/// What a channel held that the broker has closed, until its client says close-ok, as somebody else sees it.
+fn after_an_error(scripts: &mut Vec<Script>, kind: &str) {
+    for how in ["get", "consume", "consume-and-get", "cancelled-consume"] {
+        let script = Script::new(format!("error-with-{kind}-{how}")).impolite();
+        let queue = script.own("q");
+        let arguments = table! { "x-queue-type" => kind };
+        let consume = method!("basic.consume", queue: &queue, consumer_tag: "c");
+        let get = method!("basic.get", queue: &queue);
+        let cancel = method!("basic.cancel", consumer_tag: "c");
+        let declare = method!("queue.declare", queue: &queue, durable: true, arguments: arguments);
+        let script = script
+            .call(method!("confirm.select"))
+            .call(declare)
+            .call(method!("basic.qos", prefetch_count: 1));
+        let published = |script: Script| script.publish("", &queue, "x").events(1);
+        let script = match how {
+            "get" => published(script).call(get.clone()),
+            "consume" => published(script).call(consume.clone()).events(1),
+            "consume-and-get" => published(published(script).call(get.clone()))
+                .call(consume.clone())
+                .events(1),
+            _ => published(script)
+                .call(consume.clone())
+                .events(1)
+                .call(cancel),
+        };
+        let script = script.call(method!("queue.purge", queue: "none.at.all"));
+        let script = script.enters(Entry::Open(Login::default()));
+        let script = match how {
+            "consume-and-get" => script.call(get.clone()).call(get),
+            _ => script.call(get),
+        };
+        let script = script.call(method!("basic.recover", requeue: true));
+        // Whoever waits gets it then.
+        let ok = method!("channel.close-ok");
+        let script = script.call(consume).client(0).send(ok).client(1);
+        scripts.push(script.events(if how == "consume-and-get" { 2 } else { 1 }));
+    }
 }
