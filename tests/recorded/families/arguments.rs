@@ -122,7 +122,7 @@ const CONSUME: [&str; 4] = [
 ];
 
 /// One value of each type that a table can hold.
-fn types() -> Vec<Value> {
+pub fn types() -> Vec<Value> {
     vec![
         Value::Bool(true),
         Value::I8(1),

@@ -16,6 +16,7 @@ mod queues;
 mod redeclare;
 mod settling;
 mod streams;
+mod tables;
 
 use crate::script::Script;
 
@@ -38,5 +39,6 @@ pub fn all() -> Vec<(&'static str, Vec<Script>)> {
         ("redeclare", redeclare::scripts()),
         ("settling", settling::scripts()),
         ("streams", streams::scripts()),
+        ("tables", tables::scripts()),
     ]
 }

@@ -1,5 +1,6 @@
 //! Declared, and declared again with one property or argument changed: every pair.
 
+use super::arguments::types;
 use crate::script::Script;
 use crate::support::{Method, Table, Value, method, table};
 
@@ -17,6 +18,80 @@ pub fn scripts() -> Vec<Script> {
     queue_types(&mut scripts);
     exchange_arguments(&mut scripts);
     scripts
+}
+
+/// With an argument in every type, void among them, after a declaration that has it right, and before one
+/// that has it right and one that has not got it at all. Each declaration is said on a channel of its own.
+fn retyped(scripts: &mut Vec<Script>, name: &str, plain: &Method, key: &str, right: &Value) {
+    let named = |script: &Script, at: usize, value: Option<&Value>| {
+        let what = match plain.name {
+            "queue.declare" => ("queue", "q"),
+            _ => ("exchange", "x"),
+        };
+        let name = script.own(&format!("{}{at}", what.1));
+        let mut arguments = plain.table("arguments").clone();
+        if let Some(value) = value {
+            arguments.0.retain(|(there, _)| there != key);
+            arguments.0.push((key.to_string(), value.clone()));
+        }
+        let method = plain.clone().with(what.0, name);
+        method.with("arguments", arguments)
+    };
+    // Over a decimal that it compares RabbitMQ fails, which ends the connection.
+    let is_decimal = |value: &Value| matches!(value, Value::Decimal(..));
+    let (decimals, others): (Vec<_>, Vec<_>) = types().into_iter().partition(is_decimal);
+
+    let mut again = Script::new(format!("{name}-retyped"));
+    let method = named(&again, 0, Some(right));
+    again = again.call(method);
+    for (at, value) in others.iter().enumerate() {
+        let method = named(&again, 0, Some(value));
+        again = again.open(at as u16 + 2).call(method);
+    }
+    scripts.push(again);
+
+    // Over this one RabbitMQ 3.10 fails when it makes a queue, see `arguments`.
+    if key == "x-queue-master-locator" {
+        return;
+    }
+    // A queue that expires must stay for as long as the conversation lasts.
+    let lasting = |value: &Value| match value {
+        Value::I8(_) | Value::U8(_) => None,
+        Value::I16(_) => Some(Value::I16(30_000)),
+        Value::U16(_) => Some(Value::U16(30_000)),
+        Value::I32(_) => Some(Value::I32(30_000)),
+        Value::U32(_) => Some(Value::U32(30_000)),
+        Value::I64(_) => Some(Value::I64(30_000)),
+        other => Some(other.clone()),
+    };
+    let others = match key {
+        "x-expires" => others.iter().filter_map(lasting).collect(),
+        _ => others,
+    };
+    let mut before = Script::new(format!("{name}-was-of-another-type"));
+    let mut channel = 1;
+    for (at, value) in others.iter().enumerate() {
+        for said in [Some(value), Some(right), None] {
+            let method = named(&before, at, said);
+            channel += 1;
+            before = before.open(channel).call(method);
+        }
+    }
+    scripts.push(before);
+
+    for decimal in &decimals {
+        for (how, first, second) in [
+            ("retyped-decimal", right, decimal),
+            ("was-decimal", decimal, right),
+        ] {
+            let script = Script::new(format!("{name}-{how}"));
+            let (first, second) = (
+                named(&script, 0, Some(first)),
+                named(&script, 0, Some(second)),
+            );
+            scripts.push(script.call(first).open(2).call(second));
+        }
+    }
 }
 
 /// Declares the one, then the other on a channel that is opened again if need be, then the first again.
@@ -187,7 +262,17 @@ fn queue_arguments(scripts: &mut Vec<Script>, kind: &str, arguments: Vec<Argumen
             let wide = Value::I64(i64::from(*number));
             scripts.push(pair(name("wide"), with, declare(&[(key, &wide)])));
         }
+        let plain = declare(&[]);
+        retyped(scripts, &format!("{kind}-{key}"), &plain, key, value);
     }
+    let name = format!("{kind}-x-queue-type");
+    retyped(
+        scripts,
+        &name,
+        &declare(&[]),
+        "x-queue-type",
+        &Value::from(kind),
+    );
     // With a key beside it that needs another.
     let dlx = Value::from("amq.direct");
     let keys = [Value::from("a"), Value::from("b")];
@@ -203,6 +288,10 @@ fn queue_arguments(scripts: &mut Vec<Script>, kind: &str, arguments: Vec<Argumen
         scripts.push(pair(name("added"), without.clone(), with(&keys[0])));
         scripts.push(pair(name("taken"), with(&keys[0]), without));
         scripts.push(pair(name("changed"), with(&keys[0]), with(&keys[1])));
+        let name = format!("{kind}-x-dead-letter-routing-key");
+        let plain = declare(&[("x-dead-letter-exchange", &dlx)]);
+        let key = "x-dead-letter-routing-key";
+        retyped(scripts, &name, &plain, key, &keys[0]);
     }
 }
 
@@ -242,5 +331,7 @@ fn exchange_arguments(scripts: &mut Vec<Script>) {
         scripts.push(pair(name("added"), plain.clone(), one.clone()));
         scripts.push(pair(name("taken"), one.clone(), plain.clone()));
         scripts.push(pair(name("changed"), one, two));
+        let (name, value) = (format!("exchange-{key}"), Value::from(value));
+        retyped(scripts, &name, &plain, key, &value);
     }
 }
