@@ -261,7 +261,7 @@ fn check_takes(
         "x-stream-offset" | "x-stream-filter" | "x-stream-match-unfiltered" => {
             queue_type != QueueType::Stream
         }
-        // x-credit is for RabbitMQ's AMQP 1.0 clients alone: from others it takes it and does nothing.
+        // x-credit was for the AMQP 1.0 clients of RabbitMQ before 4.0, which does not look at it.
         _ => false,
     };
     let mut given = arguments.iter().map(|(argument, _)| argument);
@@ -342,13 +342,8 @@ fn check_arguments(
         Some(other)
             if queue_type == QueueType::Classic && !matches!(other, FieldValue::Bool(_)) =>
         {
-            return unacceptable("x-cancel-on-ha-failover", other);
+            unacceptable("x-cancel-on-ha-failover", other)
         }
-        _ => {}
-    }
-    // It does nothing, but over anything else RabbitMQ's queue crashes.
-    match arguments.get("x-credit") {
-        None | Some(FieldValue::Table(_)) => Ok(priority),
-        Some(other) => unacceptable("x-credit", other),
+        _ => Ok(priority),
     }
 }

@@ -26,6 +26,11 @@ pub fn scripts() -> Vec<Script> {
         }
     }
     alone(&mut scripts);
+    for kind in ["classic", "quorum", "stream"] {
+        consumer_priorities(&mut scripts, kind);
+    }
+    credit(&mut scripts);
+    alternate_exchanges(&mut scripts);
     for key in ["alternate-exchange", "x-nobody-knows"] {
         scripts.push(every_type(format!("exchange-{key}-types"), |value| {
             method!("exchange.declare", type: "fanout", auto_delete: true, arguments: table! { key => value })
@@ -237,4 +242,58 @@ fn consumes(kind: &str, key: &str) -> Script {
         script = script.open(at as u16 + 2).call(qos).call(consume);
     }
     script
+}
+
+/// What is at or beyond a bound for a consumer's priority, of which there is none.
+fn consumer_priorities(scripts: &mut Vec<Script>, kind: &str) {
+    let mut script = Script::new(format!("consume-{kind}-x-priority-values"));
+    let queue = script.own("q");
+    let arguments = table! { "x-queue-type" => kind };
+    script =
+        script.call(method!("queue.declare", queue: &queue, durable: true, arguments: arguments));
+    for (at, priority) in [-1, 0, 255, 256, i64::MAX, i64::MIN]
+        .into_iter()
+        .enumerate()
+    {
+        let consume = method!("basic.consume", queue: &queue, consumer_tag: format!("c{at}"),
+            arguments: table! { "x-priority" => priority });
+        let qos = method!("basic.qos", prefetch_count: 10);
+        script = script.open(at as u16 + 2).call(qos).call(consume);
+    }
+    scripts.push(script);
+}
+
+/// x-credit as RabbitMQ 3.10 reads it, and tables that it does not read.
+fn credit(scripts: &mut Vec<Script>) {
+    for (name, credit) in [
+        ("one", table! { "credit" => 1_i64, "drain" => false }),
+        ("int", table! { "credit" => 1, "drain" => false }),
+        ("alone", table! { "credit" => 1_i64 }),
+        ("empty", table! {}),
+    ] {
+        let script = Script::new(format!("consume-classic-x-credit-table-{name}"));
+        let queue = script.own("q");
+        let consume = method!("basic.consume", queue: &queue, consumer_tag: "c", no_ack: true,
+            arguments: table! { "x-credit" => credit });
+        scripts.push(
+            script
+                .call(method!("queue.declare", queue: &queue, exclusive: true))
+                .publish("", &queue, "1")
+                .publish("", &queue, "2")
+                .call(consume)
+                .events(if name == "one" { 1 } else { 2 })
+                .settled(),
+        );
+    }
+}
+
+/// Names of alternate exchanges, each on a channel of its own: none of them has to be there.
+fn alternate_exchanges(scripts: &mut Vec<Script>) {
+    let names = ["", "none.at.all", "amq.none", "amq.rabbitmq.log", "a\nb"];
+    let longest = "x".repeat(255);
+    let longer = "x".repeat(256);
+    let names = names.into_iter().chain([&longest[..], &longer[..]]);
+    scripts.push(each("exchange-alternate-exchange-values".into(), names.map(|name| {
+        method!("exchange.declare", type: "fanout", arguments: table! { "alternate-exchange" => name })
+    })));
 }

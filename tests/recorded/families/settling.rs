@@ -130,6 +130,7 @@ fn after_an_error(scripts: &mut Vec<Script>, kind: &str) {
         };
         let script = script.call(method!("queue.purge", queue: "none.at.all"));
         let script = script.enters(Entry::Open(Login::default()));
+        let script = script.call(method!("queue.declare", queue: &queue, passive: true));
         let script = match how {
             "consume-and-get" => script.call(get.clone()).call(get),
             _ => script.call(get),
