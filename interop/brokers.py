@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
 
 ROOT = Path(__file__).resolve().parent.parent
 CERTS = ROOT / "certs" / "out"
@@ -32,6 +33,13 @@ HOW_TO_INSTALL_RABBITMQ = (
     "RabbitMQ is not installed. On Debian or Ubuntu: `apt-get install rabbitmq-server`, "
     "or run this command with --install."
 )
+
+
+def with_vhost(url: str | None) -> str:
+    """The URL with the vhost `/` if it names none: not all clients take one without, and those that do take it
+    for one thing or another. Empty if there is no URL."""
+    parts = urlsplit(url or "")
+    return urlunsplit(parts._replace(path="/%2F")) if url and parts.path in ("", "/") else url or ""
 
 
 class DidNotStart(Exception):

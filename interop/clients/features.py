@@ -30,7 +30,7 @@ FEATURES = {
     "killed": "the broker is killed and started again: the client goes on, nothing confirmed is lost",
     "closed": "the broker closes the connection with 320 CONNECTION_FORCED: the client goes on",
 }
-"""By name, in the order in which they run. The last two restart the broker."""
+"""By name, in the order in which they run."""
 
 CELERY_FEATURES = {
     "task": "a task runs, its result comes back through the RPC backend",
@@ -45,4 +45,7 @@ CELERY_FEATURES = {
     "acks-late": "a task whose worker is killed runs again in another",
     "worker-restart": "the broker is killed and started again: worker and client go on",
 }
-"""What an application made with Celery does, by name, in order. The last one restarts the broker."""
+"""What an application made with Celery does, by name, in order."""
+
+RESTARTING = {"killed", "closed", "worker-restart"}
+"""Those that end the broker and have it started again."""

@@ -19,15 +19,22 @@ language. Made by `interop/fleet --write`; how: [interop/README.md](../interop/R
 "yes" is said once where {brokers} agree. "–" is what the client has not got; the remarks say why.
 """
 
+CELERY = """Celery is no library for AMQP but a framework upon one, kombu, whose row is above: an application of it never
+sees a channel, a confirm or a header. So it has features of its own: what such an application does, with a
+worker in a process of its own.
+
+"""
+
 
 def markdown(results: Results, versions: dict[str, str], brokers: list[str]) -> str:
     """The whole page."""
     parts = [HEAD.format(brokers=" and ".join(brokers))]
-    for title, features in (("Libraries", FEATURES), ("An application made with Celery", CELERY_FEATURES)):
+    sections = (("Libraries", FEATURES, ""), ("An application made with Celery", CELERY_FEATURES, CELERY))
+    for title, features, about in sections:
         clients = [name for name, outcomes in results.items() if _knows(outcomes, features)]
         if clients:
             meanings = [f"- **{feature}**: {what}." for feature, what in features.items()]
-            parts.append(f"## {title}\n\n{_table(results, clients, features, versions)}")
+            parts.append(f"## {title}\n\n{about}{_table(results, clients, features, versions)}")
             parts.append("\n".join(["The rows:", "", *meanings, ""]))
             parts.append("\n".join(["Remarks:", "", _notes(results, clients)]))
     return "\n".join(parts)
