@@ -19,6 +19,9 @@ pub fn scripts() -> Vec<Script> {
         let closed = Script::new(format!("closed-by-client-{name}"));
         let close = method!("channel.close", reply_code: 200, reply_text: "bye");
         scripts.push(said(closed.call(close), method.clone()).reply());
+        for mode in ["confirming", "transacting", "consuming"] {
+            scripts.push(in_mode(mode, method.clone()));
+        }
         scripts.push(closing(method));
     }
     odd(&mut scripts);
@@ -48,6 +51,41 @@ fn running(method: Method) -> Script {
         "basic.publish" | "basic.ack" | "basic.reject" | "basic.nack" | "basic.recover-async" => {
             script.settled()
         }
+        _ => script.reply(),
+    }
+}
+
+/// On an open channel that has confirms, or a transaction with a publish and an ack in it, or a consumer that
+/// holds a message and may have no second one; and what comes of it once the channel says something else.
+fn in_mode(mode: &str, method: Method) -> Script {
+    let script = Script::new(format!("{mode}-{}", method.name));
+    let queue = script.own("q");
+    let script = script.call(method!("queue.declare", queue: &queue, exclusive: true));
+    let script = match mode {
+        "confirming" => script
+            .call(method!("confirm.select"))
+            .publish("", &queue, "1")
+            .events(1),
+        "transacting" => script
+            .publish("", &queue, "1")
+            .call(method!("tx.select"))
+            .call(method!("basic.get", queue: &queue))
+            .send(method!("basic.ack", delivery_tag: 1))
+            .publish("", &queue, "2"),
+        _ => script
+            .publish("", &queue, "1")
+            .publish("", &queue, "2")
+            .call(method!("basic.qos", prefetch_count: 1))
+            .call(method!("basic.consume", queue: &queue, consumer_tag: "c"))
+            .events(1),
+    };
+    let script = said(script, method.clone());
+    match (mode, method.name) {
+        ("confirming", "basic.publish") => script.events(1),
+        (
+            _,
+            "basic.publish" | "basic.ack" | "basic.reject" | "basic.nack" | "basic.recover-async",
+        ) => script.settled(),
         _ => script.reply(),
     }
 }
