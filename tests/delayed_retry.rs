@@ -41,7 +41,7 @@ fn is_late(took: Duration, least_ms: u64) -> bool {
 const TYPES: [&str; 2] = ["classic", "quorum"];
 
 #[test]
-fn delays_grow_with_the_number_of_returns() {
+fn delays_grow_with_the_number_of_failures() {
     let Some(broker) = Setup::default().start() else {
         return;
     };
@@ -58,14 +58,26 @@ fn delays_grow_with_the_number_of_returns() {
         publish(&mut client, queue_type, "x");
         let (mut message, _) = next(&mut client);
         assert_eq!(message.headers().get("x-delivery-count"), None);
-        for (count, least_ms) in [(1, 100), (2, 200), (3, 250)] {
-            client.nack(message.tag(), false, true);
+        // What is given back without a failure waits as well, but no longer than before.
+        for (acquired, fails, count, least_ms) in [
+            (1, false, None, 100),
+            (2, true, Some(1), 100),
+            (3, true, Some(2), 200),
+            (4, false, Some(2), 200),
+            (5, true, Some(3), 250),
+        ] {
+            match fails {
+                true => reject(&mut client, &message),
+                false => client.nack(message.tag(), false, true),
+            }
             let took;
             (message, took) = next(&mut client);
             assert!(is_late(took, least_ms), "{took:?} for {least_ms}");
             assert!(message.redelivered());
             let counted = message.headers();
-            assert_eq!(counted.at("x-delivery-count"), &Value::I64(count));
+            assert_eq!(counted.at("x-acquired-count"), &Value::I64(acquired));
+            let failures = counted.get("x-delivery-count").cloned();
+            assert_eq!(failures, count.map(Value::I64));
         }
         client.ack(message.tag());
     }
@@ -325,7 +337,7 @@ fn what_waits_does_so_after_a_kill() {
             client.expect_name("basic.ack");
         }
         let message = client.get(queue, false).expect("a message");
-        client.nack(message.tag(), false, true);
+        reject(&mut client, &message);
         client.call(method!("basic.qos"));
         // Whatever was dealt with before it is safe with it.
         publish(&mut client, queue, "3");

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use support::broker::eventually;
-use support::{Broker, Client, Setup, Talk, Value};
+use support::{Broker, Client, Message, Setup, Talk, Value};
 use tempfile::TempDir;
 
 fn again(data: TempDir) -> Broker {
@@ -278,6 +278,65 @@ fn a_purge_waits_for_what_it_says() {
     }
 }
 
+/// As in RabbitMQ 4.3 it is known over a kill which returns were failures: what was out is one.
+#[test]
+fn a_kill_tells_failures_from_what_was_given_back() {
+    let Some(mut broker) = Setup::default().start() else {
+        return;
+    };
+    let mut client = broker.client();
+    client.call(method!("confirm.select"));
+    declare(&mut client, "other");
+    let arguments = table! { "x-queue-type" => "quorum", "x-delivery-limit" => 3 };
+    client.call(method!("queue.declare", queue: "q", durable: true, arguments: arguments));
+    publish_confirmed(&mut client, "q", &["nacked", "twice", "failed", "out"]);
+    let expect = |client: &mut Client, name: &str, acquired: i64, failures: i64| {
+        let message = client.get("q", false).expect("a message");
+        assert_eq!(message.text(), name);
+        for (header, count) in [
+            ("x-acquired-count", acquired),
+            ("x-delivery-count", failures),
+        ] {
+            let expected = (count > 0).then_some(Value::I64(count));
+            let came = message.headers().get(header).cloned();
+            assert_eq!(came, expected, "{header} of {name}");
+        }
+        message
+    };
+    let reject = |client: &mut Client, message: &Message| {
+        client.send(method!("basic.reject", delivery_tag: message.tag(), requeue: true));
+    };
+    let all = ["nacked", "twice", "failed", "out"].map(|name| expect(&mut client, name, 0, 0));
+    client.nack(all[0].tag(), false, true);
+    client.nack(all[1].tag(), false, true);
+    reject(&mut client, &all[2]);
+    let nacked = expect(&mut client, "nacked", 1, 0);
+    let twice = expect(&mut client, "twice", 1, 0);
+    client.nack(nacked.tag(), false, true);
+    reject(&mut client, &twice);
+    let killed = |client: &mut Client, broker: Broker| {
+        // Whatever was dealt with before it is safe with it.
+        client.call(method!("basic.qos"));
+        publish_confirmed(client, "other", &["safe"]);
+        let broker = again(broker.kill());
+        let mut client = broker.client();
+        client.call(method!("confirm.select"));
+        (broker, client)
+    };
+    (broker, client) = killed(&mut client, broker);
+    let nacked = expect(&mut client, "nacked", 2, 0);
+    expect(&mut client, "twice", 2, 1);
+    expect(&mut client, "failed", 1, 1);
+    expect(&mut client, "out", 1, 1);
+    client.nack(nacked.tag(), false, true);
+    (broker, client) = killed(&mut client, broker);
+    expect(&mut client, "nacked", 3, 0);
+    expect(&mut client, "twice", 3, 2);
+    expect(&mut client, "failed", 2, 2);
+    expect(&mut client, "out", 2, 2);
+    drop(broker);
+}
+
 /// As RabbitMQ 3.10.8 and 4 do: the broker's end is the end of its consumers.
 #[test]
 fn a_kill_counts_as_a_return_where_returns_count() {
@@ -304,8 +363,8 @@ fn a_kill_counts_as_a_return_where_returns_count() {
         let header = message.headers().get("x-delivery-count").cloned();
         assert_eq!(header, count.map(Value::I64));
         if count == Some(1) {
-            // One that comes back in an orderly way in between, and is delivered again.
-            client.nack(message.tag(), false, true);
+            // A consumer fails on it in between, and it is delivered again.
+            client.send(method!("basic.reject", delivery_tag: message.tag(), requeue: true));
             let message = client.get("q", false).expect("a message");
             let header = message.headers().get("x-delivery-count").cloned();
             assert_eq!(header, Some(Value::I64(2)));

@@ -11,7 +11,7 @@ use warren::store::disk::sim::{Faults, Keep};
 use warren::store::disk::{Disk, SimDisk};
 use warren::store::journal::{
     Batch, Drive, Fsync, Journal, Limits, NewMessage, OnDamage, Options, Place, Placement, Record,
-    Report, SeenId, SeenViews,
+    Report, Returns, SeenId, SeenViews,
 };
 
 const FILE_BYTES: u64 = 32 << 10;
@@ -252,7 +252,11 @@ fn append_one(batch: &mut Batch<'_>, dice: &mut SmallRng, unique: u64) -> Said {
         }
         2 => {
             let last = 3 + unique % 2 * 6;
-            batch.returned(unique, (3, last), 4);
+            let returns = Returns {
+                all: 4,
+                failures: (unique % 5) as u32,
+            };
+            batch.returned(unique, (3, last), returns);
             (4, unique, 4 + last as usize)
         }
         3 => {
@@ -333,7 +337,10 @@ fn said_by(record: &Record<'_>) -> Said {
             queue,
             range: (_, last),
             returns,
-        } => (4, queue, returns as usize + last as usize),
+        } => {
+            assert_eq!(u64::from(returns.failures), queue % 5);
+            (4, queue, returns.all as usize + last as usize)
+        }
         Record::Waiting { queue, waiting } => (7, queue, waiting.count()),
         Record::Letters { queue, letters } => (8, queue, letters.count()),
         Record::Seen(seen) => (6, unique_of(seen).expect("it has ids"), seen.count()),

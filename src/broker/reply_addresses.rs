@@ -8,6 +8,7 @@ use bytes::Bytes;
 use dashmap::DashMap;
 use smallvec::SmallVec;
 
+use super::log::Returns;
 use super::{Delivery, Effects, Message, SinkRef};
 
 /// How addresses begin. No queue can be declared with such a name.
@@ -60,7 +61,7 @@ impl ReplyAddresses {
                 let delivery = Delivery {
                     message: *message,
                     sequence: 0,
-                    returns: 0,
+                    returns: Returns::default(),
                     redelivered: false,
                 };
                 sink.offer(slot, &[delivery]);

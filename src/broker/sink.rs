@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::Message;
+use super::log::Returns;
 
 /// A message offered to a consumer.
 #[derive(Clone, Copy, Debug)]
@@ -11,9 +12,8 @@ pub struct Delivery<'a> {
     pub message: Message<'a>,
     /// Its place in its queue. What is acked, rejected or requeued is named by it.
     pub sequence: u64,
-    /// How often it was given back by a consumer before; `redelivered` is this > 0 or
-    /// `redelivered` itself.
-    pub returns: u32,
+    /// How often it was given back by a consumer before, in a way that counts.
+    pub returns: Returns,
     /// Whether it may have been delivered before.
     pub redelivered: bool,
 }

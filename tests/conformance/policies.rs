@@ -358,7 +358,7 @@ fn quorum_queues_heed_policies() {
     for _ in 0..2 {
         client.await_ready(&queue, 1);
         let message = client.get(&queue, false).expect("a message");
-        client.nack(message.tag(), false, true);
+        client.send(method!("basic.reject", delivery_tag: message.tag(), requeue: true));
     }
     client.await_ready(&dead, 1);
     assert_eq!(client.take_all(&dead), ["3"]);

@@ -46,6 +46,61 @@ fn returns_are_counted_in_a_header() {
     delete(&mut client, &queue);
 }
 
+/// As in RabbitMQ 4.3: a message whose consumer failed on it, or was lost, is told from one that was given
+/// back otherwise, and only the former counts towards the limit.
+#[test]
+fn only_failures_count_towards_the_limit() {
+    if !Broker::shared().is_warren() {
+        return skip("RabbitMQ 3.10 counts every return");
+    }
+    let broker = Broker::shared();
+    let mut client = broker.client();
+    let queue = quorum(&mut client, table! { "x-delivery-limit" => 2 });
+    client.publish("", &queue, "x");
+    let mut look = |acquired: i64, failures: i64, settle: &dyn Fn(&mut Client, &Message)| {
+        client.await_ready(&queue, 1);
+        let message = client.get(&queue, false).expect("a message");
+        assert_eq!(message.redelivered(), acquired > 0);
+        for (name, count) in [
+            ("x-acquired-count", acquired),
+            ("x-delivery-count", failures),
+        ] {
+            let expected = (count > 0).then_some(Value::from(count));
+            let headers = message.headers();
+            assert_eq!(headers.get(name).cloned(), expected, "{name}");
+        }
+        settle(&mut client, &message);
+    };
+    look(0, 0, &|client, message| {
+        client.nack(message.tag(), false, true)
+    });
+    look(1, 0, &|client, _| {
+        drop(client.call(method!("basic.recover", requeue: true)))
+    });
+    look(2, 0, &|client, message| {
+        client.send(method!("basic.reject", delivery_tag: message.tag(), requeue: true));
+    });
+    look(3, 1, &|client, message| {
+        client.nack(message.tag(), true, true)
+    });
+    look(4, 1, &|client, _| {
+        client.call(
+            method!("channel.close", reply_code: 200, reply_text: "", class_id: 0, method_id: 0),
+        );
+        client.call(method!("channel.open"));
+    });
+    look(5, 2, &|client, message| {
+        client.nack(message.tag(), false, true)
+    });
+    // The next failure is one too many.
+    look(6, 2, &|client, message| {
+        client.send(method!("basic.reject", delivery_tag: message.tag(), requeue: true));
+    });
+    assert_eq!(client.counts(&queue).0, 0);
+    assert!(client.get(&queue, true).is_none());
+    delete(&mut client, &queue);
+}
+
 /// What came back comes before all else, in the order in which it came back.
 #[test]
 fn what_came_back_comes_first() {

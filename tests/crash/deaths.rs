@@ -1,7 +1,7 @@
 //! Dead letters: what they keep of what was published, and what they tell of their deaths.
 
 use crate::ledger::{Fault, Kind};
-use crate::letter::{DELIVERY_COUNT, Letter};
+use crate::letter::{COUNTS, Letter};
 use crate::plan::{QueueInfo, Role};
 use crate::support::{Message, Table, Value};
 
@@ -48,7 +48,7 @@ impl Letter {
                 faults.push(Fault::new(Kind::Corrupt, what));
             }
         }
-        let added = ADDED.into_iter().chain([DELIVERY_COUNT]);
+        let added = ADDED.into_iter().chain(COUNTS);
         let known: Vec<&str> = sent.keys().into_iter().chain(added).collect();
         let strange: Vec<&str> = headers
             .keys()

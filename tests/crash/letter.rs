@@ -8,7 +8,7 @@ use crate::plan::{QueueInfo, Role};
 use crate::support::{Arg, Message, Properties, Random, Value, properties, table};
 
 /// A quorum queue counts returns here.
-pub const DELIVERY_COUNT: &str = "x-delivery-count";
+pub const COUNTS: [&str; 2] = ["x-acquired-count", "x-delivery-count"];
 
 /// What was published.
 #[derive(Clone, PartialEq)]
@@ -201,7 +201,9 @@ impl Letter {
 /// what a queue adds.
 fn sorted(properties: Properties) -> Properties {
     let mut headers = properties.headers();
-    headers.0.retain(|(name, _)| name != DELIVERY_COUNT);
+    headers
+        .0
+        .retain(|(name, _)| !COUNTS.contains(&name.as_str()));
     headers.0.sort_by(|(one, _), (other, _)| one.cmp(other));
     properties.with("headers", headers)
 }

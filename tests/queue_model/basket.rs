@@ -5,7 +5,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use warren::amqp::properties::Properties;
 use warren::amqp::table::FieldValue;
-use warren::broker::queue::Returned;
+use warren::broker::log::Returns;
 use warren::broker::{Delivery, Sink, Taken};
 
 /// A message as a consumer saw it.
@@ -14,7 +14,9 @@ pub struct Seen {
     pub sequence: u64,
     pub name: u64,
     pub redelivered: bool,
-    pub returns: u32,
+    pub returns: Returns,
+    /// The header `x-acquired-count`.
+    pub acquired_count: Option<i64>,
     /// The header `x-delivery-count`.
     pub delivery_count: Option<i64>,
 }
@@ -26,22 +28,17 @@ impl Seen {
         let headers = (properties != [0, 0])
             .then(|| Properties::decode(properties).expect("properties"))
             .and_then(|properties| properties.headers);
-        let count = headers
-            .as_ref()
-            .and_then(|headers| headers.get("x-delivery-count"));
+        let count = |name| {
+            let count = headers.as_ref().and_then(|headers| headers.get(name));
+            count.and_then(FieldValue::as_i64)
+        };
         Self {
             sequence: delivery.sequence,
             name: name_of(delivery.message.body.as_slice()),
             redelivered: delivery.redelivered,
             returns: delivery.returns,
-            delivery_count: count.and_then(FieldValue::as_i64),
-        }
-    }
-
-    pub fn returned(&self) -> Returned {
-        Returned {
-            sequence: self.sequence,
-            returns: self.returns,
+            acquired_count: count("x-acquired-count"),
+            delivery_count: count("x-delivery-count"),
         }
     }
 }

@@ -22,11 +22,31 @@ impl Overflow {
     }
 }
 
-/// x-delayed-retry-min and x-delayed-retry-max, for all that come back.
+/// x-delayed-retry-type, x-delayed-retry-min and x-delayed-retry-max.
 #[derive(Clone, Copy, Debug)]
 pub struct Retry {
+    pub kind: RetryType,
     pub min_ms: u64,
     pub max_ms: u64,
+}
+
+/// What waits.
+#[derive(Clone, Copy, Debug)]
+pub enum RetryType {
+    All,
+    Failed,
+    Returned,
+}
+
+impl Retry {
+    /// Whether a message waits that came back so.
+    pub fn applies_to(&self, is_failure: bool) -> bool {
+        match self.kind {
+            RetryType::All => true,
+            RetryType::Failed => is_failure,
+            RetryType::Returned => !is_failure,
+        }
+    }
 }
 
 /// What a queue is declared with.
@@ -100,7 +120,12 @@ impl Kind {
     }
 
     fn of_either(overflow: impl Strategy<Value = Overflow>) -> impl Strategy<Value = Self> {
-        let retry = (1..60u64, 60..300u64);
+        let kind = prop_oneof![
+            2 => Just(RetryType::All),
+            1 => Just(RetryType::Failed),
+            1 => Just(RetryType::Returned)
+        ];
+        let retry = (kind, 1..60u64, 60..300u64);
         (
             prop::option::weighted(0.4, 0..40u64),
             prop::option::weighted(0.5, overflow),
@@ -114,7 +139,11 @@ impl Kind {
                     max_length,
                     overflow,
                     ttl_ms,
-                    retry: retry.map(|(min_ms, max_ms)| Retry { min_ms, max_ms }),
+                    retry: retry.map(|(kind, min_ms, max_ms)| Retry {
+                        kind,
+                        min_ms,
+                        max_ms,
+                    }),
                     single_active,
                     takes_once,
                     ..Self::CLASSIC
@@ -133,8 +162,13 @@ impl Kind {
         if let Some(overflow) = self.overflow {
             table.push("x-overflow", text(overflow.name()));
         }
-        if self.retry.is_some() {
-            table.push("x-delayed-retry-type", text("all"));
+        if let Some(retry) = self.retry {
+            let name = match retry.kind {
+                RetryType::All => "all",
+                RetryType::Failed => "failed",
+                RetryType::Returned => "returned",
+            };
+            table.push("x-delayed-retry-type", text(name));
         }
         let max_priority = (self.max_priority > 0).then_some(self.max_priority);
         let numbers = [

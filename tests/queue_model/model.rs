@@ -4,6 +4,8 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
+use warren::broker::log::Returns;
+
 use crate::kind::{Kind, Overflow, Policy, Wants};
 use crate::world::{Letter, Outgoing};
 
@@ -15,7 +17,7 @@ pub struct Message {
     pub id: Option<u8>,
     pub expires_ms: u64,
     pub redelivered: bool,
-    pub returns: u32,
+    pub returns: Returns,
 }
 
 /// Ready messages come by priority, then by age; in a quorum queue those that came back come before, in that
@@ -119,7 +121,7 @@ impl Model {
                 id: outgoing.id,
                 expires_ms: self.now_ms.saturating_add(ttl_ms),
                 redelivered: false,
-                returns: 0,
+                returns: Returns::default(),
             };
             if self.wants.overflow != Overflow::DropHead && self.held() + 1 > self.wants.max_length
             {
@@ -203,16 +205,22 @@ impl Model {
         self.die(&message, "rejected");
     }
 
-    /// Somebody gives messages back, and has room for `more` then.
-    pub fn give_back(&mut self, names: &[u64], more: usize) {
+    /// Somebody gives messages back, having failed on them or not, and has room for `more` then.
+    pub fn give_back(&mut self, names: &[u64], is_failure: bool, more: usize) {
         for name in names {
             let mut message = self.unacked.remove(name).expect("somebody has it");
             message.redelivered = true;
-            message.returns += u32::from(self.counts_returns());
-            if message.returns > self.wants.delivery_limit {
+            if self.counts_returns() {
+                message.returns.all += 1;
+                message.returns.failures += u32::from(is_failure);
+            }
+            if message.returns.failures > self.wants.delivery_limit {
                 self.die(&message, "delivery_limit");
-            } else if let Some(retry) = self.kind.retry {
-                let delay_ms = (retry.min_ms * u64::from(message.returns)).min(retry.max_ms);
+            } else if let Some(retry) = self.kind.retry
+                && retry.applies_to(is_failure)
+            {
+                let failures = u64::from(message.returns.failures.max(1));
+                let delay_ms = (retry.min_ms * failures).min(retry.max_ms);
                 let due = (self.now_ms + delay_ms, self.band(&message), message.name);
                 self.waiting.insert(due, message);
             } else {

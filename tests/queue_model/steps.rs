@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use warren::broker::Effects;
-use warren::broker::queue::{Cause, ConsumerId, Got, Returned};
+use warren::broker::log::Returns;
+use warren::broker::queue::{Cause, ConsumerId, Got};
 
 use crate::basket::{Basket, Seen};
 use crate::kind::{Kind, Policy};
@@ -234,7 +235,7 @@ impl Run {
         let queue = &self.world.queue;
         let was_active = queue.remove_consumers(&[id], effects);
         assert_eq!(was_active, self.kind.single_active && at == 1);
-        let returned: Vec<Returned> = client.unacked.iter().map(Seen::returned).collect();
+        let returned: Vec<u64> = client.unacked.iter().map(|seen| seen.sequence).collect();
         queue.requeue(&returned, Cause::Abandoned, &[], effects);
         if was_active {
             queue.activate_next(effects);
@@ -243,7 +244,7 @@ impl Run {
         // Before the next one is active, nobody is given what comes back.
         self.model.room = if was_active { 0 } else { room_without };
         let names: Vec<u64> = client.unacked.iter().map(|seen| seen.name).collect();
-        self.model.give_back(&names, 0);
+        self.model.give_back(&names, true, 0);
         if was_active {
             self.model.room = room_without;
             self.model.deliver();
@@ -291,20 +292,25 @@ impl Run {
         let Some(at) = self.client_with_unacked(at) else {
             return;
         };
+        let cause = match upto % 3 {
+            0 => Cause::Rejected,
+            1 => Cause::Nacked,
+            _ => Cause::TimedOut,
+        };
         let len = self.clients[at].unacked.len();
-        let upto = usize::from(upto) % len;
+        let upto = usize::from(upto / 3) % len;
         // One, or all up to it.
         let first = if upto.is_multiple_of(2) { upto } else { 0 };
         let (gone, resume) = self.let_go(at, first..upto + 1);
-        let returned: Vec<Returned> = gone.iter().map(Seen::returned).collect();
+        let returned: Vec<u64> = gone.iter().map(|seen| seen.sequence).collect();
         let mut effects = Effects::new();
         self.world
             .queue
-            .requeue(&returned, Cause::Nacked, &resume, &mut effects);
+            .requeue(&returned, cause, &resume, &mut effects);
         effects.complete();
         let names: Vec<u64> = gone.iter().map(|seen| seen.name).collect();
         let more = self.counted(at, gone.len());
-        self.model.give_back(&names, more);
+        self.model.give_back(&names, cause == Cause::Rejected, more);
     }
 
     fn reject(&mut self, at: u16, which: u16) {
@@ -313,7 +319,7 @@ impl Run {
         };
         let which = usize::from(which) % self.clients[at].unacked.len();
         let (gone, resume) = self.let_go(at, which..which + 1);
-        let returned: Vec<Returned> = gone.iter().map(Seen::returned).collect();
+        let returned: Vec<u64> = gone.iter().map(|seen| seen.sequence).collect();
         let mut effects = Effects::new();
         self.world.queue.reject(&returned, &resume, &mut effects);
         effects.complete();
@@ -353,8 +359,10 @@ impl Run {
     fn check_marks(&self, seen: &Seen, message: &Message) -> Result<(), TestCaseError> {
         prop_assert_eq!(seen.redelivered, message.redelivered, "{:?}", message);
         prop_assert_eq!(seen.returns, message.returns, "{:?}", message);
-        let count = (message.returns > 0).then_some(i64::from(message.returns));
-        prop_assert_eq!(seen.delivery_count, count, "{:?}", message);
+        let count = |count: u32| (count > 0).then_some(i64::from(count));
+        let Returns { all, failures } = message.returns;
+        prop_assert_eq!(seen.acquired_count, count(all), "{:?}", message);
+        prop_assert_eq!(seen.delivery_count, count(failures), "{:?}", message);
         Ok(())
     }
 

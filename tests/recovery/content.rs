@@ -3,6 +3,7 @@
 use warren::amqp::properties::Properties;
 use warren::amqp::table::{FieldTable, FieldValue};
 use warren::broker::Delivery;
+use warren::broker::log::Returns;
 
 use crate::world::Kind;
 
@@ -139,7 +140,7 @@ pub struct Delivered {
     pub content: Content,
     pub sequence: u64,
     pub redelivered: bool,
-    pub returns: u32,
+    pub returns: Returns,
 }
 
 impl Delivered {

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde_json::json;
 use warren::broker::engine::Clock;
 use warren::broker::pager::Turn;
-use warren::broker::queue::{Cause, Got, Returned};
+use warren::broker::queue::{Cause, Got};
 use warren::broker::{Body, Effects, Facts, Message};
 use warren::store::disk::SimDisk;
 
@@ -140,11 +140,7 @@ fn a_queue_that_counts_its_bytes_leaves_memory() {
         queue.ack(&[(*sequence, *sequence)], &[], &mut effects);
         effects.complete();
     }
-    let returned = back.iter().map(|(sequence, _)| Returned {
-        sequence: *sequence,
-        returns: 0,
-    });
-    let returned: Vec<Returned> = returned.collect();
+    let returned: Vec<u64> = back.iter().map(|(sequence, _)| *sequence).collect();
     for some in returned.chunks(100) {
         queue.requeue(some, Cause::Nacked, &[], &mut effects);
         effects.complete();
@@ -230,11 +226,7 @@ fn a_limit_that_comes_late_counts_what_is_on_the_disk() {
     let used_bytes = world.broker.engine.memory.used_bytes();
     assert!(used_bytes < MEMORY_BYTES, "{used_bytes} bytes");
     // What was out counts when it is back.
-    let returned = taken.iter().map(|(sequence, _)| Returned {
-        sequence: *sequence,
-        returns: 0,
-    });
-    let returned: Vec<Returned> = returned.collect();
+    let returned: Vec<u64> = taken.iter().map(|(sequence, _)| *sequence).collect();
     queue.requeue(&returned, Cause::Nacked, &[], &mut effects);
     effects.complete();
     while world.load_all() > 0 {}

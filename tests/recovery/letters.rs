@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use warren::broker::engine::Clock;
 use warren::broker::pager::Turn;
-use warren::broker::queue::{Got, Returned};
+use warren::broker::queue::Got;
 use warren::broker::{Body, Effects, Facts, Message};
 use warren::store::disk::SimDisk;
 
@@ -120,11 +120,7 @@ fn all_out(disk: &SimDisk) -> (World, Vec<(u64, u64)>) {
 }
 
 fn reject(world: &World, taken: &[(u64, u64)]) {
-    let returned = taken.iter().map(|(sequence, _)| Returned {
-        sequence: *sequence,
-        returns: 0,
-    });
-    let returned: Vec<Returned> = returned.collect();
+    let returned: Vec<u64> = taken.iter().map(|(sequence, _)| *sequence).collect();
     let mut effects = Effects::new();
     world.queue(KIND.name).reject(&returned, &[], &mut effects);
     effects.complete();

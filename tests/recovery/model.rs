@@ -7,6 +7,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound::{Excluded, Unbounded};
 use std::rc::Rc;
 
+use warren::broker::log::Returns;
+
 use crate::content::{Content, Delivered, Way};
 use crate::world::{KINDS, Kind};
 
@@ -54,6 +56,8 @@ pub struct Survived<'a> {
 #[derive(Clone, Debug)]
 pub enum Event {
     Delivered,
+    /// It came back, and no consumer failed on it.
+    GivenBack,
     /// It left the queue; what it became elsewhere.
     Left(Vec<InstanceId>),
 }
@@ -69,9 +73,9 @@ pub struct Instance {
     pub appeared: OpId,
     pub events: Vec<(OpId, Event)>,
     pub redelivered: bool,
-    pub returns: u32,
+    pub returns: Returns,
     /// The same when the broker started.
-    returns_before: u32,
+    returns_before: Returns,
 }
 
 /// Ready messages come by priority, then by age; in a quorum queue those that came back come before.
@@ -102,7 +106,7 @@ pub struct Letter {
 pub struct Found {
     pub content: Content,
     pub redelivered: bool,
-    pub returns: u32,
+    pub returns: Returns,
 }
 
 /// See the module.
@@ -202,8 +206,8 @@ impl Model {
             appeared: op,
             events: Vec::new(),
             redelivered: false,
-            returns: 0,
-            returns_before: 0,
+            returns: Returns::default(),
+            returns_before: Returns::default(),
         });
         id
     }
@@ -252,7 +256,7 @@ impl Model {
         let ready: Vec<(Place, InstanceId)> =
             model.ready.iter().map(|(at, id)| (*at, *id)).collect();
         for (place, id) in ready {
-            if self.instances[id].returns > limit {
+            if self.instances[id].returns.failures > limit {
                 self.queues
                     .get_mut(&queue)
                     .expect("it is there")
@@ -360,10 +364,13 @@ impl Model {
         }
     }
 
-    pub fn give_back(&mut self, id: InstanceId) {
+    pub fn give_back(&mut self, op: OpId, id: InstanceId, is_failure: bool) {
         let instance = &mut self.instances[id];
         if instance.kind.delivery_limit.is_some() {
-            instance.returns += 1;
+            instance.returns = instance.returns.again(is_failure);
+            if !is_failure {
+                instance.events.push((op, Event::GivenBack));
+            }
         }
         let mut place = instance.place;
         if instance.kind.is_quorum() {
@@ -447,8 +454,8 @@ impl Model {
     fn identify(
         &self,
         found: &BTreeMap<u64, Vec<Found>>,
-    ) -> Result<BTreeMap<InstanceId, (bool, u32)>, String> {
-        let mut there: BTreeMap<InstanceId, (bool, u32)> = BTreeMap::new();
+    ) -> Result<BTreeMap<InstanceId, (bool, Returns)>, String> {
+        let mut there: BTreeMap<InstanceId, (bool, Returns)> = BTreeMap::new();
         for (queue, messages) in found {
             let Some(model) = self.queues.get(queue) else {
                 return Err(format!("a queue {queue} that should not be there"));
@@ -502,7 +509,7 @@ impl Model {
     fn check(
         &self,
         id: InstanceId,
-        there: Option<&(bool, u32)>,
+        there: Option<&(bool, Returns)>,
         survived: &Survived<'_>,
     ) -> Result<(), String> {
         let instance = &self.instances[id];
@@ -544,31 +551,50 @@ impl Model {
         if *redelivered && !delivered().chain(left()).any(possible) {
             return Err("it is said to have been delivered before".to_owned());
         }
-        // Each delivery came to an end with the broker, if not before.
-        let counts = |is_it: &dyn Fn(&OpId) -> bool| {
-            let last = delivered().filter(|op| **op != BEFORE).enumerate();
-            let last = last.filter(|(_, op)| is_it(op)).last();
-            instance.returns_before + last.map_or(0, |(before, _)| before as u32 + 1)
-        };
-        let (least, most) = match instance.kind.delivery_limit {
-            None => (0, 0),
+        let mut may_be = self.may_have_come_back(instance, survived);
+        if instance.kind.delivery_limit.is_some() && left().any(possible) {
             // What was purged was taken as well.
-            Some(_) if left().any(possible) => (counts(&certain), counts(&possible).max(1)),
-            Some(_) => (counts(&certain), counts(&possible)),
-        };
-        if *returns < least || *returns > most {
-            return Err(format!(
-                "it came back {returns} times, not {least} to {most}"
-            ));
+            may_be.push(Returns::LOST_ONCE);
+        }
+        if !may_be.contains(returns) {
+            return Err(format!("it came back {returns:?}, not one of {may_be:?}"));
         }
         Ok(())
+    }
+
+    /// How often it may be said to have come back, by what survived. Each delivery came to an end with the
+    /// broker, as a failure, if not before.
+    fn may_have_come_back(&self, instance: &Instance, survived: &Survived<'_>) -> Vec<Returns> {
+        let mut now = instance.returns_before;
+        let mut all = vec![now];
+        if instance.kind.delivery_limit.is_none() {
+            return all;
+        }
+        let mut before = now;
+        for (op, event) in instance.events.iter().filter(|(op, _)| *op != BEFORE) {
+            now = match event {
+                Event::Delivered => {
+                    before = now;
+                    now.again(true)
+                }
+                Event::GivenBack => before.again(false),
+                Event::Left(_) => continue,
+            };
+            if self.ops[*op].is_certain(survived) {
+                all.clear();
+            } else if !self.ops[*op].is_possible(survived) {
+                break;
+            }
+            all.push(now);
+        }
+        all
     }
 
     /// A dead letter may be in both queues, but never in neither.
     fn check_not_in_neither(
         &self,
         id: InstanceId,
-        there: &BTreeMap<InstanceId, (bool, u32)>,
+        there: &BTreeMap<InstanceId, (bool, Returns)>,
         survived: &Survived<'_>,
     ) -> Result<(), String> {
         let instance = &self.instances[id];
@@ -593,7 +619,7 @@ impl Model {
         Ok(())
     }
 
-    fn go_on_with(&mut self, there: &BTreeMap<InstanceId, (bool, u32)>) {
+    fn go_on_with(&mut self, there: &BTreeMap<InstanceId, (bool, Returns)>) {
         for queue in self.queues.values_mut() {
             queue.ready.clear();
             queue.unacked.clear();

@@ -7,7 +7,8 @@ use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use warren::amqp::table::{FieldTable, FieldValue};
 use warren::broker::engine::Clock;
-use warren::broker::queue::{Cause, Got, Returned};
+use warren::broker::log::Returns;
+use warren::broker::queue::{Cause, Got};
 use warren::broker::vhost::QueueDeclare;
 use warren::broker::{Body, Effects, Facts, Message};
 use warren::store::disk::SimDisk;
@@ -72,8 +73,15 @@ fn publish(world: &World, id: u64, body_bytes: usize) -> u64 {
     logged.expect("the log takes it").unwrap_or(0)
 }
 
+/// How a message was delivered.
+#[derive(Clone, Copy)]
+struct Taken {
+    sequence: u64,
+    returns: Returns,
+}
+
 /// Takes the head: its id and how it was delivered.
-fn take(world: &World) -> Option<(u64, Returned)> {
+fn take(world: &World) -> Option<(u64, Taken)> {
     let queue = world.queue(QUEUE);
     let mut effects = Effects::new();
     let mut taken = None;
@@ -81,11 +89,11 @@ fn take(world: &World) -> Option<(u64, Returned)> {
         let got = queue.get(false, &mut effects, &mut |delivery, _| {
             let body = String::from_utf8_lossy(delivery.message.body.as_slice()).into_owned();
             let id = body.split(' ').next().and_then(|id| id.parse().ok());
-            let returned = Returned {
+            let taken_as = Taken {
                 sequence: delivery.sequence,
                 returns: delivery.returns,
             };
-            taken = Some((id.expect("a number"), returned));
+            taken = Some((id.expect("a number"), taken_as));
         });
         effects.complete();
         match got {
@@ -102,7 +110,7 @@ fn take(world: &World) -> Option<(u64, Returned)> {
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Wait {
     due_ms: u64,
-    returns: u32,
+    returns: Returns,
 }
 
 #[test]
@@ -124,7 +132,7 @@ fn what_is_given_back_waits_and_is_not_lost() {
         let mut waits: Vec<(u64, u64, Wait)> = Vec::new();
         for _life in 0..3 {
             let mut told: Vec<(u64, u64)> = Vec::new();
-            let mut unacked: Vec<(u64, Returned)> = Vec::new();
+            let mut unacked: Vec<(u64, Taken)> = Vec::new();
             for _ in 0..dice.random_range(20..200) {
                 match dice.random_range(0..100) {
                     0..40 => {
@@ -133,29 +141,33 @@ fn what_is_given_back_waits_and_is_not_lost() {
                         published += 1;
                     }
                     40..65 => {
-                        if let Some((id, returned)) = take(&world) {
+                        if let Some((id, taken)) = take(&world) {
                             if let Some(wait) = waiting.remove(&id) {
                                 assert!(
                                     wait.due_ms <= clock.now_ms(),
                                     "seed {seed}: {id} {wait:?}"
                                 );
-                                assert_eq!(returned.returns, wait.returns, "seed {seed}: {id}");
+                                assert_eq!(taken.returns, wait.returns, "seed {seed}: {id}");
                             }
-                            unacked.push((id, returned));
+                            unacked.push((id, taken));
                         }
                     }
                     65..85 if !unacked.is_empty() => {
                         let at = dice.random_range(0..unacked.len());
-                        let (id, returned) = unacked.swap_remove(at);
+                        let (id, taken) = unacked.swap_remove(at);
+                        let (cause, is_failure) = match dice.random_bool(0.6) {
+                            true => (Cause::Rejected, true),
+                            false => (Cause::Nacked, false),
+                        };
                         let mut effects = Effects::new();
                         let queue = world.queue(QUEUE);
-                        queue.requeue(&[returned], Cause::Nacked, &[], &mut effects);
+                        queue.requeue(&[taken.sequence], cause, &[], &mut effects);
                         effects.complete();
                         world.load_all();
-                        let returns = returned.returns + 1;
+                        let returns = taken.returns.again(is_failure);
                         let wait = Wait {
                             due_ms: clock.now_ms()
-                                + (MIN_MS * u64::from(returns)).min(100 * MIN_MS),
+                                + (MIN_MS * u64::from(returns.failures.max(1))).min(100 * MIN_MS),
                             returns,
                         };
                         waiting.insert(id, wait);
@@ -163,7 +175,7 @@ fn what_is_given_back_waits_and_is_not_lost() {
                     }
                     85..92 if !unacked.is_empty() => {
                         let at = dice.random_range(0..unacked.len());
-                        let (id, Returned { sequence, .. }) = unacked.swap_remove(at);
+                        let (id, Taken { sequence, .. }) = unacked.swap_remove(at);
                         let mut effects = Effects::new();
                         world
                             .queue(QUEUE)

@@ -56,7 +56,7 @@ impl Sink for Basket {
             let headers = properties.headers.expect("headers");
             let offset = headers.get("x-stream-offset").and_then(FieldValue::as_i64);
             assert_eq!(offset, Some(delivery.sequence as i64));
-            assert!(!delivery.redelivered && delivery.returns == 0);
+            assert!(!delivery.redelivered && !delivery.returns.is_any());
             basket
                 .1
                 .push((delivery.sequence, id_of(message.body.as_slice())));

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::{
-    AppendError, Entry, Log, NewMessage, Place, Placement, ReadError, Records, SafeListener, Safety,
+    AppendError, Entry, Log, NewMessage, Place, Placement, ReadError, Records, Returns,
+    SafeListener, Safety,
 };
 use crate::store::journal::{
     MessageView, PlaceViews, PlacementViews, RangeViews, Record, SeenId, SeenViews,
@@ -43,7 +44,7 @@ pub enum OwnedRecord {
     Returned {
         queue: u64,
         range: (u64, u64),
-        returns: u32,
+        returns: Returns,
     },
     Waiting {
         queue: u64,
@@ -176,7 +177,7 @@ impl Records for State {
             .push_back(OwnedRecord::Cursor { queue, sequence });
     }
 
-    fn returned(&mut self, queue: u64, range: (u64, u64), returns: u32) {
+    fn returned(&mut self, queue: u64, range: (u64, u64), returns: Returns) {
         self.records.push_back(OwnedRecord::Returned {
             queue,
             range,

@@ -23,7 +23,7 @@ pub(super) use self::pending::Pending;
 pub(super) use self::ranges::Ranges;
 pub(super) use self::replay::{BandReplay, DamagedChunk, Replay};
 pub use crate::store::journal::{
-    AppendError, Entry, NewMessage, Place, Placement, ReadError, SafeListener, Safety,
+    AppendError, Entry, NewMessage, Place, Placement, ReadError, Returns, SafeListener, Safety,
 };
 use crate::store::journal::{Batch, Journal, SeenId};
 
@@ -43,7 +43,7 @@ pub trait Records {
 
     /// Messages of a queue, from one sequence to another, were delivered so often by now: so often they
     /// came back if that is the last that the log hears of them.
-    fn returned(&mut self, queue: u64, range: (u64, u64), returns: u32);
+    fn returned(&mut self, queue: u64, range: (u64, u64), returns: Returns);
 
     /// Messages of a queue that were given back wait: sequence, and until when in milliseconds since 1970.
     fn waiting(&mut self, queue: u64, waiting: &[(u64, u64)]);
@@ -128,7 +128,7 @@ impl Records for Batch<'_> {
         Batch::cursor(self, queue, sequence);
     }
 
-    fn returned(&mut self, queue: u64, range: (u64, u64), returns: u32) {
+    fn returned(&mut self, queue: u64, range: (u64, u64), returns: Returns) {
         Batch::returned(self, queue, range, returns);
     }
 

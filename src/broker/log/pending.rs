@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::{AppendError, Flight, Log, NewMessage, Place, Placement, Records};
+use super::{AppendError, Flight, Log, NewMessage, Place, Placement, Records, Returns};
 use crate::broker::Engine;
 use crate::broker::catalog::Revision;
 use crate::broker::message::Message;
@@ -24,7 +24,7 @@ pub struct Pending {
     settles: Vec<(u64, (u64, u64))>,
     cursors: Vec<(u64, u64)>,
     /// Queue, first and last sequence, how often they were delivered.
-    returned: Vec<(u64, (u64, u64), u32)>,
+    returned: Vec<(u64, (u64, u64), Returns)>,
     /// Queue, sequence, and until when.
     waits: Vec<(u64, (u64, u64))>,
     /// Queue, sequence, and why.
@@ -76,8 +76,8 @@ impl Pending {
         }
     }
 
-    /// A message was delivered so often by now.
-    pub fn returned(&mut self, queue: u64, sequence: u64, returns: u32) {
+    /// A message was delivered, or came back, so often by now.
+    pub fn returned(&mut self, queue: u64, sequence: u64, returns: Returns) {
         match self.returned.last_mut() {
             Some((same, range, known))
                 if (*same, *known) == (queue, returns) && range.1 + 1 == sequence =>

@@ -12,6 +12,7 @@ use super::stream::max_age::{self, NoSpan};
 use crate::amqp::reply::{Exception, ReplyCode};
 use crate::amqp::table::{FieldTable, FieldValue};
 use crate::amqp::terms::PrettyList;
+use crate::broker::log::Returns;
 use crate::broker::pager::PagingOptions;
 use crate::broker::policy::Settings;
 
@@ -217,11 +218,13 @@ impl QueueArguments {
         self.queue_type == QueueType::Quorum || self.retry.is_some()
     }
 
-    /// Whether a message that came back so often is not delivered any more.
-    pub(super) fn is_too_often(&self, returns: u32) -> bool {
+    /// Whether a message that came back so often is not delivered any more: of the delivery limit failures
+    /// alone count, as in RabbitMQ since 4.3.
+    pub(super) fn is_too_often(&self, returns: Returns) -> bool {
         let attempts = self.retry.and_then(|retry| retry.max_attempts);
-        self.delivery_limit.is_some_and(|limit| returns > limit)
-            || attempts.is_some_and(|attempts| returns >= attempts)
+        self.delivery_limit
+            .is_some_and(|limit| returns.failures > limit)
+            || attempts.is_some_and(|attempts| returns.all >= attempts)
     }
 
     /// A chunk of the queue takes no more messages once it has so many bytes. What goes of a stream at

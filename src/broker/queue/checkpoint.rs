@@ -10,7 +10,7 @@ use super::chunk::Chunk;
 use super::paging::PageOut;
 use super::slot::{Resident, Slot};
 use super::{Queue, band_of, number_of, sequence_of};
-use crate::broker::log::{Place, Placement};
+use crate::broker::log::{Place, Placement, Returns};
 use crate::broker::message::Message;
 use crate::broker::pager::Stored;
 
@@ -34,7 +34,7 @@ pub(in crate::broker) struct Checkpoint {
     pub settled: Vec<(u64, u64)>,
     pub cursors: Vec<u64>,
     /// First and last sequences, and how often they were delivered.
-    pub returned: Vec<((u64, u64), u32)>,
+    pub returned: Vec<((u64, u64), Returns)>,
     /// Sequences of messages that wait, and until when.
     pub waiting: Vec<(u64, u64)>,
     /// Sequences of dead letters that stay, and why they are.
@@ -81,9 +81,9 @@ impl Kept {
     }
 }
 
-/// First and last numbers of messages that were delivered more than once, and how often: those that were
-/// once lie below the cursor.
-fn deliveries(band: &Band, waiting: &[u64], at: usize) -> Vec<((u64, u64), u32)> {
+/// First and last numbers of messages that were delivered more than once, and how often: those that
+/// were once lie below the cursor, and are lost if nothing else is said.
+fn deliveries(band: &Band, waiting: &[u64], at: usize) -> Vec<((u64, u64), Returns)> {
     let mut taken = band.returns().clone();
     let mut back = band.given_back().clone();
     for sequence in waiting.iter().filter(|sequence| band_of(**sequence) == at) {
@@ -94,8 +94,11 @@ fn deliveries(band: &Band, waiting: &[u64], at: usize) -> Vec<((u64, u64), u32)>
             back.insert(number, number, returns);
         }
     }
-    let taken = taken.iter().map(|(run, returns)| (run, returns + 1));
-    let back = back.iter().filter(|(_, returns)| *returns > 1);
+    let taken = taken
+        .iter()
+        .map(|(run, returns)| (run, returns.again(true)));
+    let back = back.iter();
+    let back = back.filter(|(_, returns)| returns.is_any() && *returns != Returns::LOST_ONCE);
     back.chain(taken)
         .map(|(run, deliveries)| (run.into_inner(), deliveries))
         .collect()

@@ -12,6 +12,7 @@ use super::consumers::{Consumer, ConsumerId, Consumers};
 use super::delivery_count::with_delivery_count;
 use super::head::Head;
 use super::{Queue, State, sequence_of};
+use crate::broker::log::Returns;
 use crate::broker::{Delivery, Effects};
 
 /// So many messages are dealt at once to one consumer, or where acknowledgements bound how many are
@@ -359,7 +360,7 @@ impl Queue {
         if state.counts_deliveries() {
             let came_back = deliveries.iter().enumerate();
             counted = came_back
-                .filter(|(_, delivery)| delivery.returns > 0)
+                .filter(|(_, delivery)| delivery.returns.is_any())
                 .map(|(at, delivery)| {
                     (
                         at,
@@ -392,13 +393,13 @@ impl Queue {
             None => taken.iter().map(number).collect(),
         };
         // The log hears how often it was delivered by now: so often it came back if the broker ends.
-        let again: Vec<(u64, u32)> = match state.counts_deliveries() {
+        let again: Vec<(u64, Returns)> = match state.counts_deliveries() {
             false => Vec::new(),
             true => taken
                 .iter()
                 .enumerate()
-                .filter(|(at, delivery)| delivery.returns > 0 && !dealt.settled.contains(*at))
-                .map(|(_, delivery)| (delivery.sequence, delivery.returns + 1))
+                .filter(|(at, delivery)| delivery.returns.is_any() && !dealt.settled.contains(*at))
+                .map(|(_, delivery)| (delivery.sequence, delivery.returns.again(true)))
                 .collect(),
         };
         drop(deliveries);

@@ -9,6 +9,7 @@ use smallvec::SmallVec;
 use super::band::{Band, GivenBack};
 use super::chunk::Record;
 use super::{QueueType, State, band_of, number_of, sequence_of};
+use crate::broker::log::Returns;
 
 /// Messages that come next, all of one band.
 #[derive(Clone, Copy, Debug)]
@@ -175,7 +176,7 @@ impl State {
 
     /// Puts a message that was taken back among the ready ones; it came back so often by now, in a way that
     /// counts. It is left out if it was lost meanwhile.
-    pub fn give_back(&mut self, sequence: u64, returns: u32) {
+    pub fn give_back(&mut self, sequence: u64, returns: Returns) {
         let Some(band) = self.bands.get_mut(band_of(sequence)) else {
             return;
         };

@@ -104,15 +104,6 @@ use crate::amqp::table::FieldTable;
 use crate::broker::catalog::{Durability, StoredBy};
 use crate::store::quarantine::Concerned;
 
-/// A message given back.
-#[derive(Clone, Copy, Debug)]
-pub struct Returned {
-    /// Its place in the queue.
-    pub sequence: u64,
-    /// [`Delivery::returns`](super::Delivery::returns) as it was delivered with.
-    pub returns: u32,
-}
-
 /// Message and consumer counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {

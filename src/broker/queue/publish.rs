@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 
 use super::deliver::{LARGE_SLICE, LARGE_SLICE_BYTES, SLICE, deal};
 use super::{Overflow, Queue, QueueType, State, sequence_of};
-use crate::broker::log::{Place, Placement};
+use crate::broker::log::{Place, Placement, Returns};
 use crate::broker::message::{Facts, Message};
 use crate::broker::{Delivery, Effects};
 
@@ -285,7 +285,7 @@ impl State {
         deliveries.extend((from..from + count).map(|at| Delivery {
             message: *picked.get(at),
             sequence: 0,
-            returns: 0,
+            returns: Returns::default(),
             redelivered: false,
         }));
         deal(&mut self.consumers, &mut self.turn, &deliveries, effects).count

@@ -9,7 +9,7 @@ use super::letters::Letter;
 use super::{Queue, QueueType, State, sequence_of};
 use crate::broker::Effects;
 use crate::broker::dead_letter::Reason;
-use crate::broker::log::BandReplay;
+use crate::broker::log::{BandReplay, Returns};
 use crate::broker::message::Facts;
 use crate::broker::pager::Stored;
 use crate::store::catalog::ChunkMark;
@@ -80,8 +80,8 @@ impl RestoredBand {
             }
             // It was delivered, and with the broker its consumer is gone.
             let returns = match counts_deliveries {
-                true => returns.get(number).unwrap_or(0).max(1),
-                false => 0,
+                true => returns.get(number).unwrap_or(Returns::LOST_ONCE),
+                false => Returns::default(),
             };
             if wants.is_too_often(returns) {
                 match come_too_often.last_mut() {

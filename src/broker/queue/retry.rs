@@ -1,5 +1,5 @@
-//! Delayed retry: a message that comes back waits before it is delivered again, the longer the more often it
-//! came back.
+//! Delayed retry: a message that comes back waits before it is delivered again, the longer the more often
+//! consumers failed on it.
 //!
 //! In: messages that consumers return. Out: the same, ready again when their time has come (`waiting.rs`).
 //! The log hears until when each waits, so a restart changes nothing about that. A message waits in its
@@ -12,11 +12,12 @@ use std::sync::Arc;
 use parking_lot::MutexGuard;
 
 use super::slot::NoRecord;
-use super::{Queue, Returned, State, band_of, number_of};
+use super::{Queue, State, band_of, number_of};
 use crate::broker::Effects;
 use crate::broker::dead_letter::Reason;
 use crate::broker::delayed_message::whole_number;
 use crate::broker::exchange::MessageHeaders;
+use crate::broker::log::Returns;
 
 /// No message waits longer: ten years, as for times to live.
 const MAX_DELAY_MS: u64 = 315_360_000_000;
@@ -44,7 +45,7 @@ pub enum Cause {
 
 impl Cause {
     /// What counts as a failure in RabbitMQ since 4.3.
-    fn is_failure(self) -> bool {
+    pub(super) fn is_failure(self) -> bool {
         matches!(self, Self::Rejected | Self::Abandoned)
     }
 }
@@ -99,17 +100,18 @@ impl Retry {
         }
     }
 
-    /// How long a message waits that came back so often, if chance (from 0 to 1) falls so.
-    fn delay_ms(&self, returns: u32, chance: f64) -> u64 {
-        let returns = returns.max(1);
+    /// How long a message waits on which consumers failed so often, if chance (from 0 to 1) falls so. The
+    /// delay of one that came back otherwise does not grow, as in RabbitMQ.
+    fn delay_ms(&self, failures: u32, chance: f64) -> u64 {
+        let failures = failures.max(1);
         let (grown_ms, most_ms) = match self.multiplier {
             // As in RabbitMQ a delay without a maximum does not grow.
             None => (
-                self.min_ms.saturating_mul(returns.into()),
+                self.min_ms.saturating_mul(failures.into()),
                 self.max_ms.unwrap_or(self.min_ms),
             ),
             Some(multiplier) => {
-                let times = i32::try_from(returns - 1).unwrap_or(i32::MAX);
+                let times = i32::try_from(failures - 1).unwrap_or(i32::MAX);
                 let grown_ms = self.min_ms as f64 * multiplier.powi(times);
                 // Too large a number becomes the largest there is.
                 (grown_ms as u64, self.max_ms.unwrap_or(MAX_DELAY_MS))
@@ -126,18 +128,18 @@ impl Queue {
     pub(super) fn wait_to_retry(
         self: &Arc<Self>,
         state: &mut MutexGuard<'_, State>,
-        message: &Returned,
+        sequence: u64,
+        returns: Returns,
         cause: Cause,
         effects: &mut Effects,
     ) -> bool {
         if !state.wants.retry.is_some_and(|retry| retry.applies(cause)) {
             return false;
         }
-        let sequence = message.sequence;
         let Some(band) = state.bands.get_mut(band_of(sequence)) else {
             return false;
         };
-        band.note_returns(number_of(sequence), message.returns);
+        band.note_returns(number_of(sequence), returns);
         if let Err(NoRecord::NotLoaded(_)) = band.record(number_of(sequence)) {
             // It may say for itself how long it waits.
             state.paging.given_up.push(sequence, Reason::Retry);
@@ -167,7 +169,7 @@ impl Queue {
             .and_then(whole_number)
             .and_then(|delay_ms| u64::try_from(delay_ms).ok());
         let usual_ms = || match &state.wants.retry {
-            Some(retry) => retry.delay_ms(band.returns_of(number), rand::random()),
+            Some(retry) => retry.delay_ms(band.returns_of(number).failures, rand::random()),
             None => 0,
         };
         let delay_ms = own_ms.unwrap_or_else(usual_ms).min(MAX_DELAY_MS);

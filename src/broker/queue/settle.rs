@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::delivery_count::with_delivery_count;
-use super::{Queue, QueueType, Returned, State, sequence_of};
+use super::{Queue, QueueType, State, band_of, number_of, sequence_of};
 use crate::amqp::reply::{Exception, ReplyCode};
 use crate::broker::dead_letter::Reason;
 use crate::broker::names::Resource;
@@ -65,11 +65,15 @@ impl Queue {
         state.note_use();
         state.take(head, 1, body_bytes);
         let cursor = sequence_of(band, state.bands[band].cursor());
-        let is_counted = state.counts_deliveries() && back.returns > 0;
+        let is_counted = state.counts_deliveries() && back.returns.is_any();
         if !no_ack && let Some(log) = self.log_of(&mut state, effects) {
             log.delivered(self.spec.id.0, cursor);
             if is_counted {
-                log.returned(self.spec.id.0, sequence_of(band, number), back.returns + 1);
+                log.returned(
+                    self.spec.id.0,
+                    sequence_of(band, number),
+                    back.returns.again(true),
+                );
             }
         }
         if state.may_expire {
@@ -80,7 +84,7 @@ impl Queue {
         let remaining = state.ready;
         let counted;
         if let Ok(mut record) = state.bands[band].record(number) {
-            if state.counts_deliveries() && back.returns > 0 {
+            if state.counts_deliveries() && back.returns.is_any() {
                 counted = with_delivery_count(record.message.properties, back.returns);
                 record.message.properties = &counted;
             }
@@ -177,10 +181,11 @@ impl Queue {
         self.run(&mut state, effects);
     }
 
-    /// Gives messages back to their place, or to where `head.rs` says, at once or after a delay, which depends on the `cause`.
+    /// Gives messages back, which this caller has unacked, by their sequences: to their place, or to where
+    /// `head.rs` says, at once or after a delay, which depends on the `cause`.
     pub fn requeue(
         self: &Arc<Self>,
-        returned: &[Returned],
+        returned: &[u64],
         cause: Cause,
         resume: &[ConsumerId],
         effects: &mut Effects,
@@ -193,22 +198,30 @@ impl Queue {
             return self.resume_readers(&mut state, resume, effects);
         }
         state.note_use();
-        for message in returned {
-            // Where returns count, every one does.
-            let is_counted = state.counts_deliveries();
-            let returns = message.returns.saturating_add(is_counted.into());
+        let is_counted = state.counts_deliveries();
+        for &sequence in returned {
+            let band = state.bands.get(band_of(sequence));
+            let mut returns = band.map_or_else(Default::default, |band| {
+                band.returns_of(number_of(sequence))
+            });
+            if is_counted {
+                returns = returns.again(cause.is_failure());
+            }
             if state.wants.is_too_often(returns) {
-                self.give_up(&mut state, message.sequence, Reason::DeliveryLimit, effects);
+                self.give_up(&mut state, sequence, Reason::DeliveryLimit, effects);
                 continue;
             }
-            let counted = Returned {
-                sequence: message.sequence,
-                returns,
-            };
-            if self.wait_to_retry(&mut state, &counted, cause, effects) {
+            // That it failed was said when it was delivered.
+            if is_counted
+                && !cause.is_failure()
+                && let Some(log) = self.log_of(&mut state, effects)
+            {
+                log.returned(self.spec.id.0, sequence, returns);
+            }
+            if self.wait_to_retry(&mut state, sequence, returns, cause, effects) {
                 continue;
             }
-            state.give_back(message.sequence, returns);
+            state.give_back(sequence, returns);
             state.unacked -= 1;
         }
         self.drop_over_length(&mut state, effects);
@@ -220,10 +233,10 @@ impl Queue {
         self.run(&mut state, effects);
     }
 
-    /// Rejects messages without requeue: dead-letters them as `rejected`, or drops them.
+    /// Rejects messages, by their sequences, without requeue: dead-letters them as `rejected`, or drops them.
     pub fn reject(
         self: &Arc<Self>,
-        returned: &[Returned],
+        returned: &[u64],
         resume: &[ConsumerId],
         effects: &mut Effects,
     ) {
@@ -235,8 +248,8 @@ impl Queue {
             return self.resume_readers(&mut state, resume, effects);
         }
         state.note_use();
-        for message in returned {
-            self.give_up(&mut state, message.sequence, Reason::Rejected, effects);
+        for sequence in returned {
+            self.give_up(&mut state, *sequence, Reason::Rejected, effects);
         }
         state.resume(resume);
         self.run(&mut state, effects);

@@ -180,7 +180,7 @@ fn visible_properties<'a>(message: &Message<'a>) -> Cow<'a, [u8]> {
 
 /// Whether a delivery's redelivered bit is set.
 pub(super) fn is_redelivered(delivery: &Delivery<'_>) -> bool {
-    delivery.redelivered || delivery.returns > 0
+    delivery.redelivered || delivery.returns.is_any()
 }
 
 /// A name as a method carries it. Names that were read from the wire are never too long for it.

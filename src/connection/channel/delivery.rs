@@ -537,7 +537,6 @@ fn unsettled(tag: u64, slot: u32, delivered_at_ms: u64, delivery: &Delivery<'_>)
         tag,
         sequence: delivery.sequence,
         slot,
-        returns: delivery.returns,
         delivered_at_ms,
     }
 }

@@ -13,7 +13,7 @@ use super::read_batch::Gathering;
 use super::unacked::Unsettled;
 use crate::amqp::method::basic;
 use crate::amqp::reply::{Exception, ReplyCode};
-use crate::broker::queue::{Cause, ConsumerId, Returned};
+use crate::broker::queue::{Cause, ConsumerId};
 use crate::broker::{Effects, Queue};
 
 /// What becomes of a delivery.
@@ -34,7 +34,7 @@ pub(super) struct Settling {
     pub outcome: Outcome,
     pub deliveries: Vec<Unsettled>,
     ranges: Vec<(u64, u64)>,
-    returned: Vec<Returned>,
+    returned: Vec<u64>,
 }
 
 impl Channel {
@@ -275,10 +275,10 @@ impl Settling {
             };
             self.returned.clear();
             let deliveries = parts.iter().flat_map(|(_, deliveries)| *deliveries);
-            self.returned.extend(deliveries.map(Unsettled::returned));
+            self.returned
+                .extend(deliveries.map(|delivery| delivery.sequence));
             if parts.len() > 1 {
-                self.returned
-                    .sort_unstable_by_key(|message| message.sequence);
+                self.returned.sort_unstable();
             }
             let resume = parts.iter().filter_map(|(portion, _)| portion.resume);
             let resume: SmallVec<[ConsumerId; 4]> = resume.collect();
@@ -329,7 +329,7 @@ impl Settling {
         }
         self.returned.clear();
         self.returned
-            .extend(deliveries.iter().map(Unsettled::returned));
+            .extend(deliveries.iter().map(|delivery| delivery.sequence));
         queue.reject(&self.returned, resume.as_slice(), effects);
     }
 }

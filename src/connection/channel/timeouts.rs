@@ -11,7 +11,7 @@ use hashbrown::HashMap;
 
 use super::Channel;
 use super::unacked::Unsettled;
-use crate::broker::queue::{Cause, ConsumerTimeout, Returned, TimeoutAction};
+use crate::broker::queue::{Cause, ConsumerTimeout, TimeoutAction};
 use crate::broker::{Effects, Queue};
 use crate::connection::Shared;
 
@@ -93,7 +93,7 @@ impl Channel {
             let Some((queue, timeout)) = found else {
                 continue;
             };
-            let returned: Vec<Returned> = run.iter().map(Unsettled::returned).collect();
+            let returned: Vec<u64> = run.iter().map(|delivery| delivery.sequence).collect();
             let (count, timeout_ms) = (returned.len(), timeout.limit_ms());
             let (queue_name, channel) = (queue.name(), self.number);
             tracing::warn!(queue = ?queue_name, channel, count, timeout_ms, "a consumer took too long");

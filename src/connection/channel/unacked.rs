@@ -10,8 +10,6 @@
 
 use std::collections::VecDeque;
 
-use crate::broker::queue::Returned;
-
 /// How many settled entries may stay in the list whatever its length.
 const SLACK: usize = 64;
 
@@ -33,8 +31,6 @@ pub(super) struct Unsettled {
     pub sequence: u64,
     /// The slot that it went through, which knows queue and consumer.
     pub slot: u32,
-    /// How often it was given back before.
-    pub returns: u32,
     /// When it was delivered, by the broker's clock.
     pub delivered_at_ms: u64,
 }
@@ -48,14 +44,6 @@ impl Unsettled {
     /// Whether it has been unsettled for so long.
     pub fn is_overdue(&self, limit_ms: u64, now_ms: u64) -> bool {
         self.delivered_at_ms.saturating_add(limit_ms) <= now_ms
-    }
-
-    /// As its queue is told of it.
-    pub fn returned(&self) -> Returned {
-        Returned {
-            sequence: self.sequence,
-            returns: self.returns,
-        }
     }
 }
 
@@ -205,7 +193,6 @@ mod tests {
             tag,
             sequence: tag * 10,
             slot: (tag % 3) as u32,
-            returns: 0,
             delivered_at_ms: tag,
         }
     }

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use super::layout::{BATCH_HEAD_BYTES, RECORD_HEADER_BYTES, RecordHeader};
 use super::record::{NewMessage, Place, SeenId, encode_place, encode_seen, kind, seen_bytes};
-use super::{AppendError, Limits};
+use super::{AppendError, Limits, Returns};
 use crate::store::disk::{AlignedBuffer, BLOCK_BYTES};
 
 /// See the module.
@@ -282,16 +282,13 @@ impl Batch<'_> {
         index
     }
 
-    /// Messages of a queue, from one sequence to another, were delivered so often by now.
-    pub fn returned(&mut self, queue: u64, (first, last): (u64, u64), returns: u32) -> u64 {
-        let index = self.begin(kind::RETURNED, if first == last { 20 } else { 28 });
+    /// Messages of a queue, from one sequence to another, were delivered so often by now: so often they came back
+    /// if that is the last that is said of them.
+    pub fn returned(&mut self, queue: u64, range: (u64, u64), returns: Returns) -> u64 {
+        let index = self.begin(kind::RETURNED, 8 + returns.encoded_bytes(range));
         let bytes = self.0.bytes.end();
-        let sequence = first;
-        encode_place(bytes, Place { queue, sequence });
-        bytes.extend_from_slice(&returns.to_le_bytes());
-        if first != last {
-            bytes.extend_from_slice(&last.to_le_bytes());
-        }
+        bytes.extend_from_slice(&queue.to_le_bytes());
+        returns.encode(bytes, range);
         index
     }
 

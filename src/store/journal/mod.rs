@@ -23,6 +23,7 @@ mod record;
 mod recovery;
 mod report;
 mod resume;
+mod returns;
 mod safety;
 mod salvage;
 mod scan;
@@ -57,6 +58,7 @@ pub use self::record::{
 };
 pub use self::recovery::{Entry, OnDamage, Recovery, RecoveryError};
 pub use self::report::{Cut, Damage, Report};
+pub use self::returns::Returns;
 pub use self::safety::{SafeListener, Safety};
 
 /// When what was written is synced, and so what "safe" means.

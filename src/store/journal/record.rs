@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use super::returns::Returns;
 use crate::store::fields::Fields;
 
 /// Where a message lies: a queue, and its sequence there.
@@ -166,8 +167,8 @@ pub enum Record<'a> {
         queue: u64,
         /// First and last sequence.
         range: (u64, u64),
-        /// How often each was delivered by now, at least.
-        returns: u32,
+        /// How often each was delivered by now, at least; so often it came back if it is nowhere now.
+        returns: Returns,
     },
     /// Messages of a queue that were given back wait.
     Waiting {
@@ -432,15 +433,11 @@ impl<'a> Record<'a> {
                 sequence: fields.u64()?,
             },
             kind::RETURNED => {
-                let (queue, first) = (fields.u64()?, fields.u64()?);
-                let returns = fields.u32()?;
-                let last = match fields.0.is_empty() {
-                    true => first,
-                    false => fields.u64().filter(|last| *last > first)?,
-                };
+                let queue = fields.u64()?;
+                let (range, returns) = Returns::decode(&mut fields)?;
                 Record::Returned {
                     queue,
-                    range: (first, last),
+                    range,
                     returns,
                 }
             }

@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use warren::broker::queue::{Cause, ConsumerSpec, Got, Returned};
+use warren::broker::queue::{Cause, ConsumerSpec, Got};
 use warren::broker::{Delivery, Effects, Message, Queue, Sink, Taken};
 
 use super::{Deferred, History, InFlight, Outgoing, gives_up};
@@ -356,23 +356,24 @@ impl History {
             return;
         }
         let op = self.begin();
-        let counted = self.chance(70);
-        let returned: Vec<Returned> = some.iter().map(|one| self.returned(one)).collect();
-        self.note(|| format!("op {op}: requeue {returned:?} to {name} (counted: {counted})"));
+        let is_failure = self.chance(70);
+        let returned: Vec<u64> = some.iter().map(|(_, sequence)| *sequence).collect();
+        self.note(|| format!("op {op}: requeue {returned:?} to {name} (failed: {is_failure})"));
         let mut effects = Effects::new();
-        let cause = match counted {
-            true => Cause::Nacked,
-            false => Cause::Recovered,
+        let cause = match is_failure {
+            true => Cause::Rejected,
+            false => Cause::Nacked,
         };
         queue.requeue(&returned, cause, &[], &mut effects);
         let mut letters = Vec::new();
-        for ((id, _), returned) in some.iter().zip(&returned) {
+        for (id, _) in &some {
             let mut model = self.model();
-            if has_limit.is_some_and(|limit| returned.returns + 1 > limit) {
+            let failures = model.instances[*id].returns.again(is_failure).failures;
+            if has_limit.is_some_and(|limit| failures > limit) {
                 model.queue(name).unacked.remove(id);
                 letters.extend(model.give_up(op, *id, "delivery_limit"));
             } else {
-                model.give_back(*id);
+                model.give_back(op, *id, is_failure);
             }
         }
         letters.extend(self.model().limit(op, queue.id().0));
@@ -386,13 +387,6 @@ impl History {
         };
         self.finish_or_leave(in_flight, !gives_up(name));
         self.check_counts(&queue);
-    }
-
-    fn returned(&self, (id, sequence): &(InstanceId, u64)) -> Returned {
-        Returned {
-            sequence: *sequence,
-            returns: self.model().instances[*id].returns,
-        }
     }
 
     /// Messages that were given up may have to be read from the disk first, and so may those before them:
@@ -434,7 +428,7 @@ impl History {
         }
         let queue = self.world().queue(name);
         let op = self.begin();
-        let returned: Vec<Returned> = some.iter().map(|one| self.returned(one)).collect();
+        let returned: Vec<u64> = some.iter().map(|(_, sequence)| *sequence).collect();
         self.note(|| format!("op {op}: reject {returned:?} of {name}"));
         let mut effects = Effects::new();
         queue.reject(&returned, &[], &mut effects);

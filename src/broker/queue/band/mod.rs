@@ -24,6 +24,7 @@ use std::collections::VecDeque;
 use self::ids::Ids;
 use super::chunk::{Chunk, Record};
 use super::slot::{NoRecord, Resident, Slot};
+use crate::broker::log::Returns;
 use crate::broker::message::Message;
 
 pub(in crate::broker) use self::runs::Runs;
@@ -32,14 +33,14 @@ pub(in crate::broker) use self::runs::Runs;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct GivenBack {
     /// How often it was given back in a way that counts.
-    pub returns: u32,
+    pub returns: Returns,
     /// Whether a consumer may have seen it.
     pub redelivered: bool,
 }
 
 impl GivenBack {
     /// It came back so often in a way that counts, or once in one that does not.
-    fn again(returns: u32) -> Self {
+    fn again(returns: Returns) -> Self {
         Self {
             returns,
             redelivered: true,
@@ -380,7 +381,7 @@ impl Band {
         {
             let (first, last) = run.into_inner();
             left -= last - first + 1;
-            if returns > 0 {
+            if returns.is_any() {
                 self.returns.insert(first, last, returns);
             }
         }
@@ -390,8 +391,8 @@ impl Band {
     /// Takes the same from what came back alone: the `count` from `first` on.
     pub fn take_back(&mut self, first: u64, count: u64, body_bytes: u64) {
         for number in first..first + count {
-            let returns = self.given_back.get(number).unwrap_or(0);
-            if returns > 0 {
+            let returns = self.given_back.get(number).unwrap_or_default();
+            if returns.is_any() {
                 self.returns.insert(number, number, returns);
             }
         }
@@ -416,14 +417,14 @@ impl Band {
     }
 
     /// How often a message that is taken was given back, in a way that counts.
-    pub fn returns_of(&self, number: u64) -> u32 {
-        self.returns.get(number).unwrap_or(0)
+    pub fn returns_of(&self, number: u64) -> Returns {
+        self.returns.get(number).unwrap_or_default()
     }
 
     /// A message that is taken was given back so often.
-    pub fn note_returns(&mut self, number: u64, returns: u32) {
+    pub fn note_returns(&mut self, number: u64, returns: Returns) {
         self.returns.remove(number, number);
-        if returns > 0 {
+        if returns.is_any() {
             self.returns.insert(number, number, returns);
         }
     }
@@ -431,7 +432,7 @@ impl Band {
     /// Puts a message that was taken back among the ready ones: it came back so often by now, in a way
     /// that counts. Says whether it is there: its chunk may have been found damaged meanwhile.
     #[must_use]
-    pub fn give_back(&mut self, number: u64, returns: u32) -> bool {
+    pub fn give_back(&mut self, number: u64, returns: Returns) -> bool {
         self.returns.remove(number, number);
         let at = self.position(number);
         let Some(at) = at.filter(|at| !self.slots[*at].is_settled(number)) else {

@@ -4,13 +4,15 @@
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
+use crate::broker::log::Returns;
+
 /// What a run takes in memory, roughly, in bytes.
 const RUN_BYTES: usize = 48;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Run {
     last: u64,
-    returns: u32,
+    returns: Returns,
 }
 
 /// See the module. Runs do not overlap, and those that touch have different counts.
@@ -44,7 +46,7 @@ impl Runs {
     }
 
     /// The count of a number; None if it is not there.
-    pub fn get(&self, number: u64) -> Option<u32> {
+    pub fn get(&self, number: u64) -> Option<Returns> {
         let (_, run) = self.runs.range(..=number).next_back()?;
         (run.last >= number).then_some(run.returns)
     }
@@ -55,19 +57,19 @@ impl Runs {
     }
 
     /// The lowest number, and its count.
-    pub fn first(&self) -> Option<(u64, u32)> {
+    pub fn first(&self) -> Option<(u64, Returns)> {
         let (first, run) = self.runs.first_key_value()?;
         Some((*first, run.returns))
     }
 
     /// The runs in order: their numbers, and the count of each of these.
-    pub fn iter(&self) -> impl Iterator<Item = (RangeInclusive<u64>, u32)> {
+    pub fn iter(&self) -> impl Iterator<Item = (RangeInclusive<u64>, Returns)> {
         let runs = self.runs.iter();
         runs.map(|(first, run)| (*first..=run.last, run.returns))
     }
 
     /// Adds the numbers from `first` to `last`, none of which is there.
-    pub fn insert(&mut self, first: u64, last: u64, returns: u32) {
+    pub fn insert(&mut self, first: u64, last: u64, returns: Returns) {
         self.len += last - first + 1;
         let (mut first, mut last) = (first, last);
         if let Some((&before, run)) = self.runs.range_mut(..first).next_back()
@@ -86,8 +88,8 @@ impl Runs {
         self.runs.insert(first, Run { last, returns });
     }
 
-    /// Adds the numbers from `first` to `last`; those that are there keep the higher count.
-    pub fn raise(&mut self, first: u64, last: u64, returns: u32) {
+    /// Adds the numbers from `first` to `last`; of those that are there the later count holds.
+    pub fn raise(&mut self, first: u64, last: u64, returns: Returns) {
         let mut before = Vec::new();
         let from = self.runs.range(..first).next_back();
         let from = from.map_or(first, |(start, _)| *start);
@@ -102,7 +104,7 @@ impl Runs {
             if next < start {
                 self.insert(next, start - 1, returns);
             }
-            self.insert(start, end, known.max(returns));
+            self.insert(start, end, known.later(returns));
             next = end + 1;
         }
         if next <= last {
@@ -128,7 +130,7 @@ impl Runs {
     }
 
     /// Removes the lowest run, or so many of its numbers.
-    pub fn pop_first(&mut self, most: u64) -> Option<(RangeInclusive<u64>, u32)> {
+    pub fn pop_first(&mut self, most: u64) -> Option<(RangeInclusive<u64>, Returns)> {
         let (&first, &run) = self.runs.first_key_value()?;
         let last = run.last.min(first.saturating_add(most - 1));
         self.runs.pop_first();
@@ -146,10 +148,14 @@ mod tests {
 
     use super::*;
 
+    fn returns() -> impl Strategy<Value = Returns> {
+        (0..3u32, 0..2u32).prop_map(|(all, failures)| Returns { all, failures })
+    }
+
     proptest! {
         #[test]
         fn behave_as_a_map(
-            steps in prop::collection::vec((0..5u8, 0..100u64, 0..12u64, 0..3u32), 0..80),
+            steps in prop::collection::vec((0..5u8, 0..100u64, 0..12u64, returns()), 0..80),
         ) {
             let (mut runs, mut model) = (Runs::default(), BTreeMap::new());
             for (what, first, more, returns) in steps {
@@ -171,7 +177,7 @@ mod tests {
                         runs.raise(first, last, returns);
                         for number in first..=last {
                             let known = model.entry(number).or_insert(returns);
-                            *known = returns.max(*known);
+                            *known = returns.later(*known);
                         }
                     }
                     _ if model.range(first..=last).next().is_none() => {
@@ -180,7 +186,7 @@ mod tests {
                     }
                     _ => {}
                 }
-                let all: BTreeMap<u64, u32> = runs
+                let all: BTreeMap<u64, Returns> = runs
                     .iter()
                     .flat_map(|(run, returns)| run.map(move |number| (number, returns)))
                     .collect();
@@ -192,7 +198,7 @@ mod tests {
                     prop_assert_eq!(runs.get(number), model.get(&number).copied());
                 }
                 let listed: Vec<_> = runs.iter().collect();
-                let is_apart = |pair: &[(RangeInclusive<u64>, u32)]| {
+                let is_apart = |pair: &[(RangeInclusive<u64>, Returns)]| {
                     pair[0].0.end() + 1 < *pair[1].0.start() || pair[0].1 != pair[1].1
                 };
                 let are_apart = listed.windows(2).all(is_apart);

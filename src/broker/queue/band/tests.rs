@@ -97,7 +97,7 @@ proptest! {
                 Step::GiveBack(index) if !taken.is_empty() => {
                     let keys: Vec<u64> = taken.keys().copied().collect();
                     let number = keys[index.index(keys.len())];
-                    let is_there = band.give_back(number, 1);
+                    let is_there = band.give_back(number, Returns::LOST_ONCE);
                     prop_assert!(is_there);
                     if let Some(body) = taken.remove(&number) {
                         ready.insert(number, body);
@@ -135,8 +135,8 @@ fn what_was_lost_with_its_chunk_does_not_come_back() {
     let first = band.slot(0).map(|slot| (slot.first, slot.end()));
     assert_eq!(first, Some((0, 1)), "a chunk for each");
     band.lose(0);
-    assert!(!band.give_back(0, 0));
-    assert!(band.give_back(1, 0));
+    assert!(!band.give_back(0, Returns::default()));
+    assert!(band.give_back(1, Returns::default()));
     let head: Vec<u64> = {
         let mut seen = Vec::new();
         band.read_ready(|number, _, _| {

@@ -13,7 +13,7 @@ use smallvec::SmallVec;
 use super::Stream;
 use super::readers::Reader;
 use crate::amqp::properties;
-use crate::broker::log::{SafeListener, Safety};
+use crate::broker::log::{Returns, SafeListener, Safety};
 use crate::broker::queue::deliver::SLICE;
 use crate::broker::queue::slot::Slot;
 use crate::broker::queue::{ConsumerId, Queue, State};
@@ -215,7 +215,7 @@ fn give(
                     ..*message
                 },
                 sequence: *number,
-                returns: 0,
+                returns: Returns::default(),
                 redelivered: false,
             })
             .collect();
