@@ -509,7 +509,7 @@ impl GetEmpty {
     };
 
     pub(super) fn read(input: &mut Reader<'_>) -> Result<Self, WireError> {
-        input.short_bytes()?;
+        input.short_text()?;
         Ok(Self)
     }
 

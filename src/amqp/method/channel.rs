@@ -23,7 +23,7 @@ impl Open {
     };
 
     pub(super) fn read(input: &mut Reader<'_>) -> Result<Self, WireError> {
-        input.short_bytes()?;
+        input.short_text()?;
         Ok(Self)
     }
 

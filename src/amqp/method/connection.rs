@@ -280,7 +280,7 @@ impl Open {
 
     pub(super) fn read(input: &mut Reader<'_>) -> Result<Self, WireError> {
         let virtual_host = input.short_text()?;
-        input.short_bytes()?;
+        input.short_text()?;
         input.octet()?;
         Ok(Self { virtual_host })
     }
@@ -311,7 +311,7 @@ impl OpenOk {
     };
 
     pub(super) fn read(input: &mut Reader<'_>) -> Result<Self, WireError> {
-        input.short_bytes()?;
+        input.short_text()?;
         Ok(Self)
     }
 

@@ -1,6 +1,7 @@
 //! The conversations, a file a family.
 
 mod arguments;
+mod binary;
 mod bindings;
 mod channels;
 mod consuming;
@@ -24,6 +25,7 @@ use crate::script::Script;
 pub fn all() -> Vec<(&'static str, Vec<Script>)> {
     vec![
         ("arguments", arguments::scripts()),
+        ("binary", binary::scripts()),
         ("bindings", bindings::scripts()),
         ("channels", channels::scripts()),
         ("consuming", consuming::scripts()),
