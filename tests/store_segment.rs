@@ -1,7 +1,6 @@
 //! Segments: chunks come back as they were, damage is noticed, what is not listed goes. And the
 //! check of a stopped folder, and a folder of this format that must open for ever.
 
-use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -208,16 +207,14 @@ fn chunks_come_back_from_real_files() {
 }
 
 #[test]
-fn what_the_catalog_does_not_name_goes() {
+fn a_removed_segment_leaves_those_of_its_queue() {
     let disk: Arc<dyn Disk> = Arc::new(SimDisk::new(1));
     for (queue, number) in [(1, 0), (1, 1), (2, 0)] {
         SegmentWriter::create(Arc::clone(&disk), queue, number).expect("it is made");
     }
-    let listed = HashSet::from([(1, 1)]);
-    assert_eq!(
-        segment::remove_unlisted(&*disk, &listed).expect("it can"),
-        2
-    );
+    for (queue, number) in [(1, 0), (2, 0)] {
+        segment::remove(&*disk, queue, number).expect("it can");
+    }
     assert_eq!(segment::list(&*disk).expect("it lists"), [(1, 1)]);
 }
 

@@ -1,9 +1,8 @@
-//! Tells, with the queues' names, what a start finds missing.
+//! Tells, with the queues' names, what a start finds missing, or what is found soon after it.
 
 use super::Broker;
-use super::log::DamagedChunk;
-use super::pager::SegmentFile;
-use crate::store::catalog::Op;
+use super::pager::Stored;
+use super::queue::Queue;
 use crate::store::quarantine::{Concerned, Note, Part};
 use crate::store::segment::ChunkError;
 
@@ -56,43 +55,36 @@ impl Broker {
             .store
             .damaged(&format!("journal-{}-{had}", has + 1), note);
     }
+}
 
-    /// Tells of a chunk of which the log has messages as well and that is damaged, or that the disk does not
-    /// give and of which the log has all; gives what makes the catalog forget it.
-    pub(super) fn give_up_chunk(&self, chunk: &DamagedChunk) -> Op {
-        let DamagedChunk {
-            stored,
-            error,
-            in_log,
-            lost,
-            ..
-        } = chunk;
-        let SegmentFile { queue, number, .. } = &*stored.segment;
-        let forgotten = Op::DropChunk(*queue, *number, stored.entry.band, stored.entry.first);
-        let concerned = self.concerned(*queue);
-        if let ChunkError::Unreadable { .. } = error {
-            let named = concerned.as_ref();
-            tracing::warn!(
-                %error,
-                queue = named.map(|queue| &queue.name),
-                vhost = named.map(|queue| &queue.vhost),
-                messages = in_log,
-                "a part of a segment can't be read; the journal has all that is needed of it"
-            );
-            self.engine.store.replaced_unreadable();
-            return forgotten;
-        }
-        self.engine.metrics.messages_lost.add(*lost);
-        let note = Note {
-            part: Part::Segments,
-            what: format!(
-                "{error}; {in_log} of its messages are in the journal as well, {lost} are lost"
-            ),
-            missing_records: *lost,
-            unknown_queue: false,
-            queues: concerned.into_iter().collect(),
-        };
-        self.engine.store.damaged(&stored.place(), note);
-        forgotten
+/// Tells of a chunk that is damaged, of which so many messages are in the log as well and so many are lost;
+/// or that the disk does not give, while the log has all that is needed of it.
+pub(super) fn give_up_chunk(
+    queue: &Queue,
+    stored: &Stored,
+    error: &ChunkError,
+    (in_log, lost): (u64, u64),
+) {
+    let concerned = queue.concerned();
+    let store = &queue.engine().store;
+    if let ChunkError::Unreadable { .. } = error {
+        tracing::warn!(
+            %error,
+            queue = concerned.name,
+            vhost = concerned.vhost,
+            messages = in_log,
+            "a part of a segment can't be read; the journal has all that is needed of it"
+        );
+        return store.replaced_unreadable();
     }
+    let note = Note {
+        part: Part::Segments,
+        what: format!(
+            "{error}; {in_log} of its messages are in the journal as well, {lost} are lost"
+        ),
+        missing_records: lost,
+        unknown_queue: false,
+        queues: vec![concerned],
+    };
+    store.damaged(&stored.place(), note);
 }

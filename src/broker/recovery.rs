@@ -132,6 +132,8 @@ impl Broker {
             .collect();
         let listed: HashSet<(u64, u64)> = segments.keys().copied().collect();
         let found: HashSet<(u64, u64)> = segment::list(&**disk)?.into_iter().collect();
+        // They were transient, or a crash let nothing be noted of them.
+        let unlisted = found.difference(&listed).copied().collect::<Vec<_>>();
         let missing_segments: Vec<_> = segments
             .extract_if(.., |key, _| !found.contains(key))
             .collect();
@@ -141,7 +143,9 @@ impl Broker {
             let name = self.segment_name(*queue, *number);
             return Err(NotRecovered::MissingSegment(name, record.messages()));
         }
-        segment::remove_unlisted(&**disk, &listed)?;
+        for (queue, number) in unlisted {
+            segment::remove(&**disk, queue, number)?;
+        }
 
         let next_segment = listed.iter().map(|(_, number)| number + 1).max();
         let surroundings = Surroundings {
@@ -156,10 +160,9 @@ impl Broker {
         let now_ms = self.engine.clock.now_ms();
         let reader = Arc::clone(&pager);
         let sets_aside = on_damage == OnDamage::SetAside;
-        let mut replay = Replay::new(queues, move |stored| {
-            reader.read_at_start(stored, sets_aside)
-        })
-        .with_exchanges(exchanges, now_ms);
+        let read = move |stored: &_| reader.read_at_start(stored, sets_aside);
+        let mut replay = Replay::new(queues, read);
+        replay.know_exchanges(exchanges, now_ms);
         for ((queue, number), record) in &segments {
             let mut marks = record.marks.iter().cloned();
             for stored in pager.listed(*queue, *number, &record.chunks) {
@@ -182,7 +185,12 @@ impl Broker {
                 told_at = Instant::now();
             }
         }
-        replay.check(on_damage == OnDamage::Refuse)?;
+        for (stored, from) in replay.copied() {
+            match on_damage {
+                OnDamage::Refuse => drop(pager.read_at_start(stored, false)?),
+                _ => pager.prove_later(stored, from),
+            }
+        }
         // What was found missing in between was read past, and counts as read.
         let journal_ends_before = Some(catalog.journal_end().saturating_sub(1))
             .filter(|last| recovery.last_index() < *last);
@@ -223,13 +231,7 @@ impl Broker {
         }
         self.engine.set_log(Arc::clone(&journal) as _);
         self.engine.set_pager(Arc::clone(&pager));
-        let replayed = replay.finish();
-        noted.extend(
-            replayed
-                .damaged
-                .iter()
-                .map(|chunk| self.give_up_chunk(chunk)),
-        );
+        let messages = replay.finish(&*journal);
         // Nothing waits for it: without it, the next start says the same again. It is submitted before
         // anything that is written to segments from here on.
         if !noted.is_empty() {
@@ -244,7 +246,7 @@ impl Broker {
         Ok(Recovered {
             journal,
             pager,
-            messages: replayed.messages,
+            messages,
             report,
             missing_segments: missing_segments.into_iter().map(|(key, _)| key).collect(),
         })

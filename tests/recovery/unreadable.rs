@@ -274,7 +274,7 @@ fn what_the_log_has_comes_from_there() {
     break_one(&world, &disk, "plain");
     drop(world);
     disk.crash(Keep::Nothing);
-    // Nor does the start rest between tries.
+    // Nor does anybody rest between tries.
     let sizes = Sizes {
         paging: PagingOptions {
             read_retry: Duration::from_secs(3600),
@@ -282,15 +282,21 @@ fn what_the_log_has_comes_from_there() {
         },
         ..sizes
     };
-    let world = start_with(&disk, &sizes);
-    let condition = world.broker.engine.store.condition();
-    assert!(condition.replaced > 0, "{condition:?}");
-    is_well(&world);
-    let is_kept = |(path, _): &(String, u64)| path.starts_with("quarantine/");
-    assert!(!disk.files().iter().any(is_kept), "nothing is lost");
-    let (all, is_stuck) = take_all(&world, "plain");
-    assert_eq!((all, is_stuck), ((0..MESSAGES).collect(), false));
-    assert_eq!(lost(&world), 0);
+    for is_proven_first in [true, false] {
+        let disk = disk.copy(1);
+        let world = start_with(&disk, &sizes);
+        if is_proven_first {
+            work(&world);
+        }
+        let (all, is_stuck) = take_all(&world, "plain");
+        assert_eq!((all, is_stuck), ((0..MESSAGES).collect(), false));
+        assert_eq!(lost(&world), 0);
+        let condition = world.broker.engine.store.condition();
+        assert!(condition.replaced > 0, "{condition:?}");
+        is_well(&world);
+        let is_kept = |(path, _): &(String, u64)| path.starts_with("quarantine/");
+        assert!(!disk.files().iter().any(is_kept), "nothing is lost");
+    }
 }
 
 /// One record of the log is gone, and the segment can't be read: it may have the message.

@@ -6,8 +6,10 @@
 //! queues ─▶ effects ─▶ pending.rs (gathered under queue locks) ─▶ Log::append ─▶ journal
 //!                        flights.rs: what is gathered and not yet appended
 //! journal ─▶ replay.rs ─▶ queues, at start
+//!              copies.rs: what it has of a chunk that its segment does not give
 //! ```
 
+mod copies;
 mod flights;
 mod memory;
 mod pending;
@@ -17,11 +19,12 @@ mod replay;
 use std::io;
 use std::sync::Arc;
 
+pub(super) use self::copies::Copies;
 pub use self::flights::{Flight, Flights};
 pub use self::memory::{MemoryLog, OwnedRecord};
 pub(super) use self::pending::Pending;
 pub(super) use self::ranges::Ranges;
-pub(super) use self::replay::{BandReplay, DamagedChunk, Replay};
+pub(super) use self::replay::{BandReplay, Replay};
 pub use crate::store::journal::{
     AppendError, Entry, NewMessage, Place, Placement, ReadError, Returns, SafeListener, Safety,
 };

@@ -4,17 +4,18 @@
 //! in order. What holds: the outcome depends on which records there are, not on their order, because
 //! those of different connections may pass each other on their way into the log. What is said of a
 //! queue that is not there any more is of no interest. A message that is in a segment and in the log as
-//! well is taken from the segment, if its chunk is what was written; otherwise from the log.
+//! well is taken from the segment, and is noted: so that the log can be asked if the segment does not give it.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::ops::RangeBounds;
 use std::sync::Arc;
 
-use super::Place;
+use super::copies::Copies;
 use super::ranges::Ranges;
+use super::{Log, Place};
 use crate::broker::exchange::Exchange;
 use crate::broker::message::{Body, Facts, Message};
-use crate::broker::pager::{Stored, is_shortage};
+use crate::broker::pager::Stored;
 use crate::broker::queue::{Chunk, Queue, RestoredBand, Runs, band_of, number_of};
 use crate::store::catalog::ChunkMark;
 use crate::store::journal::{Entry, MessageView, Record, SeenViews};
@@ -27,33 +28,12 @@ type Read = Box<dyn Fn(&Stored) -> Result<StoredChunk, ChunkError>>;
 pub(in crate::broker) struct Replay {
     queues: HashMap<u64, QueueReplay>,
     read: Read,
-    damaged: Vec<DamagedChunk>,
     /// Exchanges that remember messages, and the time as of which they do.
     exchanges: HashMap<u64, Arc<Exchange>>,
     now_ms: u64,
     /// The chunk that made a record of the log whole last, because it may do so with the next one: queue,
     /// segment, and where in it.
     mending: Option<((u64, u64, u64), Chunk)>,
-}
-
-/// A chunk that is damaged, or cannot be read while the log has all that is needed of it.
-pub(in crate::broker) struct DamagedChunk {
-    /// Where it is.
-    pub stored: Stored,
-    pub error: ChunkError,
-    /// What a stream knows of it.
-    mark: Option<ChunkMark>,
-    /// How many of its messages that were not settled the log has ...
-    pub in_log: u64,
-    /// ... and how many are lost.
-    pub lost: u64,
-}
-
-/// What a replay came to.
-pub(in crate::broker) struct Replayed {
-    /// How many messages queues hold.
-    pub messages: u64,
-    pub damaged: Vec<DamagedChunk>,
 }
 
 struct QueueReplay {
@@ -81,8 +61,9 @@ pub(in crate::broker) struct BandReplay {
     pub letters: HashMap<u64, u64>,
     /// No number from here on was ever used.
     pub next: u64,
-    /// Chunks that were read and are what was written.
-    verified: HashSet<u64>,
+    /// Of stored chunks, by the number of their first record, from which index on the log has messages of
+    /// them as well.
+    pub copied: HashMap<u64, u64>,
     /// What a stream knows of its stored chunks, by the number of their first record.
     pub marks: BTreeMap<u64, ChunkMark>,
 }
@@ -113,7 +94,6 @@ impl Replay {
         Self {
             queues: queues.into_iter().map(replay).collect(),
             read: Box::new(read),
-            damaged: Vec::new(),
             exchanges: HashMap::new(),
             now_ms: 0,
             mending: None,
@@ -121,17 +101,16 @@ impl Replay {
     }
 
     /// For these exchanges as well, which remember messages.
-    pub(in crate::broker) fn with_exchanges(
-        mut self,
+    pub(in crate::broker) fn know_exchanges(
+        &mut self,
         exchanges: impl IntoIterator<Item = Arc<Exchange>>,
         now_ms: u64,
-    ) -> Self {
+    ) {
         let exchanges = exchanges.into_iter();
         self.exchanges = exchanges
             .map(|exchange| (exchange.id().0, exchange))
             .collect();
         self.now_ms = now_ms;
-        self
     }
 
     /// A chunk in a segment, what a stream knows of it, and which of the segment's records do not outlive
@@ -228,22 +207,16 @@ impl Replay {
         }
     }
 
-    /// What a message consists of that a segment has: exchange, routing key, properties, body. A chunk that
-    /// turns out to be damaged is none from now on.
+    /// What a message consists of that a segment has: exchange, routing key, properties, body.
     pub fn content_at(&mut self, place: Place) -> Option<Vec<u8>> {
         let Place { queue, sequence } = place;
         let number = number_of(sequence);
         let band = self.queues.get_mut(&queue)?;
         let band = band.bands.get_mut(&band_of(sequence))?;
-        match band.is_stored(number, &self.read) {
-            Ok(true) if !band.empty.contains(number) => {}
-            Ok(_) => return None,
-            Err(damaged) => {
-                self.damaged.push(*damaged);
-                return None;
-            }
+        let (first, stored) = band.stored_with(number)?;
+        if band.empty.contains(number) {
+            return None;
         }
-        let (first, stored) = band.stored.range(..=number).next_back()?;
         let index = u32::try_from(number - first).ok()?;
         let key = (queue, stored.segment.number, stored.entry.offset);
         if self.mending.as_ref().is_none_or(|(last, _)| *last != key) {
@@ -264,63 +237,47 @@ impl Replay {
         Some(parts.concat())
     }
 
-    /// Whether the queues may be given what was found.
-    ///
-    /// # Errors
-    /// A chunk could not be read for a reason that may pass; or one is damaged and damage is refused.
-    pub fn check(&mut self, refuses_damage: bool) -> Result<(), ChunkError> {
-        let is_wrong = |chunk: &DamagedChunk| match &chunk.error {
-            ChunkError::Unreadable { error, .. } => refuses_damage || is_shortage(error),
-            ChunkError::Damaged { .. } => refuses_damage,
-        };
-        match self.damaged.iter().position(is_wrong) {
-            Some(at) => Err(self.damaged.swap_remove(at).error),
-            None => Ok(()),
-        }
+    /// Chunks of which the log has messages as well, and from which index on.
+    pub fn copied(&self) -> impl Iterator<Item = (&Stored, u64)> {
+        let bands = self
+            .queues
+            .values()
+            .flat_map(|replay| replay.bands.values());
+        bands.flat_map(|band| {
+            let copied = band.copied.iter();
+            copied.filter_map(|(first, from)| Some((band.stored.get(first)?, *from)))
+        })
     }
 
-    /// Gives every queue what it holds.
-    pub(in crate::broker) fn finish(mut self) -> Replayed {
-        let queues = &mut self.queues;
-        self.damaged.retain_mut(|damaged| {
-            let queue = queues.get_mut(&damaged.stored.segment.queue);
-            let at = damaged.stored.entry.band as usize;
-            let Some(band) = queue.and_then(|queue| queue.bands.get_mut(&at)) else {
-                return true;
-            };
-            (damaged.in_log, damaged.lost) = band.left_of(&damaged.stored.entry);
-            // What the disk does not give now it may give later.
-            let is_lost = matches!(damaged.error, ChunkError::Damaged { .. });
-            if !is_lost && damaged.lost > 0 {
-                band.put_back(damaged);
+    /// Gives every queue what it holds, and says how many messages that are. The log can be read again.
+    pub fn finish(self, log: &dyn Log) -> u64 {
+        let read = |stored: &Stored, copied: &HashMap<u64, u64>| {
+            let entry = &stored.entry;
+            if let Ok(chunk) = (self.read)(stored) {
+                return Some(Chunk::from_stored(chunk));
             }
-            is_lost || damaged.lost == 0
-        });
-        let read = self.read;
+            let numbers: Vec<u64> = (entry.first..entry.first + u64::from(entry.records)).collect();
+            let from = copied.get(&entry.first)?;
+            Some(Copies::read(log, stored, *from, &numbers).chunk(entry))
+        };
         let mut messages = 0;
         let mut queues: Vec<_> = self.queues.into_values().collect();
         queues.sort_unstable_by_key(|replay| replay.queue.id());
-        for replay in queues {
-            let bands = replay.bands.into_iter();
-            let mut bands: Vec<_> = bands
-                .map(|(at, band)| (at, RestoredBand::of(band, &replay.queue)))
-                .collect();
-            if replay.queue.takes_once() {
-                bands
-                    .iter_mut()
-                    .for_each(|(_, band)| band.know_ids(|stored| read(stored).ok()));
-            }
-            if replay.queue.is_for_delayed() {
-                bands
-                    .iter_mut()
-                    .for_each(|(_, band)| band.know_due_times(|stored| read(stored).ok()));
-            }
-            messages += replay.queue.restore(bands);
+        for QueueReplay { queue, bands } in queues {
+            let restored = bands.into_iter().map(|(at, mut band)| {
+                let copied = std::mem::take(&mut band.copied);
+                let mut restored = RestoredBand::of(band, &queue);
+                if queue.takes_once() {
+                    restored.know_ids(|stored| read(stored, &copied));
+                }
+                if queue.is_for_delayed() {
+                    restored.know_due_times(|stored| read(stored, &copied));
+                }
+                (at, restored)
+            });
+            messages += queue.restore(restored.collect());
         }
-        Replayed {
-            messages,
-            damaged: self.damaged,
-        }
+        messages
     }
 
     fn seen(&self, index: u64, seen: SeenViews<'_>) {
@@ -346,16 +303,12 @@ impl Replay {
             };
             let number = number_of(sequence);
             band.next = band.next.max(number + 1);
-            if band.settled.contains(number) {
+            if band.settled.contains(number) || band.is_stored(number, index) {
                 continue;
             }
-            match band.is_stored(number, &self.read) {
-                Ok(true) => continue,
-                Ok(false) => {}
-                Err(damaged) => self.damaged.push(*damaged),
-            }
-            let message = LoggedMessage::new(index, placement.expires_at_ms, message, &mut shared);
-            band.logged.entry(number).or_insert(message);
+            band.logged.entry(number).or_insert_with(|| {
+                LoggedMessage::new(index, placement.expires_at_ms, message, &mut shared)
+            });
         }
     }
 
@@ -374,37 +327,20 @@ fn band_in(
 }
 
 impl BandReplay {
-    /// Whether a chunk in a segment has the message, which the log has as well: then it is read once, to
-    /// be sure. One that is damaged is forgotten, and given.
-    fn is_stored(&mut self, number: u64, read: &Read) -> Result<bool, Box<DamagedChunk>> {
-        let before = self.stored.range(..=number).next_back();
-        let within =
-            before.filter(|(first, stored)| number - **first < u64::from(stored.entry.records));
-        let Some((&first, stored)) = within else {
-            return Ok(false);
-        };
-        if self.verified.contains(&first) {
-            return Ok(true);
+    /// The stored chunk with that message, and its first number.
+    fn stored_with(&self, number: u64) -> Option<(u64, &Stored)> {
+        let (first, stored) = self.stored.range(..=number).next_back()?;
+        (number - first < u64::from(stored.entry.records)).then_some((*first, stored))
+    }
+
+    /// Whether a chunk in a segment has the message, which the log has at that index as well.
+    fn is_stored(&mut self, number: u64, index: u64) -> bool {
+        let first = self.stored_with(number).map(|(first, _)| first);
+        if let Some(first) = first {
+            let from = self.copied.entry(first).or_insert(index);
+            *from = index.min(*from);
         }
-        match read(stored) {
-            Ok(_) => {
-                self.verified.insert(first);
-                Ok(true)
-            }
-            Err(error) => match self.stored.remove(&first) {
-                Some(stored) => {
-                    let mark = self.marks.remove(&first);
-                    Err(Box::new(DamagedChunk {
-                        stored,
-                        error,
-                        mark,
-                        in_log: 0,
-                        lost: 0,
-                    }))
-                }
-                None => Ok(false),
-            },
-        }
+        first.is_some()
     }
 
     /// How many messages of a damaged chunk the log has, and how many are lost.
@@ -418,15 +354,6 @@ impl BandReplay {
                 && !self.empty.contains(*number)
         };
         (in_log, (first..end).filter(is_lost).count() as u64)
-    }
-
-    /// A chunk that could not be read has messages all the same, those among them that the log has.
-    fn put_back(&mut self, chunk: &mut DamagedChunk) {
-        let first = chunk.stored.entry.first;
-        self.forget(first..first + u64::from(chunk.stored.entry.records));
-        self.stored.insert(first, chunk.stored.clone());
-        self.marks
-            .extend(chunk.mark.take().map(|mark| (first, mark)));
     }
 
     fn settle(&mut self, first: u64, last: u64) {
@@ -443,7 +370,8 @@ impl BandReplay {
 }
 
 impl LoggedMessage {
-    fn new(
+    /// `shared` is what other queues got of it as well.
+    pub(super) fn new(
         index: u64,
         expires_at_ms: u64,
         message: &MessageView<'_>,

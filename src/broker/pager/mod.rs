@@ -4,6 +4,7 @@
 //! ```text
 //! a queue past its window ─▶ writing.rs (one thread) ─▶ segments ─▶ reading.rs (two threads) ─▶ the queue
 //!                              │  segments.rs: which are written    unreadable.rs: what is tried again
+//!                              │                                    proving.rs: what is read after a start
 //!                              ├─▶ retire.rs: what still lives in an old file of the log moves on
 //!                              │     rest.rs: and in all of them, when nobody writes
 //!                              ├─▶ rewrite.rs: what still lives in a sparse segment moves to a small one
@@ -14,6 +15,7 @@
 
 mod barrier;
 mod options;
+mod proving;
 mod reading;
 mod rest;
 mod retire;
@@ -34,8 +36,8 @@ use std::thread::JoinHandle;
 use parking_lot::Mutex;
 
 pub use self::options::PagingOptions;
-pub(super) use self::reading::is_shortage;
 
+use self::proving::Unproven;
 use self::reading::{Call, Load, Reading};
 use self::writing::{Task, Writing};
 use super::engine::Waits;
@@ -139,6 +141,11 @@ impl Stored {
         segment::place_of(*queue, *number, &self.entry)
     }
 
+    /// Whether that is the same place.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        self.segment.number == other.segment.number && self.entry.offset == other.entry.offset
+    }
+
     /// Whether it survives a restart, now or as soon as its segment is closed.
     pub(super) fn is_for_good(&self) -> bool {
         !self.segment.is_given_up.load(Ordering::Acquire)
@@ -178,8 +185,8 @@ pub enum Turn {
     LoadAgain,
     /// A queue's chunks are written, or a segment is noted as one that nobody needs.
     Write,
-    /// Such segments are removed, those that took nothing of late are closed, the log is shortened, or
-    /// brought to rest.
+    /// Chunks are proven after a start, such segments are removed, those that took nothing of late are closed,
+    /// the log is shortened, or brought to rest.
     LookAfter,
     /// A segment of which little is needed is rewritten.
     Rewrite,
@@ -197,6 +204,8 @@ struct Shared {
     listed: Mutex<HashMap<u64, usize>>,
     /// Segments that were seen to be sparse.
     sparse: Mutex<VecDeque<Weak<SegmentFile>>>,
+    /// Until they are proven the log is not shortened, and segments are not rewritten.
+    unproven: Unproven,
     debt_bytes: AtomicUsize,
     /// The catalog knows by now that there is a journal.
     has_noted_journal: AtomicBool,
@@ -256,6 +265,7 @@ pub struct Pager {
 }
 
 struct Manual {
+    broker: Weak<Broker>,
     writing: Writing,
     reading: Reading,
     tasks: Receiver<Task>,
@@ -282,6 +292,7 @@ impl Pager {
             next_segment: AtomicU64::new(next_segment),
             listed: Mutex::default(),
             sparse: Mutex::default(),
+            unproven: Unproven::default(),
             debt_bytes: AtomicUsize::new(0),
             has_noted_journal: AtomicBool::new(false),
             is_closing: AtomicBool::new(false),
@@ -319,6 +330,11 @@ impl Pager {
         reading::read_at_start(&self.shared, stored, sets_aside)
     }
 
+    /// A chunk is to be proven, of which the log has messages as well from that index on.
+    pub(super) fn prove_later(&self, stored: &Stored, from: u64) {
+        self.shared.unproven.add(stored.clone(), from);
+    }
+
     /// Starts the threads; that log's parts are made free as the broker's queues let go of them.
     ///
     /// # Errors
@@ -327,9 +343,11 @@ impl Pager {
         let Some((tasks, loads)) = self.inboxes.lock().take() else {
             return Ok(());
         };
-        let writing = Writing::new(Arc::clone(&self.shared), Arc::downgrade(broker), log);
+        let (shared, broker) = (Arc::clone(&self.shared), Arc::downgrade(broker));
+        let writing = Writing::new(Arc::clone(&shared), Weak::clone(&broker), log);
         if self.drive == Drive::Manual {
             *self.manual.lock() = Some(Manual {
+                broker,
                 writing,
                 reading: Reading::new(Arc::clone(&self.shared)),
                 tasks,
@@ -345,6 +363,10 @@ impl Pager {
             let (reading, loads) = (Reading::new(Arc::clone(&self.shared)), Arc::clone(&loads));
             let reader = std::thread::Builder::new().name("pages-in".to_owned());
             threads.push(reader.spawn(move || reading.run(&loads))?);
+        }
+        if !shared.unproven.is_empty() {
+            let prover = std::thread::Builder::new().name("proves".to_owned());
+            threads.push(prover.spawn(move || proving::prove_all(&shared, &broker))?);
         }
         Ok(())
     }
@@ -367,7 +389,10 @@ impl Pager {
                 Ok(task) => manual.writing.work(task, pause),
                 Err(_) => return false,
             },
-            Turn::LookAfter => manual.writing.look_after(pause),
+            Turn::LookAfter => {
+                proving::prove_all(&self.shared, &manual.broker);
+                manual.writing.look_after(pause);
+            }
             Turn::Rewrite => return manual.writing.rewrite(pause),
         }
         true
@@ -428,6 +453,8 @@ impl Pager {
         for thread in self.threads.lock().drain(..) {
             let _ = thread.join();
         }
+        // They keep what keeps them.
+        self.shared.unproven.clear();
         self.manual.lock().take();
     }
 

@@ -12,10 +12,11 @@ use std::time::Instant;
 use parking_lot::Mutex;
 use rustix::io::Errno;
 
+use super::proving::{Outcome, put_together};
 use super::unreadable::{MOST_TRIES, Unreadable};
 use super::{QueueRef, Shared, Stored};
 use crate::broker::Effects;
-use crate::broker::queue::Queue;
+use crate::broker::queue::{CameBy, Queue, Then};
 use crate::store::catalog::Op;
 use crate::store::disk::MOST_READS;
 use crate::store::quarantine::{Note, Part};
@@ -112,6 +113,17 @@ impl Reading {
             return;
         };
         let read = match read(&self.shared, &load.stored) {
+            Err(error) if !is_shortage_of(&error) => {
+                let (shared, effects) = (&self.shared, &mut self.effects);
+                match put_together(shared, &queue, &load.stored, &error, effects) {
+                    Outcome::NotThere => Err(error),
+                    Outcome::NotNeeded => return,
+                    Outcome::Replaced(waiting) => return self.served(waiting),
+                }
+            }
+            read => read,
+        };
+        let read = match read {
             Err(ChunkError::Unreadable { error, .. }) => {
                 let waiting = self.unreadable.add(load, &queue, &error);
                 return waiting.into_iter().for_each(|then| then());
@@ -134,7 +146,13 @@ impl Reading {
             queue.engine().store.damaged(&stored.place(), note);
             forget(&self.shared, &stored);
         }
-        let waiting = queue.loaded(&stored, read.ok(), &mut self.effects);
+        let came_by = read.map_or(CameBy::Nothing, CameBy::Segment);
+        let waiting = queue.loaded(&stored, came_by, &mut self.effects);
+        self.served(waiting);
+    }
+
+    /// A queue has what it needs.
+    fn served(&mut self, waiting: Vec<Then>) {
         self.effects.complete();
         // Nobody publishes here who could wait.
         self.effects.behind = None;
@@ -143,7 +161,7 @@ impl Reading {
 }
 
 /// The next start is not to find the chunk again.
-fn forget(shared: &Shared, stored: &Stored) {
+pub(super) fn forget(shared: &Shared, stored: &Stored) {
     let segment = &stored.segment;
     if let Some(catalog) = &shared.catalog
         && segment.is_listed.load(Ordering::Acquire)
@@ -156,9 +174,14 @@ fn forget(shared: &Shared, stored: &Stored) {
 }
 
 /// Whether there was only too little of something, which says nothing of what is stored.
-pub(in crate::broker) fn is_shortage(error: &io::Error) -> bool {
+pub(super) fn is_shortage(error: &io::Error) -> bool {
     const TOO_LITTLE: [Errno; 3] = [Errno::MFILE, Errno::NFILE, Errno::NOMEM];
     Errno::from_io_error(error).is_some_and(|errno| TOO_LITTLE.contains(&errno))
+}
+
+/// The same of a chunk that could not be read.
+pub(super) fn is_shortage_of(error: &ChunkError) -> bool {
+    matches!(error, ChunkError::Unreadable { error, .. } if is_shortage(error))
 }
 
 /// Reads a chunk. If it is damaged, a copy is kept.
@@ -174,10 +197,22 @@ pub(super) fn read_at_start(
     stored: &Stored,
     sets_aside: bool,
 ) -> Result<StoredChunk, ChunkError> {
-    let once = || match sets_aside {
+    patiently(shared, || match sets_aside {
         true => read(shared, stored),
-        false => look(shared, stored),
-    };
+        false => open(shared, stored)?.look(&stored.entry),
+    })
+}
+
+/// The same, if nothing is wanted but to know whether the chunk is what was written. If it is damaged, a copy
+/// is kept.
+pub(super) fn verify(shared: &Shared, stored: &Stored) -> Result<(), ChunkError> {
+    patiently(shared, || open(shared, stored)?.verify(&stored.entry))
+}
+
+fn patiently<T>(
+    shared: &Shared,
+    once: impl Fn() -> Result<T, ChunkError>,
+) -> Result<T, ChunkError> {
     let mut tries = 1;
     loop {
         match once() {
@@ -192,11 +227,6 @@ pub(super) fn read_at_start(
         }
         tries += 1;
     }
-}
-
-/// Reads a chunk, and leaves it alone if it is damaged.
-fn look(shared: &Shared, stored: &Stored) -> Result<StoredChunk, ChunkError> {
-    open(shared, stored)?.look(&stored.entry)
 }
 
 fn open(shared: &Shared, stored: &Stored) -> Result<Segment, ChunkError> {

@@ -6,8 +6,8 @@
 //! what is settled, delivered and given back. So whatever lies below says nothing that is not said above.
 //!
 //! What is put at the end is always less than what goes: a log into which nobody writes comes to rest.
-//! Then it is shortened once more, to a new part alone, if little is needed of it: so that it takes as
-//! little room, and a start as little time, as if nothing had ever been in it.
+//! Then it is shortened once more, to a new part alone: so that it takes as little room, and a start as
+//! little time, as if nothing had ever been in it.
 
 use std::io;
 use std::sync::Arc;
@@ -31,9 +31,6 @@ const SPEECH_BYTES: u64 = 8 << 20;
 /// Of what goes with a part of the log, no more messages than one part in so many are put at its end
 /// again: however many queues have few, in the end there is room.
 const CARRIED_SHARE: u64 = 4;
-/// A log to which nobody appends has a new part alone once it needs no more messages than these of the
-/// others.
-const RESTING_BYTES: u64 = 1 << 20;
 /// Publishers wait when the log is so many times as long as it may be ...
 const FAR_TOO_LONG: usize = 4;
 /// ... until it is only so many times as long.
@@ -89,6 +86,9 @@ impl Shortening<'_, '_> {
     /// Shortens the log if it is too long.
     pub fn retire(&mut self) -> io::Result<()> {
         let (shared, log) = (self.shared, self.log);
+        if !shared.unproven.is_empty() {
+            return Ok(());
+        }
         if log.synced_index() > 0
             && !shared.has_noted_journal.swap(true, Ordering::AcqRel)
             && let Some(catalog) = &shared.catalog
@@ -107,15 +107,12 @@ impl Shortening<'_, '_> {
         }
     }
 
-    /// Nobody appends: the log has a new part alone from now on, if little is needed of what it has, and
-    /// gives back what only bursts need.
+    /// Nobody appends: the log has a new part alone from now on, and gives back what only bursts need.
     pub fn rest(&mut self) -> io::Result<()> {
         let log = self.log;
         // What queues have to say is said again in the new part, and must be less than what goes.
         let is_worth_it = log.starts().len() > 1 + 2 * self.length.said_parts(log);
-        let queues = self.broker.durable_queues();
-        let needs_little = || too_many(&queues, log.next_index(), RESTING_BYTES).is_empty();
-        if is_worth_it && needs_little() {
+        if is_worth_it {
             log.begin_part()?;
             // Of no queue, so it says nothing; but a part is only there once something in it is synced.
             let begun = log.append(&mut |records| records.settle(0, &[]));

@@ -264,7 +264,9 @@ impl Writing {
                 barrier: &mut barrier,
             };
             let retired = shortening.retire();
-            let is_idle = retired.is_ok() && self.rest.is_due(&**log, shared.options.log_idle);
+            let is_idle = retired.is_ok()
+                && shared.unproven.is_empty()
+                && self.rest.is_due(&**log, shared.options.log_idle);
             let retired = retired.and_then(|()| match is_idle {
                 true => shortening.rest(),
                 false => Ok(()),
@@ -283,7 +285,8 @@ impl Writing {
     pub fn rewrite(&mut self, pause: &mut dyn FnMut()) -> bool {
         let now = Instant::now();
         let waits_until = self.paused_until.unwrap_or(now).max(self.rewrites_at);
-        let Some(broker) = self.broker.upgrade().filter(|_| now >= waits_until) else {
+        let may_rewrite = now >= waits_until && self.shared.unproven.is_empty();
+        let Some(broker) = self.broker.upgrade().filter(|_| may_rewrite) else {
             return false;
         };
         let rewriting = match self.rewriting.take() {

@@ -10,7 +10,7 @@
 //! consuming.rs: consumers come and go   consumers.rs: whose turn it is
 //! pace.rs: publishers who are too fast   outbox.rs: dead letters on their way
 //! paging.rs: which chunks are in memory (slot.rs)   counted.rs: the bytes in those that are not
-//! unreadable.rs: which of those the disk does not give
+//! unreadable.rs: which of those the disk does not give   copied.rs: and what the log has of them
 //! checkpoint.rs: what the log must hear again
 //! restored.rs: what the last run left
 //! consumer_timeout.rs: how long a delivery may stay unacked
@@ -33,6 +33,7 @@ mod chunk;
 mod consumer_timeout;
 mod consumers;
 mod consuming;
+mod copied;
 mod counted;
 mod deduplicate;
 mod delaying;
@@ -86,8 +87,8 @@ pub(super) use self::chunk::Chunk;
 pub use self::arguments::{Overflow, QueueArguments, QueueType};
 pub use self::consumer_timeout::{ConsumerTimeout, TimeoutAction};
 pub use self::consumers::ConsumerId;
-pub(super) use self::paging::PageOut;
 pub use self::paging::Then;
+pub(super) use self::paging::{CameBy, PageOut};
 pub(super) use self::restored::RestoredBand;
 pub use self::retry::{Cause, Retry, RetryType};
 pub(super) use self::sequence::{band_of, number_of, sequence_of};

@@ -9,9 +9,10 @@ use parking_lot::MutexGuard;
 use super::band::Band;
 use super::chunk::Chunk;
 use super::given_up::GivenUp;
-use super::slot::{Resident, Slot};
+use super::slot::Resident;
 use super::{Queue, State, sequence_of};
 use crate::broker::Effects;
+use crate::broker::log::Copies;
 use crate::broker::pager::Stored;
 use crate::store::segment::StoredChunk;
 
@@ -45,6 +46,16 @@ impl PageOut {
         let runs = self.chunk.transient_runs();
         runs.map(move |(first, last)| (sequence(first), sequence(last)))
     }
+}
+
+/// Where a chunk comes from that was in a segment.
+pub(in crate::broker) enum CameBy {
+    /// From there.
+    Segment(StoredChunk),
+    /// It is damaged, or the disk does not give it, but the log has these of its messages.
+    Log(Copies),
+    /// It is damaged.
+    Nothing,
 }
 
 /// What the state keeps for paging.
@@ -253,14 +264,13 @@ impl Queue {
         self.page(&mut state);
     }
 
-    /// A chunk was read, or cannot be read: then its messages are passed over. Gives back who waited.
+    /// A chunk was read, or is damaged: then its messages are passed over. Gives back who waited.
     pub(in crate::broker) fn loaded(
         self: &Arc<Self>,
         stored: &Stored,
-        chunk: Option<StoredChunk>,
+        came_by: CameBy,
         effects: &mut Effects,
     ) -> Vec<Then> {
-        let chunk = chunk.map(|chunk| Arc::new(Chunk::from_stored(chunk)));
         let (at, first) = (stored.entry.band as usize, stored.entry.first);
         let mut state = self.state.lock();
         state.paging.loading.retain(|key| *key != (at, first));
@@ -269,14 +279,20 @@ impl Queue {
             return std::mem::take(&mut state.paging.waiting);
         }
         let counts_bytes = state.wants.max_length_bytes.is_some();
-        match chunk {
-            Some(chunk) => {
+        match came_by {
+            CameBy::Segment(chunk) => {
                 if let Some(band) = state.bands.get_mut(at) {
-                    band.load(first, chunk, counts_bytes);
+                    band.load(first, Arc::new(Chunk::from_stored(chunk)), counts_bytes);
                 }
                 self.is_resident(&mut state, first);
             }
-            None => self.lose(&mut state, at, first),
+            CameBy::Log(copies) => self.copied(&mut state, stored, &copies),
+            CameBy::Nothing => {
+                let slot = state.bands.get(at).and_then(|band| band.slot(first));
+                if let Some(last) = slot.and_then(|slot| slot.end().checked_sub(1)) {
+                    self.lose(&mut state, at, first, last);
+                }
+            }
         }
         self.send_given_up(&mut state, effects);
         if self.is_deleted() {
@@ -296,25 +312,14 @@ impl Queue {
         if !self.leave_delivering(&mut state, effects) {
             self.run(&mut state, effects);
         }
-        waiting
-    }
-
-    /// A chunk is damaged. Its messages are gone; those who have some of them unacked may settle
-    /// them all the same.
-    fn lose(&self, state: &mut MutexGuard<'_, State>, at: usize, first: u64) {
-        let Some(band) = state.bands.get_mut(at) else {
-            return;
-        };
-        let end = band.slot(first).map_or(first, Slot::end);
-        let before = band.ready();
-        band.lose(first);
-        let lost = before - band.ready();
-        if let Some(last) = end.checked_sub(1) {
-            let (first, last) = (sequence_of(at, first), sequence_of(at, last));
-            state.came_back.forget(first, last);
+        if waiting.is_empty() && state.consumers.is_empty() && state.stream.is_none() {
+            // It was only looked at, as are the heads of all queues after a start.
+            if let Some(band) = state.bands.get_mut(at) {
+                band.evict(first, counts_bytes);
+            }
+            self.account(&mut state);
         }
-        state.ready -= lost;
-        self.spec.engine.metrics.messages_lost.add(lost);
+        waiting
     }
 
     /// Calls `then` when the chunk at the head has come.

@@ -13,7 +13,6 @@ use crate::broker::log::{BandReplay, Returns};
 use crate::broker::message::Facts;
 use crate::broker::pager::Stored;
 use crate::store::catalog::ChunkMark;
-use crate::store::segment::StoredChunk;
 
 /// A band as the last run left it.
 pub struct RestoredBand {
@@ -113,18 +112,13 @@ impl RestoredBand {
     }
 
     /// Its messages wait, each until the time that is kept as when it expires.
-    pub(in crate::broker) fn know_due_times(
-        &mut self,
-        read: impl Fn(&Stored) -> Option<StoredChunk>,
-    ) {
-        let read = |stored: &Stored| read(stored).map(Chunk::from_stored);
+    pub(in crate::broker) fn know_due_times(&mut self, read: impl Fn(&Stored) -> Option<Chunk>) {
         self.due = self.band.take_all_waiting(read);
     }
 
     /// From now on it knows the ids of its messages.
-    pub(in crate::broker) fn know_ids(&mut self, read: impl Fn(&Stored) -> Option<StoredChunk>) {
-        self.band
-            .know_ids(|stored| read(stored).map(Chunk::from_stored));
+    pub(in crate::broker) fn know_ids(&mut self, read: impl Fn(&Stored) -> Option<Chunk>) {
+        self.band.know_ids(read);
     }
 }
 

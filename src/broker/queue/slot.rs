@@ -296,6 +296,14 @@ impl Slot {
         }
     }
 
+    /// The log has its chunk from that index on, and the segment does not count any more.
+    pub fn forget_stored(&mut self, logged_from: u64) {
+        if let Some(before) = self.stored.take() {
+            before.segment.lighten(std::mem::take(&mut self.weight));
+        }
+        self.logged_from = Some(logged_from);
+    }
+
     /// Lets go of the chunk in memory, if it is in a segment.
     pub fn evict(&mut self) {
         if let (Resident::Closed(chunk), Some(_)) = (&self.resident, &self.stored) {

@@ -9,14 +9,13 @@
 //!
 //! A chunk lies in its segment as it lay in memory. Which segments a queue has, and where their
 //! chunks are, is in the catalog, so that a queue of any depth costs memory per segment. What
-//! the catalog does not name is not there: [`remove_unlisted`] takes it away at start.
+//! the catalog does not name is not there: it is taken away at start.
 
 mod buffer;
 mod layout;
 mod reader;
 mod writer;
 
-use std::collections::HashSet;
 use std::io;
 
 use super::disk::Disk;
@@ -77,20 +76,4 @@ pub fn remove(disk: &dyn Disk, queue: u64, number: u64) -> io::Result<()> {
         let _ = disk.remove_dir(&folder_of(queue));
     }
     Ok(())
-}
-
-/// Removes all segments but those in `listed`: transient ones, and those of which a crash let
-/// nothing be noted. Says how many.
-///
-/// # Errors
-/// The disk's.
-pub fn remove_unlisted(disk: &dyn Disk, listed: &HashSet<(u64, u64)>) -> io::Result<usize> {
-    let mut removed = 0;
-    for (queue, number) in list(disk)? {
-        if !listed.contains(&(queue, number)) {
-            remove(disk, queue, number)?;
-            removed += 1;
-        }
-    }
-    Ok(removed)
 }

@@ -167,6 +167,18 @@ impl Segment {
         }
     }
 
+    /// Whether a chunk is what was written: it is read, but not kept. Damage is copied to quarantine.
+    ///
+    /// # Errors
+    /// See [`ChunkError`].
+    pub fn verify(&self, chunk: &ChunkEntry) -> Result<(), ChunkError> {
+        match self.read_whole(chunk) {
+            Ok(Some(_)) => Ok(()),
+            // Whatever is wrong with it is found once more.
+            _ => self.read(chunk).map(drop),
+        }
+    }
+
     /// The table in the footer of a sealed segment; None if it is not sealed, or damaged.
     ///
     /// # Errors
@@ -225,21 +237,27 @@ impl Segment {
         }
     }
 
-    /// All of it in one go, from where the records are moved to where they are to stay.
-    fn read_blocks(&self, chunk: &ChunkEntry) -> io::Result<Option<StoredChunk>> {
+    /// All of it in one go, past the cache, if it is what was written.
+    fn read_whole(&self, chunk: &ChunkEntry) -> io::Result<Option<(ChunkHeader, Blocks)>> {
         let mut blocks = Blocks::with_len(whole_blocks(u64::from(chunk.bytes)) as usize);
         let read = self.file.read_blocks_at(&mut blocks, chunk.offset)?;
         if read < chunk.bytes as usize {
             return Ok(None);
         }
-        let (header, payload) = blocks[..chunk.bytes as usize].split_at(CHUNK_HEADER_BYTES);
-        let Some(header) = self.header(chunk, header) else {
+        blocks.truncate(chunk.bytes as usize);
+        let (header, payload) = blocks.split_at(CHUNK_HEADER_BYTES);
+        let header = self.header(chunk, header);
+        let header = header.filter(|header| header.payload_crc == crc(0, payload));
+        Ok(header.map(|header| (header, blocks)))
+    }
+
+    /// The records are moved from there to where they are to stay.
+    fn read_blocks(&self, chunk: &ChunkEntry) -> io::Result<Option<StoredChunk>> {
+        let Some((header, blocks)) = self.read_whole(chunk)? else {
             return Ok(None);
         };
+        let payload = &blocks[CHUNK_HEADER_BYTES..];
         let (data, rest) = payload.split_at(header.data_bytes as usize);
-        if header.payload_crc != crc(0, payload) {
-            return Ok(None);
-        }
         let mut records = Buffer::with_room(data.len());
         records.extend_from_slice(data);
         Ok(split(header, records, rest.to_vec()))

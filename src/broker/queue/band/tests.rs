@@ -134,7 +134,7 @@ fn what_was_lost_with_its_chunk_does_not_come_back() {
     band.take_head(2, 96);
     let first = band.slot(0).map(|slot| (slot.first, slot.end()));
     assert_eq!(first, Some((0, 1)), "a chunk for each");
-    band.lose(0);
+    band.lose(0, 0);
     assert!(!band.give_back(0, Returns::default()));
     assert!(band.give_back(1, Returns::default()));
     let head: Vec<u64> = {

@@ -131,20 +131,33 @@ impl Band {
         }
     }
 
-    /// The chunk that begins there is damaged: its messages are gone.
-    pub fn lose(&mut self, first: u64) {
-        let Some(slot) = self.slot(first).filter(|slot| slot.first == first) else {
+    /// The log has the chunk that begins there, from that index on, and its segment does not give it. If the
+    /// queue `counts_bytes`, it is counted.
+    pub fn load_copies(&mut self, first: u64, chunk: Arc<Chunk>, from: u64, counts_bytes: bool) {
+        self.forget_bodies(first);
+        self.load(first, chunk, counts_bytes);
+        self.with_slot(first, |slot| slot.forget_stored(from));
+    }
+
+    /// What is known of the bodies of a chunk that is not in memory does not hold any more.
+    fn forget_bodies(&mut self, first: u64) {
+        let bodies = self.with_slot(first, |slot| slot.bodies.take()).flatten();
+        let ready_bytes = bodies.map_or(0, |bodies| bodies.ready_bytes);
+        self.ready_bytes = self.ready_bytes.saturating_sub(ready_bytes);
+    }
+
+    /// Messages of one chunk, which is not in memory, are gone.
+    pub fn lose(&mut self, first: u64, last: u64) {
+        let Some(slot) = self.slot(first) else {
             return;
         };
-        let end = slot.end();
-        let numbers = self.cursor.max(first)..end;
+        let slot_first = slot.first;
+        let numbers = self.cursor.max(first)..last + 1;
         let unsettled = numbers.filter(|number| !slot.is_settled(*number)).count();
-        let bodies = slot.bodies.as_ref();
-        let ready_bytes = bodies.map_or(0, |bodies| bodies.ready_bytes);
         self.holes += unsettled as u64;
-        self.ready_bytes = self.ready_bytes.saturating_sub(ready_bytes);
-        self.given_back.remove(first, end - 1);
-        self.settle(first, end - 1);
+        self.forget_bodies(slot_first);
+        self.given_back.remove(first, last);
+        self.settle(first, last);
         if self.ready() == 0 {
             self.ready_bytes = 0;
         }
