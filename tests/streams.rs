@@ -203,6 +203,33 @@ fn what_is_too_old_goes() {
     assert!(client.counts("s").0 > 0);
 }
 
+/// What a policy says holds for what is there already; the policy before the argument, as in RabbitMQ.
+#[test]
+fn a_policy_says_what_is_too_old() {
+    let Some(broker) = Setup::default().start() else {
+        return;
+    };
+    let http = broker.management().expect("a management API");
+    let limits = table! { "x-max-age" => "1h", "x-stream-max-segment-size-bytes" => 5_000 };
+    let mut client = publisher(&broker, "s", limits);
+    publish_all(&mut client, "s", 1, numbered(0..100, 1000));
+    let policy = |age: &str| {
+        serde_json::json!({
+            "pattern": "^s$", "apply-to": "streams", "definition": { "max-age": age },
+        })
+    };
+    assert_eq!(http.put("/policies/%2F/age", policy("2h")), 201);
+    assert_eq!(client.counts("s").0, 100);
+    assert!(http.put("/policies/%2F/age", policy("1s")) < 300);
+    support::broker::eventually("old segments go", || client.counts("s").0 < 10);
+    let (left, _) = client.counts("s");
+    assert!(left > 0);
+    // Offsets go on, whatever went; and without the policy nothing does.
+    assert_eq!(http.delete("/policies/%2F/age"), 204);
+    publish_all(&mut client, "s", 101, numbered(100..130, 1000));
+    expect_numbers(&mut reader(&broker, "s", from("first")), 100 - left..130);
+}
+
 #[test]
 fn readers_see_what_they_filter_for() {
     let Some(broker) = Setup::default().start() else {

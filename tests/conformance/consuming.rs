@@ -427,6 +427,62 @@ fn a_cancelled_single_active_consumer_is_followed_after_cancel_ok() {
     );
 }
 
+/// As in RabbitMQ since 4.0, for quorum queues alone: once everything is settled that the active one has.
+#[test]
+fn a_single_active_consumer_makes_way_for_a_higher_priority() {
+    let broker = Broker::shared();
+    if !broker.is_warren() {
+        return skip("RabbitMQ 3.10 leaves it the active one");
+    }
+    let mut client = broker.client();
+    for number in 2..=4 {
+        client.open_channel(number);
+    }
+    let queue = unique("quorum");
+    let arguments = table! { "x-queue-type" => "quorum", "x-single-active-consumer" => true };
+    client.call(method!("queue.declare", queue: &queue, durable: true, arguments: arguments));
+    let with = |tag: &str, priority: i32| {
+        consume(&queue, tag).with("arguments", table! { "x-priority" => priority })
+    };
+    client.on(2).call(with("low", 1));
+    for body in ["1", "2"] {
+        client.publish("", &queue, body);
+    }
+    client.on(2).expect_bodies(&["1", "2"]);
+    client.on(3).call(with("high", 5));
+    client.publish("", &queue, "3");
+    client.await_ready(&queue, 1);
+    client.on(2).ack(1);
+    // A reply comes after whatever was done before.
+    client.on(2).call(method!("basic.qos"));
+    assert_eq!(client.counts(&queue).0, 1);
+    client.on(2).ack(2);
+    client.on(3).expect_bodies(&["3"]);
+    // Who is as important waits, and so does who is less.
+    client.on(4).call(with("same", 5));
+    client.publish("", &queue, "4");
+    client.on(3).expect_bodies(&["4"]);
+    // One that goes again before it had its turn leaves the active one where it was.
+    client.on(4).call(with("higher", 9));
+    client.publish("", &queue, "5");
+    client.await_ready(&queue, 1);
+    client
+        .on(4)
+        .call(method!("basic.cancel", consumer_tag: "higher"));
+    client.on(3).expect_bodies(&["5"]);
+    client.publish("", &queue, "6");
+    client.on(3).expect_bodies(&["6"]);
+    // With nothing out there is nothing to wait for; what comes back is the next one's.
+    client
+        .on(3)
+        .call(method!("basic.cancel", consumer_tag: "high"));
+    client.publish("", &queue, "7");
+    client.on(4).expect_bodies(&["7"]);
+    client.on(3).call(method!("channel.close", reply_code: 200));
+    client.on(4).expect_bodies(&["3", "4", "5", "6"]);
+    client.call(method!("queue.delete", queue: &queue));
+}
+
 #[test]
 fn single_active_consumer_excludes_exclusive_ones() {
     let mut client = Broker::shared().client();

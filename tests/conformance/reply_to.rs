@@ -1,5 +1,6 @@
 //! Direct reply-to: the pseudo-queue amq.rabbitmq.reply-to.
 
+use crate::support::broker::eventually;
 use crate::support::*;
 
 const PSEUDO: &str = "amq.rabbitmq.reply-to";
@@ -79,6 +80,49 @@ fn replies_wait_for_a_client_that_does_not_read() {
     for _ in 0..ANSWERS {
         assert_eq!(asker.delivery().body.len(), body.len());
     }
+}
+
+/// Letters come although publishers are blocked; those for whom there is no memory are dropped.
+#[test]
+fn replies_that_nobody_reads_are_dropped_past_the_memory_limit() {
+    let setup = Setup::default().env("WARREN_LIMITS_MEMORY_LIMIT_BYTES", 64 << 20);
+    let Some(broker) = setup.start() else { return };
+    let (mut asker, mut answerer) = (broker.client(), broker.client());
+    asker.call(consume_replies());
+    let queue = asker.queue_with(table! {});
+    let address = request(&mut asker, &queue);
+    const LETTERS: usize = 120;
+    let body = "x".repeat(1 << 20);
+    let mut publisher = broker.client();
+    // They lie on the disk, so that this many find room.
+    let stored = unique("letters");
+    let arguments = table! {
+        "x-dead-letter-exchange" => "", "x-dead-letter-routing-key" => &address,
+    };
+    answerer.call(method!("queue.declare", queue: &stored, durable: true, arguments: arguments));
+    publisher.call(method!("confirm.select"));
+    for _ in 0..LETTERS {
+        publisher.publish_with("", &stored, &properties!(delivery_mode: 2), &body);
+        publisher.expect_name("basic.ack");
+    }
+    for _ in 0..LETTERS {
+        let tag = answerer.get(&stored, false).expect("a message").tag();
+        answerer.nack(tag, false, false);
+    }
+    eventually("all of them leave", || answerer.counts(&stored) == (0, 0));
+    broker.wait_for_line("messages take too much memory");
+    // Whoever asked reads on, and hears again what comes from then on.
+    let mut heard = 0;
+    answerer.publish("", &address, "end");
+    loop {
+        let reply = asker.delivery();
+        if reply.text() == "end" {
+            break;
+        }
+        assert_eq!(reply.body.len(), body.len());
+        heard += 1;
+    }
+    assert!((1..LETTERS).contains(&heard), "{heard} of {LETTERS}");
 }
 
 #[test]

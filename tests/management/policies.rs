@@ -175,6 +175,15 @@ fn operator_policies_have_fewer_keys() {
         invalid("<<\"y\">> is not a valid maximum length"),
     );
     assert_eq!(http.put(&path, with(json!({"max-length": 10}))), 201);
+    if Broker::shared().is_warren() {
+        // As in RabbitMQ 4.
+        let locator = |place: &str| with(json!({"queue-master-locator": place}));
+        let other = format!("/operator-policies/{}/q", vhost.name);
+        assert_eq!(http.put(&other, locator("client-local")), 201);
+        let text = "<<\"far\">> invalid queue-master-locator value";
+        http.refused(&other, locator("far"), invalid(text));
+        assert_eq!(http.delete(&other), 204);
+    }
     let made = json!({
         "vhost": vhost.name, "name": "p", "pattern": "a", "apply-to": "all",
         "definition": {"max-length": 10}, "priority": 0,

@@ -197,8 +197,8 @@ fn every_key_says_what_it_takes() {
                 let reason = invalid(&refusal(key, value));
                 http.refused(&operators, with(key, value), reason);
             }
-        } else if !matches!(key, "overflow" | "queue-version") {
-            // Operators may set these two since 3.12 and 4.0.
+        } else if !matches!(key, "overflow" | "queue-version" | "queue-master-locator") {
+            // Operators may set these since 3.12 and 4.0.
             let setting = format!("[{{<<\"{key}\">>,{}}}]", term(&right[0]));
             let reason = invalid(&format!("{setting} are not recognised policy settings"));
             http.refused(&operators, with(key, &right[0]), reason);

@@ -238,7 +238,8 @@ static KEYS: [Key; 30] = [
         "queue-master-locator",
         Takes::OneOf(&["min-masters", "client-local", "random", "balanced"]),
         "master locator",
-    ),
+    )
+    .operator(Merge::First),
     key(
         "queue-mode",
         Takes::OneOf(&["default", "lazy"]),

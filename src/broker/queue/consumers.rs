@@ -1,7 +1,8 @@
 //! A queue's consumers: who may be given the next message.
 //!
 //! Among the consumers with room, those of the highest priority come first, in turn. With a
-//! single active consumer only that one is ever given anything.
+//! single active consumer only that one is ever given anything; of a quorum queue it makes way for one of a
+//! higher priority, once nothing is out any more.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -45,20 +46,26 @@ pub struct Consumers {
     active: Option<ConsumerId>,
     /// The active one went and nobody may follow it yet.
     is_vacant: bool,
+    /// Whether the active one makes way for another of a higher priority.
+    makes_way: bool,
+    /// There is such a one: the active one is given nothing more.
+    is_yielding: bool,
     exclusive: bool,
     next_id: u64,
     next_ticket: u64,
 }
 
 impl Consumers {
-    /// No consumers.
-    pub fn new(single_active: bool) -> Self {
+    /// No consumers. `makes_way` says whether a single active one does, for one of a higher priority.
+    pub fn new(single_active: bool, makes_way: bool) -> Self {
         Self {
             all: BTreeMap::new(),
             turns: Vec::new(),
             single_active,
             active: None,
             is_vacant: false,
+            makes_way,
+            is_yielding: false,
             exclusive: false,
             next_id: 1,
             next_ticket: 0,
@@ -95,8 +102,10 @@ impl Consumers {
         };
         self.all.insert(id, consumer);
         self.exclusive |= spec.exclusive;
-        if self.single_active && self.active.is_none() && !self.is_vacant {
-            self.active = Some(id);
+        match self.active.and_then(|active| self.get(active)) {
+            Some(active) => self.is_yielding |= self.makes_way && spec.priority > active.priority,
+            None if self.single_active && !self.is_vacant => self.active = Some(id),
+            None => {}
         }
         id
     }
@@ -111,6 +120,11 @@ impl Consumers {
         if was_active {
             self.active = None;
             self.is_vacant = true;
+            self.is_yielding = false;
+        } else if self.is_yielding {
+            let highest = self.successor().and_then(|id| self.get(id));
+            let active = self.active.and_then(|id| self.get(id));
+            self.is_yielding = highest.map(|one| one.priority) > active.map(|one| one.priority);
         }
         Some(was_active)
     }
@@ -123,10 +137,22 @@ impl Consumers {
         }
     }
 
+    /// Whether the active one waits for what it has to be settled, to make way for another.
+    pub fn is_yielding(&self) -> bool {
+        self.is_yielding
+    }
+
+    /// It has nothing any more: the other one becomes the active one.
+    pub fn make_way(&mut self) {
+        self.is_yielding = false;
+        self.active = self.successor();
+    }
+
     /// All of them, in the order of their coming, removed.
     pub fn drain(&mut self) -> impl Iterator<Item = Consumer> + use<> {
         self.turns.clear();
         self.active = None;
+        self.is_yielding = false;
         self.exclusive = false;
         std::mem::take(&mut self.all).into_values()
     }
@@ -179,8 +205,8 @@ impl Consumers {
     /// Whether anybody could be given a message.
     pub fn any_with_room(&self) -> bool {
         if self.single_active {
-            return self
-                .active
+            let active = self.active.filter(|_| !self.is_yielding);
+            return active
                 .and_then(|id| self.get(id))
                 .is_some_and(|consumer| consumer.ticket.is_some());
         }

@@ -62,6 +62,7 @@ impl Queue {
         effects: &mut Effects,
     ) -> bool {
         let mut state = self.state.lock();
+        let was_yielding = state.consumers.is_yielding();
         let removed = consumers.iter().map(|id| state.consumers.remove(*id));
         let Some(was_active) = removed.flatten().reduce(|one, other| one | other) else {
             return false;
@@ -78,6 +79,9 @@ impl Queue {
             }
             state.used_at_ms = self.spec.engine.clock.now_ms();
             self.set_timer(&mut state);
+        } else if was_yielding && !was_active {
+            // Whom the active one was to make way for may be gone.
+            self.run(&mut state, effects);
         }
         was_active
     }

@@ -316,6 +316,9 @@ impl Queue {
         // What expires at this very moment may still be delivered: a message with a time-to-live of
         // 0 goes to a consumer that is ready for it, or nowhere.
         let expired_by_ms = now_ms.saturating_sub(1);
+        if state.consumers.is_yielding() && state.out() == 0 {
+            state.consumers.make_way();
+        }
         while state.ready > 0 && state.consumers.any_with_room() {
             if state.may_expire {
                 self.drop_expired(state, expired_by_ms, effects);

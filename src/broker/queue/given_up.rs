@@ -35,6 +35,11 @@ impl GivenUp {
         self.0.is_empty()
     }
 
+    /// How many there are.
+    pub fn len(&self) -> u64 {
+        self.0.iter().map(|run| run.last - run.first + 1).sum()
+    }
+
     pub fn push(&mut self, sequence: u64, reason: Reason) {
         match self.0.back_mut() {
             Some(run) if run.last + 1 == sequence && run.reason == reason => run.last = sequence,

@@ -190,7 +190,10 @@ impl Queue {
             bands: vec![new_band(chunk_bytes, takes_once)],
             ready: 0,
             unacked: 0,
-            consumers: Consumers::new(wants.single_active_consumer),
+            consumers: Consumers::new(
+                wants.single_active_consumer,
+                wants.queue_type == QueueType::Quorum,
+            ),
             wants,
             policies,
             policies_version,

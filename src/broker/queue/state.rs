@@ -69,6 +69,11 @@ impl State {
         self.paging.is_idle = false;
     }
 
+    /// How many messages are with consumers.
+    pub(super) fn out(&self) -> u64 {
+        self.unacked - self.waiting.len() as u64 - self.paging.given_up.len()
+    }
+
     pub(super) fn ready_bytes(&self) -> u64 {
         self.bands.iter().map(Band::ready_bytes).sum()
     }
