@@ -4,13 +4,10 @@ use crate::support::*;
 
 #[test]
 fn a_delivery_that_is_not_acked_in_time_closes_its_channel_and_goes_back() {
-    // Another broker must be told its consumer_timeout by its own configuration.
-    let broker = match Setup::default()
-        .env("WARREN_LIMITS_CONSUMER_TIMEOUT_MS", 1000)
-        .start()
-    {
-        Some(broker) => broker,
-        None => return,
+    let setup = Setup::default().env("WARREN_LIMITS_CONSUMER_TIMEOUT_MS", 1000);
+    // In RabbitMQ `consumer_timeout = 1000`, and a `channel_tick_interval` of less than its minute.
+    let Some(broker) = setup.start_or_as("WARREN_TEST_CONSUMER_TIMEOUT_1S") else {
+        return;
     };
     let mut client = broker.client();
     client.open_channel(2);

@@ -70,6 +70,19 @@ impl Setup {
         self
     }
 
+    /// The broker; another one that is under test only if the environment variable says that it is
+    /// configured like this one: None otherwise, said aloud.
+    pub fn start_or_as(self, variable: &str) -> Option<Broker> {
+        let Some(url) = external() else {
+            return Some(Broker::spawn(self));
+        };
+        if std::env::var_os(variable).is_none() {
+            skip(&format!("needs another configuration, and {variable}=1"));
+            return None;
+        }
+        Some(Broker::at(&url))
+    }
+
     /// The broker; None, said aloud, where another broker is under test.
     pub fn start(self) -> Option<Broker> {
         if external().is_some() {
@@ -177,23 +190,23 @@ impl Broker {
     /// The one broker that all tests of a binary share.
     pub fn shared() -> &'static Broker {
         static SHARED: LazyLock<Broker> = LazyLock::new(|| match external() {
-            Some(url) => {
-                let url = url
-                    .trim_start_matches("amqp://")
-                    .trim_end_matches('/')
-                    .to_string();
-                let address = std::net::ToSocketAddrs::to_socket_addrs(&url)
-                    .ok()
-                    .and_then(|mut addresses| addresses.next())
-                    .expect("WARREN_TEST_URL is HOST:PORT");
-                Broker {
-                    address,
-                    process: None,
-                }
-            }
+            Some(url) => Broker::at(&url),
             None => Broker::spawn(Setup::default()),
         });
         &SHARED
+    }
+
+    /// Another broker.
+    fn at(url: &str) -> Self {
+        let url = url.trim_start_matches("amqp://").trim_end_matches('/');
+        let address = std::net::ToSocketAddrs::to_socket_addrs(url)
+            .ok()
+            .and_then(|mut addresses| addresses.next())
+            .expect("WARREN_TEST_URL is HOST:PORT");
+        Broker {
+            address,
+            process: None,
+        }
     }
 
     fn spawn(setup: Setup) -> Self {
