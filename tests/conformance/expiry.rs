@@ -188,3 +188,21 @@ fn an_unused_quorum_queue_goes_as_well() {
     await_gone(&mut client, &queue, &watch);
     assert!(!exists(&mut client, &queue));
 }
+
+/// Declaring it again counts as use for other queues alone.
+#[test]
+fn a_quorum_queue_expires_however_often_it_is_declared() {
+    let mut client = Broker::shared().client();
+    let queue = unique("quorum");
+    let declare = || {
+        let arguments = table! { "x-queue-type" => "quorum", "x-expires" => 500 };
+        method!("queue.declare", queue: &queue, durable: true, arguments: arguments)
+    };
+    client.call(declare());
+    client.publish("", &queue, "x");
+    client.await_ready(&queue, 1);
+    eventually("it is made anew", || {
+        client.call(declare()).number("message-count") == 0
+    });
+    client.call(method!("queue.delete", queue: &queue));
+}

@@ -8,10 +8,10 @@ use crate::amqp::reply::{Exception, ReplyCode};
 use crate::broker::Effects;
 
 impl Queue {
-    /// The queue was declared again, which counts as use (x-expires).
+    /// The queue was declared again, which counts as use (x-expires), but for quorum queues, as in RabbitMQ.
     pub fn touch(self: &Arc<Self>) {
         let mut state = self.state.lock();
-        if state.wants.expires_ms.is_some() {
+        if state.wants.expires_ms.is_some() && self.queue_type != QueueType::Quorum {
             state.used_at_ms = self.spec.engine.clock.now_ms();
             self.set_timer(&mut state);
         }
