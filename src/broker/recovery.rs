@@ -12,11 +12,13 @@ use super::pager::{Pager, Surroundings};
 use super::{Broker, Effects};
 use crate::store::catalog::{Catalog, Contents, DamageRecord, Op, SegmentRecord};
 use crate::store::disk::Disk;
-use crate::store::journal::{Journal, OnDamage, Options, RecoveryError, Report};
+use crate::store::journal::{Drive, Journal, OnDamage, Options, RecoveryError, Report};
 use crate::store::segment::{self, ChunkError};
 
 /// A long recovery says so often how far it is.
 const PROGRESS: Duration = Duration::from_secs(1);
+/// How often it is looked whether what is waited for is synced.
+const LOOK_AGAIN: Duration = Duration::from_micros(500);
 
 /// Why messages cannot be recovered.
 #[derive(Debug)]
@@ -118,7 +120,7 @@ impl Broker {
             ..
         } = contents;
         options.needed_from = journal_start;
-        let on_damage = options.on_damage;
+        let (on_damage, drive) = (options.on_damage, options.drive);
         let known_damage = damage.into_iter().map(|(missing, _)| missing);
         options.known_damage = known_damage.collect();
         let known_damage = options.known_damage.clone();
@@ -152,7 +154,7 @@ impl Broker {
             disk: Arc::clone(disk),
             catalog: Some(Arc::clone(catalog)),
             options: self.engine.paging,
-            drive: options.drive,
+            drive,
         };
         let pager = Pager::new(surroundings, next_segment.unwrap_or(1));
         let exchanges = self.exchanges_with_ids().into_iter();
@@ -226,15 +228,19 @@ impl Broker {
                 noted.push(Op::DeleteSegment(*queue, *number));
             }
         }
+        let mut missing_records: u64 = report.newly_missing();
         if let Some(index) = journal_ends_before {
             self.miss_end(index, report.last_index);
+            missing_records += index - report.last_index;
         }
+        replay.miss_records(missing_records);
         self.engine.set_log(Arc::clone(&journal) as _);
         self.engine.set_pager(Arc::clone(&pager));
         let messages = replay.finish(&*journal);
+        let are_ends_noted = self.note_ends(&journal, drive);
         // Nothing waits for it: without it, the next start says the same again. It is submitted before
         // anything that is written to segments from here on.
-        if !noted.is_empty() {
+        if !noted.is_empty() && are_ends_noted {
             drop(catalog.submit(noted));
         }
         pager.start(self, Some(Arc::clone(&journal) as _))?;
@@ -250,5 +256,29 @@ impl Broker {
             report,
             missing_segments: missing_segments.into_iter().map(|(key, _)| key).collect(),
         })
+    }
+
+    /// Has the journal hear which offsets streams give next whose last messages are lost, before the catalog
+    /// forgets them; says whether it did.
+    fn note_ends(&self, journal: &Journal, drive: Drive) -> bool {
+        let mut effects = Effects::new();
+        for queue in self.durable_queues() {
+            queue.note_end(&mut effects);
+        }
+        effects.complete();
+        let Ok(noted) = effects.take_logged() else {
+            return false;
+        };
+        let index = noted.unwrap_or(0);
+        if journal.synced_index() < index {
+            journal.sync_soon();
+        }
+        while journal.synced_index() < index && journal.failure().is_none() {
+            match drive {
+                Drive::Manual => drop(journal.turn()),
+                _ => std::thread::sleep(LOOK_AGAIN),
+            }
+        }
+        journal.synced_index() >= index
     }
 }

@@ -21,8 +21,8 @@ use warren::broker::pager::Turn;
 use warren::broker::queue::{ConsumerId, ConsumerSpec, Filter, Start};
 use warren::broker::vhost::QueueDeclare;
 use warren::broker::{Body, Delivery, Effects, Facts, Message, Queue, Sink, Taken};
-use warren::store::disk::SimDisk;
 use warren::store::disk::sim::Keep;
+use warren::store::disk::{Disk, SimDisk};
 
 use crate::world::{ME, Sizes, World};
 
@@ -143,6 +143,8 @@ struct History {
     /// Up to which index of the log publishes are safe, by the number after their last message.
     indices: BTreeMap<u64, Option<u64>>,
     committed: u64,
+    /// What of it there was when retention last had a turn.
+    retained: u64,
     in_flight: Vec<InFlight>,
     readers: Vec<Reader>,
     /// What anybody has ever seen.
@@ -180,6 +182,7 @@ impl History {
             next: 0,
             indices: BTreeMap::new(),
             committed: 0,
+            retained: 0,
             in_flight: Vec::new(),
             readers: Vec::new(),
             seen: BTreeMap::new(),
@@ -252,7 +255,7 @@ impl History {
             93..95 => self.pager_turn(Turn::Rewrite),
             95..97 => self.pass_time(),
             97 => self.set_policy(),
-            _ => self.queue().tidy(),
+            _ => self.tidy(),
         }
         self.check();
     }
@@ -262,6 +265,15 @@ impl History {
             true => 1,
             false => self.random(2..12),
         };
+        self.take(count);
+        if self.in_flight.len() > 3 || self.chance(70) {
+            self.land_one();
+        }
+    }
+
+    /// The stream takes so many messages, which the log does not have yet.
+    fn take(&mut self, count: usize) {
+        self.retained = self.committed;
         self.last_ms = self.last_ms.max(self.clock.now_ms());
         let mut messages = Vec::new();
         for _ in 0..count {
@@ -295,9 +307,6 @@ impl History {
             messages,
             effects,
         });
-        if self.in_flight.len() > 3 || self.chance(70) {
-            self.land_one();
-        }
     }
 
     /// The log gets what was published.
@@ -340,6 +349,11 @@ impl History {
     /// A policy limits the length, or none does any more: of two limits the smaller holds.
     fn set_policy(&mut self) {
         let bytes = self.chance(60).then(|| self.random(0..20_000) as u64);
+        self.limit(bytes);
+    }
+
+    fn limit(&mut self, bytes: Option<u64>) {
+        self.retained = self.committed;
         let world = self.world();
         let (component, name) = ("policy", "short");
         let mut effects = Effects::new();
@@ -360,6 +374,11 @@ impl History {
         effects.complete();
         world.wait_stored();
         self.max_bytes = [self.declared_bytes, bytes].into_iter().flatten().min();
+    }
+
+    fn tidy(&mut self) {
+        self.retained = self.committed;
+        self.queue().tidy();
     }
 
     fn attach(&mut self) {
@@ -526,7 +545,9 @@ impl History {
             assert!(is_too_much || is_too_old, "{gone} went, of {before} bytes");
             assert!(!self.there.is_empty());
         }
-        let left: u64 = self.there.values().map(Self::bytes).sum();
+        // Some of what was safe then stays whatever is behind it.
+        let left = self.there.range(..self.retained);
+        let left: u64 = left.map(|(_, known)| Self::bytes(known)).sum();
         let slack = 2 * (SEGMENT_BYTES + CHUNK_BYTES + 12 * MOST_BODY_BYTES as u64);
         if let Some(most) = self.max_bytes {
             assert!(left <= most + slack, "{left} bytes of {most} are there");
@@ -554,6 +575,14 @@ impl History {
         self.check();
     }
 
+    /// The log has what was taken, and it is safe.
+    fn settle_in_log(&mut self) {
+        while !self.in_flight.is_empty() {
+            self.land_one();
+        }
+        while self.world().journal.turn().expect("the disk is sound") {}
+    }
+
     /// Readers with all the room they want get everything.
     fn check_all_readers(&mut self) {
         for reader in &self.readers {
@@ -570,17 +599,21 @@ impl History {
 
     /// The machine stops and starts again.
     fn stop(&mut self) {
-        let safe_index = self.world().journal.safe_index();
         let is_clean = self.chance(30);
-        if is_clean {
-            self.settle_down();
-            self.check_all_readers();
-        }
         let keep = match self.random(0..3) {
             0 => Keep::Nothing,
             1 => Keep::Everything,
             _ => Keep::Sectors(512),
         };
+        self.stop_so(is_clean, keep);
+    }
+
+    fn stop_so(&mut self, is_clean: bool, keep: Keep) {
+        let safe_index = self.world().journal.safe_index();
+        if is_clean {
+            self.settle_down();
+            self.check_all_readers();
+        }
         self.readers.clear();
         self.in_flight.clear();
         if !is_clean {
@@ -595,10 +628,11 @@ impl History {
         self.start();
         let safe = self.found(is_clean, safe_index);
         self.committed = safe;
+        self.retained = safe;
     }
 
-    /// Reads everything that is there and takes it for what there is.
-    fn found(&mut self, is_clean: bool, safe_index: u64) -> u64 {
+    /// The offsets and ids of all that is there.
+    fn read_all(&self) -> Vec<(u64, u64)> {
         let all = Arc::new(Basket::default());
         all.0.lock().0 = usize::MAX;
         let spec = ConsumerSpec {
@@ -616,7 +650,13 @@ impl History {
         queue.resume(&[id], &mut Effects::new());
         self.world().load_all();
         queue.remove_consumers(&[id], &mut Effects::new());
-        let got = std::mem::take(&mut all.0.lock().1);
+        std::mem::take(&mut all.0.lock().1)
+    }
+
+    /// Reads everything that is there and takes it for what there is.
+    fn found(&mut self, is_clean: bool, safe_index: u64) -> u64 {
+        let queue = self.queue();
+        let got = self.read_all();
         let mut before = std::mem::take(&mut self.there);
         before.append(&mut self.taken.clone());
         let mut there = BTreeMap::new();
@@ -719,4 +759,117 @@ fn a_stream_keeps_what_it_took_for_everybody() {
         .iter()
         .all(|name| std::env::var_os(name).is_none());
     assert!(!is_usual || steps >= 100_000, "{steps} steps");
+}
+
+/// What is behind it is not safe: if it is lost, the stream would be empty.
+#[test]
+fn retention_leaves_some_of_what_is_safe() {
+    let sizes = crate::small();
+    let fresh = World::new_disk(&sizes);
+    let mut history = History::new(1, &fresh, sizes);
+    for _ in 0..40 {
+        history.take(5);
+        history.land_one();
+        history.journal_turn();
+        history.check();
+    }
+    for _ in 0..10 {
+        history.take(5);
+    }
+    history.limit(Some(0));
+    history.journal_turn();
+    history.check();
+    let next = history.committed;
+    history.stop_so(false, Keep::Everything);
+    assert!(history.there.contains_key(&(next - 1)));
+    assert_eq!(history.next, next);
+}
+
+/// What is lost when a stream's last messages are.
+#[derive(Clone, Copy, Debug)]
+enum Loss {
+    /// The last one, of which a bit is turned over in the log.
+    Record,
+    /// The log, all of it.
+    Log,
+    /// That, and all chunks in segments turn out to be damaged when they are read.
+    Everything,
+}
+
+/// Whatever is lost of a stream: offsets that somebody may have seen are not given again.
+#[test]
+fn offsets_are_given_once_whatever_is_lost() {
+    let sizes = crate::small();
+    let fresh = World::new_disk(&sizes);
+    for loss in [Loss::Record, Loss::Log, Loss::Everything] {
+        let mut history = History::new(1, &fresh, sizes);
+        for _ in 0..40 {
+            history.take(5);
+            history.land_one();
+            history.journal_turn();
+        }
+        if matches!(loss, Loss::Everything) {
+            history.queue().tidy();
+            for turn in [Turn::Write, Turn::LookAfter, Turn::LookAfter] {
+                history.pager_turn(turn);
+            }
+        }
+        history.settle_down();
+        let next = history.next;
+        let last = history.there.last_key_value().expect("one").1.clone();
+        // A start notes how long the log is.
+        history.world = None;
+        history.start();
+        history.world = None;
+        lose(&history.disk, loss, &last);
+        history.start();
+        let left = history.read_all();
+        assert!(left.iter().all(|(offset, _)| offset + 1 < next), "{loss:?}");
+        if matches!(loss, Loss::Everything) {
+            assert_eq!(left, [], "{loss:?}");
+        }
+        // Nothing but this is left to tell of it.
+        for _ in 0..3 {
+            history.world = None;
+            history.disk.crash(Keep::Everything);
+            history.start();
+            for _ in 0..20 {
+                history.pager_turn(Turn::LookAfter);
+                history.journal_turn();
+            }
+        }
+        let before = history.read_all().len();
+        history.take(1);
+        history.settle_in_log();
+        let (offset, _) = history.read_all()[before];
+        assert!(
+            offset >= next,
+            "{loss:?}: {offset} is given again, {next} is next"
+        );
+    }
+}
+
+fn lose(disk: &SimDisk, loss: Loss, last: &Known) {
+    for (path, bytes) in disk.files() {
+        let contents = disk.contents(&path).expect("it is there");
+        match loss {
+            Loss::Record if path.ends_with(".journal") => {
+                let body = body_of(last);
+                let at = contents.windows(body.len()).position(|at| at == body);
+                if let Some(at) = at {
+                    assert!(disk.flip_bit(&path, at as u64 * 8));
+                }
+            }
+            Loss::Log | Loss::Everything if path.ends_with(".journal") => {
+                disk.remove(&path).expect("it is removed");
+            }
+            Loss::Everything if path.ends_with(".segment") => {
+                // In each block, so in each chunk.
+                for at in (0..bytes).step_by(4096) {
+                    assert!(disk.flip_bit(&path, (at + 70) * 8));
+                }
+            }
+            _ => {}
+        }
+    }
 }

@@ -16,7 +16,7 @@ use super::{Log, Place};
 use crate::broker::exchange::Exchange;
 use crate::broker::message::{Body, Facts, Message};
 use crate::broker::pager::Stored;
-use crate::broker::queue::{Chunk, Queue, RestoredBand, Runs, band_of, number_of};
+use crate::broker::queue::{Chunk, Queue, QueueType, RestoredBand, Runs, band_of, number_of};
 use crate::store::catalog::ChunkMark;
 use crate::store::journal::{Entry, MessageView, Record, SeenViews};
 use crate::store::segment::{ChunkEntry, ChunkError, StoredChunk};
@@ -160,6 +160,16 @@ impl Replay {
             Some(band.left_of(chunk))
         });
         left.fold((0, 0), |all, one| (all.0 + one.0, all.1 + one.1))
+    }
+
+    /// So many records are missing. Each may have been of a stream's last message, whose number is not to be
+    /// given again.
+    pub fn miss_records(&mut self, records: u64) {
+        for replay in self.queues.values_mut() {
+            if replay.queue.queue_type() == QueueType::Stream {
+                replay.bands.entry(0).or_default().next += records;
+            }
+        }
     }
 
     /// The next record.

@@ -178,7 +178,12 @@ impl Queue {
             from: log.next_index(),
             ..Checkpoint::default()
         };
-        let is_empty = state.ready == 0 && state.unacked == 0 && !has_segments;
+        // A stream's numbers are known to clients.
+        let is_new = |band: &Band| band.end() == 0;
+        let is_empty = state.ready == 0
+            && state.unacked == 0
+            && !has_segments
+            && (state.stream.is_none() || state.bands.iter().all(is_new));
         if state.paging.said_at < before {
             checkpoint.is_whole = state.paging.is_dirty || !is_empty;
             state.paging.said_bytes = 0;
@@ -193,7 +198,11 @@ impl Queue {
                 let settled = band.settled_ranges();
                 // What is settled was taken before, and so was all below it.
                 let taken = settled.last().map_or(0, |(_, last)| last + 1);
-                if band.cursor() > taken {
+                if state.stream.is_some() {
+                    if !band.is_end_known() {
+                        checkpoint.cursors.push(sequence(band.end()));
+                    }
+                } else if band.cursor() > taken {
                     checkpoint.cursors.push(sequence(band.cursor()));
                 }
                 let ranges = settled.into_iter();

@@ -286,12 +286,16 @@ impl Queue {
                 }
                 self.is_resident(&mut state, first);
             }
-            CameBy::Log(copies) => self.copied(&mut state, stored, &copies),
+            CameBy::Log(copies) => {
+                self.copied(&mut state, stored, &copies);
+                self.note_end_of(&mut state, effects);
+            }
             CameBy::Nothing => {
                 let slot = state.bands.get(at).and_then(|band| band.slot(first));
                 if let Some(last) = slot.and_then(|slot| slot.end().checked_sub(1)) {
                     self.lose(&mut state, at, first, last);
                 }
+                self.note_end_of(&mut state, effects);
             }
         }
         self.send_given_up(&mut state, effects);

@@ -36,15 +36,19 @@ impl RestoredBand {
             mut logged,
             mut settled,
             empty,
-            cursor,
+            mut cursor,
             returns,
             waiting,
             letters: given_up,
-            next,
+            mut next,
             marks,
             ..
         } = replay;
         let is_stream = queue.queue_type() == QueueType::Stream;
+        if is_stream {
+            // Of a stream it says which numbers were given.
+            next = next.max(std::mem::take(&mut cursor));
+        }
         if let Some(last) = settled.last().filter(|_| is_stream) {
             // It lets go of its head alone, even if the log heard of the one part and not of the other.
             settled.insert(0, last);

@@ -36,6 +36,15 @@ impl Report {
     }
 }
 
+impl Report {
+    /// How many records are missing that no earlier recovery missed.
+    pub fn newly_missing(&self) -> u64 {
+        let damage = self.damage.iter().filter(|damage| !damage.is_known);
+        let missing = damage.filter_map(|damage| damage.missing);
+        missing.map(|(first, last)| last - first + 1).sum()
+    }
+}
+
 /// The end of the log, where something was written that had not been promised.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cut {

@@ -122,6 +122,15 @@ impl Band {
         self.next
     }
 
+    /// Whether a message that is there tells which number comes next.
+    pub fn is_end_known(&self) -> bool {
+        let last = self.slots.iter().rfind(|slot| slot.len() > 0);
+        match (self.next.checked_sub(1), last) {
+            (Some(number), Some(slot)) => slot.end() > number && !slot.is_settled(number),
+            (number, _) => number.is_none(),
+        }
+    }
+
     /// How many chunks there are.
     pub fn chunks(&self) -> usize {
         self.slots.len()

@@ -80,6 +80,8 @@ pub struct Retention {
     pub since_ms: Option<u64>,
     /// What goes, goes in pieces of at least so many bytes.
     pub segment_bytes: u64,
+    /// All below it is safe, and some of that stays.
+    pub committed: u64,
 }
 
 /// See the module.
@@ -143,11 +145,16 @@ impl Marks {
         first
     }
 
-    /// Takes away at the head what need not be kept, whole segments, and never the last of them. Says
-    /// below which number everything goes, if anything does.
+    /// Takes away at the head what need not be kept, whole segments, and never the last of them, or the
+    /// last that begins with what is safe: a crash that took all behind it would leave nothing. Says below
+    /// which number everything goes, if anything does.
     pub fn shorten(&mut self, retention: &Retention) -> Option<u64> {
         let mut below = None;
         while let Some(count) = self.head_segment(retention.segment_bytes) {
+            let next = self.marks.get(count);
+            if next.is_none_or(|mark| mark.first >= retention.committed) {
+                break;
+            }
             let is_too_much = retention.max_bytes.is_some_and(|most| self.bytes > most);
             let is_too_old = retention.since_ms.is_some_and(|since_ms| {
                 let newest = self.marks.get(count - 1);
@@ -195,14 +202,15 @@ mod tests {
     }
 
     proptest! {
-        /// The limits hold as far as whole segments allow, the last segment stays, and nothing goes that
-        /// could have stayed.
+        /// The limits hold as far as whole segments allow, the last segment stays, and so does one that
+        /// begins with what is safe; nothing goes that could have stayed.
         #[test]
         fn what_goes_are_whole_segments_that_are_too_much(
             sizes in prop::collection::vec((1..50u64, 0..20u64), 0..40),
             segment_bytes in 1..120u64,
             max_bytes in prop::option::of(0..600u64),
             max_age_ms in prop::option::of(0..400u64),
+            committed in 0..60u64,
         ) {
             let mut at_ms = 0;
             let sizes: Vec<(u64, u64)> = sizes.into_iter().map(|(bytes, later)| {
@@ -210,7 +218,7 @@ mod tests {
                 (bytes, at_ms)
             }).collect();
             let since_ms = max_age_ms.map(|age_ms| at_ms.saturating_sub(age_ms));
-            let retention = Retention { max_bytes, since_ms, segment_bytes };
+            let retention = Retention { max_bytes, since_ms, segment_bytes, committed };
             // Segments as they are filled, front to back.
             let mut segments: Vec<Vec<(u64, u64)>> = vec![Vec::new()];
             for mark in &sizes {
@@ -224,6 +232,9 @@ mod tests {
             while segments.len() > 1 {
                 let total: u64 = segments.iter().flatten().map(|(bytes, _)| bytes).sum();
                 let newest_ms = segments[0].last().expect("one").1;
+                if gone + segments[0].len() as u64 >= committed {
+                    break;
+                }
                 if max_bytes.is_some_and(|most| total > most) || since_ms.is_some_and(|since_ms| newest_ms < since_ms) {
                     gone += segments.remove(0).len() as u64;
                 } else {

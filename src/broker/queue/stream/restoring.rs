@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use super::Stream;
 use super::commits::Commits;
 use super::marks::Mark;
+use crate::broker::Effects;
 use crate::broker::queue::band::Band;
+use crate::broker::queue::{Queue, State, sequence_of};
 use crate::store::catalog::ChunkMark;
 
 impl Stream {
@@ -37,6 +39,27 @@ impl Stream {
         }
         // How the last messages were published nobody knows any more: the last one stands for them.
         self.last_publish = last.unwrap_or(band.end());
+    }
+}
+
+impl Queue {
+    /// Has the log hear which offset comes next, where the messages that had the last ones are lost: none is
+    /// ever given twice.
+    pub(in crate::broker) fn note_end(&self, effects: &mut Effects) {
+        self.note_end_of(&mut self.state.lock(), effects);
+    }
+
+    /// The same for one that is looked at.
+    pub(in crate::broker::queue) fn note_end_of(&self, state: &mut State, effects: &mut Effects) {
+        let engine = &self.spec.engine;
+        if let (Some(_), Some(band), Some(_)) = (&state.stream, state.bands.first(), engine.log())
+            && !band.is_end_known()
+        {
+            state.paging.is_dirty = true;
+            effects.pending.begin(engine);
+            let end = sequence_of(0, band.end());
+            effects.pending.delivered(self.spec.id.0, end);
+        }
     }
 }
 

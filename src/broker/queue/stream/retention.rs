@@ -16,16 +16,18 @@ impl Queue {
         let (Some(stream), Some(band)) = (&mut state.stream, state.bands.first_mut()) else {
             return;
         };
-        let wants = &stream.wants;
+        let wants = stream.wants;
         if wants.max_age_ms.is_none() && wants.max_bytes.is_none() {
             return;
         }
+        self.advance(stream);
         let now_ms = self.spec.engine.clock.now_ms();
         let segment_bytes = self.spec.engine.paging.segment_bytes;
         let retention = Retention {
             max_bytes: wants.max_bytes,
             since_ms: wants.max_age_ms.map(|age_ms| now_ms.saturating_sub(age_ms)),
             segment_bytes: wants.segment_bytes.unwrap_or(segment_bytes),
+            committed: stream.commits.committed(),
         };
         let Some(below) = stream.marks.shorten(&retention) else {
             return;

@@ -105,7 +105,8 @@ impl Queue {
         }
     }
 
-    fn advance(&self, stream: &mut Stream) {
+    /// Learns what is safe by now.
+    pub(super) fn advance(&self, stream: &mut Stream) {
         if let Some(log) = self.spec.engine.log() {
             stream.commits.advance(log.safe_index());
         }
