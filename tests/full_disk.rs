@@ -15,7 +15,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use support::broker::eventually;
-use support::{Broker, Client, Method, Setup, Talk, skip};
+use support::{Broker, Client, Http, Method, Setup, Talk, skip};
 use tempfile::TempDir;
 
 const MIB: u64 = 1 << 20;
@@ -365,6 +365,69 @@ fn a_write_that_fails_is_a_nack() {
     let mut client = publisher(&broker);
     publish(&mut client, 11);
     client.expect(method!("basic.ack", delivery_tag: 1));
+}
+
+/// The catalog has room of its own: who finds none is refused, and the next one is not.
+#[test]
+fn topology_can_be_changed_when_there_is_room_again() {
+    let Some(disk) = SmallDisk::new(64 * MIB) else {
+        return;
+    };
+    let Some(broker) = disk.setup("0").start() else {
+        return;
+    };
+    let mut client = publisher(&broker);
+    publish(&mut client, 1);
+    client.expect(method!("basic.ack", delivery_tag: 1));
+    disk.take_rest();
+    let declare = |number: usize| {
+        let arguments = table!("x-note" => "x".repeat(30 << 10));
+        let queue = format!("queue {number}");
+        method!("queue.declare", queue: queue, durable: true, arguments: arguments)
+    };
+    let mut other = broker.client();
+    let mut declared = 0;
+    let refused = loop {
+        let reply = ask(&mut other, declare(declared));
+        if reply.name == "connection.close" {
+            break reply;
+        }
+        declared += 1;
+        assert!(declared < 10_000, "it never was full");
+    };
+    assert_eq!(refused.number("reply-code"), 541);
+    let health = get(&broker, "/health");
+    assert!(health.starts_with("HTTP/1.1 200 OK\r\n"), "{health}");
+    assert!(
+        health.contains("\"catalog waits for disk space\""),
+        "{health}"
+    );
+    assert!(get(&broker, "/metrics").contains("\nwarren_catalog_stalled 1\n"));
+    let http = Http::new(broker.listening("http"));
+    let user = || serde_json::json!({"tags": "", "password": "secret"});
+    assert_eq!(http.put("/users/ann", user()), 500);
+    assert_eq!(http.send("GET", "/users/ann", "").status, 404);
+    // What is there is there.
+    let mut other = broker.client();
+    other.call(method!("queue.declare", queue: "q", durable: true));
+    other.call(method!("queue.declare", queue: "mine", exclusive: true));
+
+    disk.give_back();
+    eventually("declared", || {
+        let reply = ask(&mut broker.client(), declare(declared));
+        reply.name == "queue.declare-ok"
+    });
+    assert!(!get(&broker, "/health").contains("catalog"));
+    assert_eq!(http.put("/users/ann", user()), 201);
+    publish(&mut client, 2);
+    client.expect(method!("basic.ack", delivery_tag: 2));
+    let broker = disk.setup("0").on(broker.kill()).start().expect("ours");
+    assert_eq!(all_of(&broker), [1, 2]);
+    let mut client = broker.client();
+    for number in 0..=declared {
+        let reply = client.call(declare(number));
+        assert_eq!(reply.name, "queue.declare-ok");
+    }
 }
 
 /// A commit of the catalog fails, for good: what changes no durable topology goes on, messages too.

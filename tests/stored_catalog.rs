@@ -5,15 +5,18 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::mpsc::channel;
+use std::time::{Duration, Instant};
 
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use warren::amqp::reply::{Exception, ReplyCode};
 use warren::amqp::table::{FieldTable, FieldValue};
 use warren::auth::Users;
+use warren::broker::accounts::AccountError;
 use warren::broker::binding::Destination;
 use warren::broker::catalog::{Catalog, NotStored, Revision, StoredCatalog};
-use warren::broker::vhost::{ExchangeDeclare, QueueDeclare};
+use warren::broker::parameters::ParameterError;
+use warren::broker::vhost::{ExchangeDeclare, Metadata, QueueDeclare};
 use warren::broker::{Broker, ConnectionId, Effects, Engine, Vhost, restore};
 use warren::store::catalog::Catalog as Store;
 use warren::store::disk::SimDisk;
@@ -70,6 +73,82 @@ impl Run {
         self.catalog.when_stored(revision, then);
         told.recv().expect("it is told in the end")
     }
+}
+
+/// What can be changed of users, vhosts and parameters, each time something else; whether it was refused because
+/// it can't be stored.
+fn are_refused(broker: &Broker) -> [bool; 13] {
+    let mut effects = Effects::new();
+    let user = serde_json::json!({"tags": "", "password": "secret"});
+    let user = user.as_object().expect("it is one");
+    let is_not_stored = |error: &AccountError| matches!(error, AccountError::NotStored(_));
+    let policy = serde_json::json!({
+        "pattern": "", "apply-to": "all", "priority": 0, "definition": {"max-length": 5},
+    });
+    let limits = serde_json::json!({"max-channels": 5});
+    let refused = [
+        broker
+            .put_user("new", user)
+            .is_err_and(|error| is_not_stored(&error)),
+        broker
+            .set_user_limits("ann", &limits)
+            .is_err_and(|error| is_not_stored(&error)),
+        broker
+            .clear_user_limit("ann", "max-channels")
+            .is_err_and(|error| is_not_stored(&error)),
+        broker
+            .set_permissions("/", "ann", [".*", ".*", ""])
+            .is_err_and(|error| is_not_stored(&error)),
+        broker
+            .set_topic_permissions("/", "ann", "amq.topic", ["a", "b"])
+            .is_err_and(|error| is_not_stored(&error)),
+        broker
+            .clear_topic_permissions("/", "ann", None)
+            .is_err_and(|error| is_not_stored(&error)),
+        broker
+            .clear_permissions("/", "ann")
+            .is_err_and(|error| is_not_stored(&error)),
+        broker
+            .set_parameter("/", "policy", "short", policy, &mut effects)
+            .is_err_and(|error| matches!(error, ParameterError::NotStored(_))),
+        broker
+            .clear_parameter("/", "policy", "old", &mut effects)
+            .is_err(),
+        broker.set_global_parameter("name", 5.into()).is_err(),
+        broker.put_vhost("new", Metadata::default()).is_err(),
+        broker.remove_vhost("old", &mut effects).is_err(),
+        broker
+            .delete_user("ann")
+            .is_err_and(|error| is_not_stored(&error)),
+    ];
+    effects.complete();
+    refused
+}
+
+/// What [`are_refused`] needs.
+fn prepare(broker: &Broker) {
+    let mut effects = Effects::new();
+    let user = serde_json::json!({"tags": "", "password": "secret"});
+    let put = broker.put_user("ann", user.as_object().expect("it is one"));
+    put.expect("stored");
+    let granted = broker.set_permissions("/", "ann", ["", "", ""]);
+    granted.expect("stored");
+    let policy = serde_json::json!({
+        "pattern": "", "apply-to": "all", "priority": 0, "definition": {"max-length": 5},
+    });
+    let set = broker.set_parameter("/", "policy", "old", policy, &mut effects);
+    set.expect("stored");
+    broker
+        .put_vhost("old", Metadata::default())
+        .expect("stored");
+    effects.complete();
+}
+
+/// Users, vhosts and parameters, as clients of the management API see them.
+fn settings(broker: &Broker) -> serde_json::Value {
+    let mut all = warren::definitions::export(broker);
+    all["queues"].take();
+    all
 }
 
 fn durable_queue(name: &str) -> QueueDeclare<'_> {
@@ -189,7 +268,7 @@ fn change_something(broker: &Broker, dice: &mut SmallRng) {
             .map(drop),
         18..19 => vhost.delete_exchange(exchange, false).map(drop),
         _ if dice.random_range(0..5) == 0 => {
-            broker.remove_vhost(vhost_name, &mut effects);
+            let _ = broker.remove_vhost(vhost_name, &mut effects);
             Ok(())
         }
         _ => Ok(()),
@@ -262,6 +341,8 @@ fn what_can_not_be_stored_is_never_reported_stored() {
     vhost
         .declare_queue(durable_queue("before"), ME)
         .expect("declared");
+    prepare(&run.broker);
+    let set = settings(&run.broker);
     let before = run.wait_for_all().expect("stored");
     // The next operation fails and all others would succeed: that proves nothing any more.
     let from = disk.operations();
@@ -290,6 +371,9 @@ fn what_can_not_be_stored_is_never_reported_stored() {
     assert_eq!(run.wait_for(before), Ok(()), "it was and is");
     assert_eq!(catalog.stored(), before);
     assert_eq!(catalog.failure(), Some(error));
+
+    assert_eq!(are_refused(&run.broker), [true; 13]);
+    assert_eq!(settings(&run.broker), set);
 
     // Numbers that were reserved before can still be given out, but no others.
     let mut last = 0;
@@ -370,4 +454,67 @@ fn from_many_threads_each_waits_for_its_own_and_all_of_it_is_there() {
     drop(run);
     disk.crash(Keep::Nothing);
     assert_eq!(durable(&Run::on(&disk).broker), before);
+}
+
+/// A disk that is full ends nothing: what would need room is refused, what was under way waits for it, and
+/// where there is room again all goes on.
+#[test]
+fn what_has_no_room_is_refused_and_nothing_fails() {
+    let disk = SimDisk::new(1);
+    let run = Run::with_vhost(&disk);
+    let vhost = run.vhost();
+    let used: u64 = disk.files().iter().map(|(_, bytes)| bytes).sum();
+    disk.set_faults(Faults {
+        capacity_bytes: Some(used + (10 << 20)),
+        ..Faults::default()
+    });
+    let declare = |number: usize, waits: bool| {
+        let note = FieldValue::LongStr(vec![b'x'; 100 << 10].into());
+        let name = number.to_string();
+        let declare = QueueDeclare {
+            arguments: [("x-note", note)].into_iter().collect(),
+            ..durable_queue(&name)
+        };
+        let declared = vhost.declare_queue(declare, ME);
+        if declared.is_ok() && waits {
+            run.wait_for_all().expect("stored");
+        }
+        declared.map(drop)
+    };
+    // At first one after the other, then more at once than there is room for.
+    let mut declared = 0;
+    let refused = loop {
+        match declare(declared, declared < 20) {
+            Ok(()) => declared += 1,
+            Err(refused) => break refused,
+        }
+        assert!(declared < 10_000, "it never was full");
+    };
+    assert_eq!(refused.code, ReplyCode::InternalError);
+    assert_eq!(run.catalog.failure(), None);
+    assert!(run.catalog.is_stalled());
+    assert!(vhost.queue(&format!("{declared}"), ME).is_err());
+    no_user_is_made(&run.broker);
+
+    disk.set_faults(Faults::default());
+    run.wait_for_all().expect("stored");
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while let Err(refused) = declare(declared, true) {
+        assert_eq!(refused.code, ReplyCode::InternalError);
+        assert!(Instant::now() < deadline, "it is still refused");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert!(!run.catalog.is_stalled());
+    let before = durable(&run.broker);
+    run.store.close();
+    drop((vhost, run));
+    disk.crash(Keep::Nothing);
+    assert_eq!(durable(&Run::on(&disk).broker), before);
+}
+
+fn no_user_is_made(broker: &Broker) {
+    let user = serde_json::json!({"tags": "", "password": "secret"});
+    let put = broker.put_user("ann", user.as_object().expect("it is one"));
+    assert!(matches!(put, Err(AccountError::NotStored(_))));
+    assert!(broker.users.get("ann").is_none());
 }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use super::Broker;
-use super::catalog::Change;
+use super::catalog::{Change, NotStored};
 use super::parameters::{Put, check_limits};
 use crate::auth::{
     Account, GUEST, MAX_CHANNELS, MAX_CONNECTIONS, PasswordHash, PermissionError, Permissions,
@@ -40,6 +40,8 @@ pub enum AccountError {
     NotBase64(String),
     /// A permission is no regular expression.
     Expression(PermissionError),
+    /// It could not be stored, so nothing was done.
+    NotStored(NotStored),
 }
 
 impl AccountError {
@@ -53,6 +55,7 @@ impl AccountError {
             )),
             Self::Invalid(text) => json!(text),
             Self::NotBase64(hash) => json!(["not_base64", hash]),
+            Self::NotStored(_) => json!(NotStored::TEXT),
             Self::Expression(error) => json!(["invalid_regexp", error.expression, error.why]),
         }
     }
@@ -72,6 +75,12 @@ impl std::error::Error for AccountError {}
 impl From<PermissionError> for AccountError {
     fn from(error: PermissionError) -> Self {
         Self::Expression(error)
+    }
+}
+
+impl From<NotStored> for AccountError {
+    fn from(error: NotStored) -> Self {
+        Self::NotStored(error)
     }
 }
 
@@ -121,6 +130,7 @@ impl Broker {
         if account.is_configured {
             return Err(AccountError::Configured(name.to_owned()));
         }
+        self.catalog.check()?;
         account.tags = tags;
         account.password = password;
         let limits_set = limits.clone();
@@ -168,10 +178,11 @@ impl Broker {
     /// Deletes a user, and closes its connections.
     ///
     /// # Errors
-    /// [`AccountError::NoUser`], [`AccountError::Configured`].
+    /// [`AccountError::NoUser`], [`AccountError::Configured`], [`AccountError::NotStored`].
     pub fn delete_user(&self, name: &str) -> Result<(), AccountError> {
         let _changing = self.changing.lock();
         let user = self.changeable(name)?;
+        self.catalog.check()?;
         self.users.remove(name);
         let account = user.account();
         let mut changes = vec![Change::DeleteUser(Arc::clone(user.name()))];
@@ -207,7 +218,7 @@ impl Broker {
     /// Clears a limit of a user.
     ///
     /// # Errors
-    /// [`AccountError::NoUser`].
+    /// [`AccountError::NoUser`], [`AccountError::NotStored`].
     pub fn clear_user_limit(&self, name: &str, limit: &str) -> Result<(), AccountError> {
         self.change_account(name, |account| {
             account.limits.remove(limit);
@@ -226,6 +237,7 @@ impl Broker {
         let user = self.known(name)?;
         let mut account = (*user.account()).clone();
         change(&mut account)?;
+        self.catalog.check()?;
         let user = self.users.put(name, account);
         self.catalog.submit(vec![Change::PutUser(user)]);
         Ok(())
@@ -248,6 +260,7 @@ impl Broker {
         let vhost = self
             .vhost(vhost)
             .ok_or_else(|| AccountError::NoVhost(vhost.to_owned()))?;
+        self.catalog.check()?;
         let mut account = (*user.account()).clone();
         let before = account.vhosts.insert(Arc::clone(vhost.name()), permissions);
         self.users.put(name, account);
@@ -264,7 +277,7 @@ impl Broker {
     /// Shuts a user out of a vhost; says whether it was let in.
     ///
     /// # Errors
-    /// [`AccountError::NoUser`], [`AccountError::Configured`].
+    /// [`AccountError::NoUser`], [`AccountError::Configured`], [`AccountError::NotStored`].
     pub fn clear_permissions(&self, vhost: &str, name: &str) -> Result<bool, AccountError> {
         let _changing = self.changing.lock();
         let user = self.changeable_in(name, vhost)?;
@@ -272,6 +285,7 @@ impl Broker {
         if account.vhosts.remove(vhost).is_none() {
             return Ok(false);
         }
+        self.catalog.check()?;
         self.users.put(name, account);
         let key = [vhost.into(), Arc::clone(user.name())];
         self.catalog.submit(vec![Change::DeletePermission(key)]);
@@ -299,6 +313,7 @@ impl Broker {
         let vhost = self
             .vhost(vhost)
             .ok_or_else(|| AccountError::NoVhost(vhost.to_owned()))?;
+        self.catalog.check()?;
         let mut account = (*user.account()).clone();
         let key = (Arc::clone(vhost.name()), exchange.to_owned());
         let before = account.topics.insert(key, permissions);
@@ -315,7 +330,7 @@ impl Broker {
     /// Lets a user use all keys again, at that exchange or at all of the vhost.
     ///
     /// # Errors
-    /// [`AccountError::NoUser`].
+    /// [`AccountError::NoUser`], [`AccountError::NotStored`].
     pub fn clear_topic_permissions(
         &self,
         vhost: &str,
@@ -333,6 +348,7 @@ impl Broker {
             }
             !goes
         });
+        self.catalog.check()?;
         self.users.put(name, account);
         self.catalog.submit(changes);
         if let Some(vhost) = self.vhost(vhost) {

@@ -223,6 +223,11 @@ impl Broker {
         self.catalog.failure()
     }
 
+    /// Whether changes of durable topology are refused for now, because the disk has no room for them.
+    pub fn is_catalog_stalled(&self) -> bool {
+        self.catalog.is_stalled()
+    }
+
     /// A fresh connection id.
     pub fn next_connection_id(&self) -> ConnectionId {
         ConnectionId(self.next_connection.fetch_add(1, Ordering::Relaxed))
@@ -247,15 +252,19 @@ impl Broker {
     }
 
     /// The same, and says this of it. A default queue type that is not said again stays.
-    pub fn put_vhost(&self, name: &str, mut metadata: Metadata) -> Put {
+    ///
+    /// # Errors
+    /// It cannot be stored.
+    pub fn put_vhost(&self, name: &str, mut metadata: Metadata) -> Result<Put, NotStored> {
         let _changing = self.changing.lock();
+        self.catalog.check()?;
         let (vhost, is_new) = self.put_in_vhost(name);
         let before = vhost.metadata().default_queue_type;
         metadata.default_queue_type = metadata.default_queue_type.or(before);
         vhost.set_metadata(metadata);
         self.catalog
             .submit(vec![Change::PutVhost(Arc::clone(&vhost))]);
-        match is_new {
+        Ok(match is_new {
             true => {
                 vhost.tell_made();
                 self.make_own_exchanges(&vhost);
@@ -265,7 +274,7 @@ impl Broker {
                 vhost.tell_changed();
                 Put::Changed
             }
-        }
+        })
     }
 
     /// The vhost of that name, and whether it was made just now.
@@ -285,10 +294,17 @@ impl Broker {
 
     /// Removes a vhost and all that is in it, closes its connections, and forgets what users may do
     /// in it; says whether there was one.
-    pub fn remove_vhost(&self, name: &str, effects: &mut Effects) -> bool {
+    ///
+    /// # Errors
+    /// It cannot be stored.
+    pub fn remove_vhost(&self, name: &str, effects: &mut Effects) -> Result<bool, NotStored> {
         let _changing = self.changing.lock();
+        if !self.vhosts.contains_key(name) {
+            return Ok(false);
+        }
+        self.catalog.check()?;
         let Some((_, vhost)) = self.vhosts.remove(name) else {
-            return false;
+            return Ok(false);
         };
         let mut changes = Vec::new();
         self.forget_permissions_in(vhost.name(), &mut changes);
@@ -304,6 +320,6 @@ impl Broker {
         self.catalog.submit(changes);
         let reason = format!("vhost '{name}' is deleted");
         self.close_sessions(&reason, |seated| Arc::ptr_eq(&seated.vhost, &vhost));
-        true
+        Ok(true)
     }
 }

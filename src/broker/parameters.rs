@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::catalog::Change;
+use super::catalog::{Change, NotStored};
 use super::json_term::{PrettyJson, PrettyPairs};
 use super::policy::Policy;
 use super::vhost::{OPERATOR_POLICY, POLICY, VHOST_LIMITS};
@@ -38,6 +38,8 @@ pub enum ParameterError {
     NoVhost(String),
     /// It is not what it has to be; RabbitMQ's text.
     Invalid(String),
+    /// It could not be stored, so nothing was done.
+    NotStored(NotStored),
 }
 
 impl fmt::Display for ParameterError {
@@ -45,11 +47,18 @@ impl fmt::Display for ParameterError {
         match self {
             Self::NoVhost(vhost) => write!(f, "no such vhost '{vhost}'"),
             Self::Invalid(text) => f.write_str(text),
+            Self::NotStored(error) => error.fmt(f),
         }
     }
 }
 
 impl std::error::Error for ParameterError {}
+
+impl From<NotStored> for ParameterError {
+    fn from(error: NotStored) -> Self {
+        Self::NotStored(error)
+    }
+}
 
 impl ParameterError {
     fn validation(errors: &[String]) -> Self {
@@ -95,10 +104,11 @@ impl Broker {
         let vhost = self
             .vhost(vhost)
             .ok_or_else(|| ParameterError::NoVhost(vhost.to_owned()))?;
-        let before = vhost.change_parameter(component, name, Some(value.clone()));
-        if before.as_ref() == Some(&value) {
+        if vhost.parameter(component, name).as_ref() == Some(&value) {
             return Ok(Put::Changed);
         }
+        self.catalog.check()?;
+        let before = vhost.change_parameter(component, name, Some(value.clone()));
         let key = [Arc::clone(vhost.name()), component.into(), name.into()];
         self.catalog
             .submit(vec![Change::PutParameter(key, value.to_string())]);
@@ -111,20 +121,25 @@ impl Broker {
     }
 
     /// Clears a parameter; says whether there was one.
+    ///
+    /// # Errors
+    /// It cannot be stored.
     pub fn clear_parameter(
         &self,
         vhost: &str,
         component: &str,
         name: &str,
         effects: &mut Effects,
-    ) -> bool {
+    ) -> Result<bool, NotStored> {
         let changing = self.changing.lock();
         let Some(vhost) = self.vhost(vhost) else {
-            return false;
+            return Ok(false);
         };
-        if vhost.change_parameter(component, name, None).is_none() {
-            return false;
+        if vhost.parameter(component, name).is_none() {
+            return Ok(false);
         }
+        self.catalog.check()?;
+        vhost.change_parameter(component, name, None);
         let key = [Arc::clone(vhost.name()), component.into(), name.into()];
         self.catalog.submit(vec![Change::DeleteParameter(key)]);
         drop(changing);
@@ -132,7 +147,7 @@ impl Broker {
         notices.parameter_cleared(vhost.name(), component, name);
         vhost.heed_parameter(component, None, effects);
         notices.what_it_is_is_cleared(vhost.name(), component, name);
-        true
+        Ok(true)
     }
 
     /// All parameters of a vhost and component, or of all.
@@ -160,25 +175,34 @@ impl Broker {
     }
 
     /// Sets a global parameter.
-    pub fn set_global_parameter(&self, name: &str, value: Value) -> Put {
+    ///
+    /// # Errors
+    /// It cannot be stored.
+    pub fn set_global_parameter(&self, name: &str, value: Value) -> Result<Put, NotStored> {
         let _changing = self.changing.lock();
+        self.catalog.check()?;
         let change = Change::PutParameter(global(name), value.to_string());
         self.engine.notices.global_parameter_set(name, Some(&value));
         let before = self.global_parameters.lock().insert(name.to_owned(), value);
         self.catalog.submit(vec![change]);
-        Put::over(before)
+        Ok(Put::over(before))
     }
 
     /// Clears a global parameter; says whether there was one.
-    pub fn clear_global_parameter(&self, name: &str) -> bool {
+    ///
+    /// # Errors
+    /// It cannot be stored.
+    pub fn clear_global_parameter(&self, name: &str) -> Result<bool, NotStored> {
         let _changing = self.changing.lock();
-        if self.global_parameters.lock().remove(name).is_none() {
-            return false;
+        if !self.global_parameters.lock().contains_key(name) {
+            return Ok(false);
         }
+        self.catalog.check()?;
+        self.global_parameters.lock().remove(name);
         let change = Change::DeleteParameter(global(name));
         self.catalog.submit(vec![change]);
         self.engine.notices.global_parameter_set(name, None);
-        true
+        Ok(true)
     }
 
     /// All global parameters, by name.

@@ -89,6 +89,7 @@ pub struct Recovered {
 impl Recovered {
     /// Writes and syncs what gathered, and ends the threads. Clients are gone by now.
     pub fn close(&self, catalog: &Catalog) {
+        catalog.wait_no_more();
         self.pager.close();
         self.journal.close();
         let last = self.journal.synced_index();

@@ -8,9 +8,10 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use super::arguments;
-use crate::amqp::reply::Exception;
+use crate::amqp::reply::{Exception, ReplyCode};
 use crate::amqp::table::FieldTable;
 use crate::broker::accounts::AccountError;
+use crate::broker::catalog::NotStored;
 use crate::broker::parameters::{ParameterError, Put};
 use crate::broker::vhost::{ExchangeDeclare, Metadata, QueueDeclare};
 use crate::broker::{Broker, ConnectionId, Effects, Vhost};
@@ -23,12 +24,15 @@ const NOBODY: ConnectionId = ConnectionId(0);
 pub struct ImportError {
     /// As RabbitMQ's management says it.
     pub reason: Value,
+    /// There is nothing wrong with it, but it can't be stored.
+    pub is_not_stored: bool,
 }
 
 impl ImportError {
     fn new(reason: impl Into<Value>) -> Self {
         Self {
             reason: reason.into(),
+            is_not_stored: false,
         }
     }
 
@@ -50,13 +54,28 @@ impl std::error::Error for ImportError {}
 
 impl From<AccountError> for ImportError {
     fn from(error: AccountError) -> Self {
-        Self::new(error.reason())
+        Self {
+            is_not_stored: matches!(error, AccountError::NotStored(_)),
+            ..Self::new(error.reason())
+        }
+    }
+}
+
+impl From<NotStored> for ImportError {
+    fn from(_: NotStored) -> Self {
+        Self {
+            is_not_stored: true,
+            ..Self::new(NotStored::TEXT)
+        }
     }
 }
 
 impl From<Exception> for ImportError {
     fn from(exception: Exception) -> Self {
-        Self::new(exception.text)
+        Self {
+            is_not_stored: exception.code == ReplyCode::InternalError,
+            ..Self::new(exception.text)
+        }
     }
 }
 
@@ -104,7 +123,7 @@ pub fn import(
     counts.exchanges = each(document, "exchanges", |one| into.exchange(one))?;
     counts.parameters = each(document, "global_parameters", |one| {
         let value = one.get("value").cloned().unwrap_or_default();
-        broker.set_global_parameter(text(one, "name")?, value);
+        broker.set_global_parameter(text(one, "name")?, value)?;
         Ok(())
     })?;
     into.rest(document, &mut counts)?;
@@ -217,7 +236,7 @@ impl Import<'_> {
             return Err(ImportError::new("a vhost's name is empty"));
         }
         let metadata = Metadata::from_json(one).map_err(ImportError::new)?;
-        if self.broker.put_vhost(name, metadata) == Put::Created
+        if self.broker.put_vhost(name, metadata)? == Put::Created
             && let Some(user) = self.user
         {
             let granted = self.broker.set_permissions(name, user, [".*", ".*", ".*"]);
@@ -288,6 +307,7 @@ impl Import<'_> {
         match set {
             Ok(_) => Ok(()),
             Err(ParameterError::NoVhost(vhost)) => Err(ImportError::no_vhost(&vhost)),
+            Err(ParameterError::NotStored(error)) => Err(error.into()),
             Err(ParameterError::Invalid(text)) => Err(ImportError::new(text + place)),
         }
     }
@@ -358,6 +378,9 @@ impl Import<'_> {
             }
         };
         if let Err(error) = bound {
+            if error.code == ReplyCode::InternalError {
+                return Err(error.into());
+            }
             tracing::warn!(?source, ?destination, %error, "a binding is not taken over");
         }
         Ok(())

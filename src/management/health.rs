@@ -37,6 +37,9 @@ pub(super) fn page(broker: &Broker) -> Answer {
         }
         None => {}
     }
+    if broker.is_catalog_stalled() {
+        raised.push("catalog waits for disk space".to_string());
+    }
     if let Some(failure) = broker.catalog_failure() {
         problems.push(failure.to_string());
     }

@@ -235,6 +235,11 @@ fn store(page: &mut Page, broker: &Broker) {
             broker.catalog_failure().is_some().into(),
         ),
         (
+            "catalog_stalled",
+            "1 while changes of durable topology are refused, for want of room on the disk.",
+            broker.is_catalog_stalled().into(),
+        ),
+        (
             "journal_damaged_places",
             "Damaged places that were found in the journal, until their notes are deleted.",
             condition.journal_damage,

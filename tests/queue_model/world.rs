@@ -145,8 +145,10 @@ impl World {
         let mut effects = Effects::new();
         match policy.is_empty(kind) {
             true => {
-                self.broker
+                let cleared = self
+                    .broker
                     .clear_parameter("/", "policy", POLICY, &mut effects);
+                cleared.expect("it can be stored");
             }
             false => {
                 let document = policy.document(QUEUE, kind);

@@ -367,9 +367,10 @@ impl History {
                 .set_parameter("/", component, name, document, &mut effects);
             set.expect("it is a policy");
         } else {
-            world
+            let cleared = world
                 .broker
                 .clear_parameter("/", component, name, &mut effects);
+            cleared.expect("it can be stored");
         }
         effects.complete();
         world.wait_stored();

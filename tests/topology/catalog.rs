@@ -146,6 +146,7 @@ fn hears_of_what_is_durable_in_order() {
     );
     assert!(vhost.catalog().submitted() > revision);
 
-    broker.remove_vhost("/", &mut Effects::new());
+    let removed = broker.remove_vhost("/", &mut Effects::new());
+    assert_eq!(removed, Ok(true));
     assert_eq!(catalog.take(), ["-vhost /"]);
 }

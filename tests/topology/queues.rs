@@ -373,8 +373,8 @@ fn a_removed_vhost_is_empty_and_stays_so() {
     let exchange = Arc::downgrade(&vhost.exchange("amq.direct").expect("it is there"));
     assert_eq!(broker.totals().queues, 1);
     let mut effects = Effects::new();
-    assert!(broker.remove_vhost("other", &mut effects));
-    assert!(!broker.remove_vhost("other", &mut effects));
+    assert_eq!(broker.remove_vhost("other", &mut effects), Ok(true));
+    assert_eq!(broker.remove_vhost("other", &mut effects), Ok(false));
     assert!(broker.vhost("other").is_none());
     assert!(queue.is_deleted());
     assert_eq!(

@@ -110,9 +110,14 @@ impl StoredBy {
     }
 }
 
-/// Why something is not stored, and never will be.
+/// Why something is not stored, or would not be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NotStored(pub Arc<str>);
+
+impl NotStored {
+    /// For clients of the management API, as [`Exception`] has it for others.
+    pub const TEXT: &str = "the change can't be stored";
+}
 
 impl fmt::Display for NotStored {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -159,11 +164,20 @@ pub trait Catalog: Send + Sync {
     /// # Errors
     /// It would not: it is to be refused.
     fn check(&self) -> Result<(), NotStored> {
-        self.failure().map_or(Ok(()), Err)
+        match self.failure() {
+            Some(failure) => Err(failure),
+            None if self.is_stalled() => Err(NotStored("the disk has no room for it".into())),
+            None => Ok(()),
+        }
     }
 
     /// Why nothing is stored any more, if that is so.
     fn failure(&self) -> Option<NotStored>;
+
+    /// Whether changes are refused for now, because the disk has no room for them.
+    fn is_stalled(&self) -> bool {
+        false
+    }
 }
 
 /// A catalog that keeps nothing: topology lives as long as the broker.

@@ -99,6 +99,10 @@ impl Catalog for StoredCatalog {
     fn failure(&self) -> Option<NotStored> {
         self.marks.waiting.lock().failure.clone()
     }
+
+    fn is_stalled(&self) -> bool {
+        !self.store.has_room() && self.failure().is_none()
+    }
 }
 
 fn not_stored(error: &CatalogError) -> NotStored {

@@ -141,6 +141,7 @@ impl Vhost {
         if let Some(current) = self.exchange(name) {
             return Ok(current);
         }
+        self.broker.catalog.check()?;
         self.put_in_exchange(ExchangeSpec {
             id: ExchangeId(id),
             name: name.into(),

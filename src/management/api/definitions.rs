@@ -55,6 +55,9 @@ fn post(call: &Call, vhost: Option<&str>) -> Result<Reply, Reply> {
         }
         Err(error) => {
             tracing::error!(user = ?call.user.name(), %error, "definitions are refused");
+            if error.is_not_stored {
+                return Err(Reply::not_stored());
+            }
             Err(Reply::bad_request(match error.reason {
                 Value::String(text) => Value::String(escaped(&text)),
                 other => other,

@@ -4,7 +4,6 @@ use hyper::Method;
 use serde_json::{Map, Value, json};
 
 use super::{Call, Reply, listing, parameters};
-use crate::broker::accounts::AccountError;
 
 const COMPONENT: &str = "vhost-limits";
 /// The one parameter of that component.
@@ -46,7 +45,6 @@ pub(super) fn of_users(call: &Call, user: Option<&str>) -> Result<Reply, Reply> 
 }
 
 pub(super) fn of_user(call: &Call, user: &str, name: &str) -> Result<Reply, Reply> {
-    let refused = |error: AccountError| Reply::bad_request(error.reason());
     match call.method {
         Method::DELETE => {
             // RabbitMQ's own name for all of them.
@@ -55,15 +53,13 @@ pub(super) fn of_user(call: &Call, user: &str, name: &str) -> Result<Reply, Repl
                 name => vec![name],
             };
             for name in names {
-                call.broker.clear_user_limit(user, name).map_err(refused)?;
+                call.broker.clear_user_limit(user, name)?;
             }
         }
         _ => {
             let body = call.document(&["value"])?;
             let limits = json!({name: body["value"]});
-            call.broker
-                .set_user_limits(user, &limits)
-                .map_err(refused)?;
+            call.broker.set_user_limits(user, &limits)?;
         }
     }
     Ok(Reply::done())

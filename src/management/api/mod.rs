@@ -97,11 +97,7 @@ pub(super) async fn answer(broker: &Arc<Broker>, parts: Parts, body: Bytes, peer
     };
     match method == Method::GET || !reply.is_success() || is_stored(broker).await {
         true => reply,
-        false => Reply::error(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "internal_server_error",
-            "the change can't be stored",
-        ),
+        false => Reply::not_stored(),
     }
 }
 

@@ -44,16 +44,17 @@ pub(super) fn set(
         Ok(put) => Ok(Reply::put(put)),
         // It was deleted just now.
         Err(ParameterError::NoVhost(_)) => Ok(Reply::no_vhost()),
+        Err(ParameterError::NotStored(error)) => Ok(error.into()),
         Err(ParameterError::Invalid(text)) => Err(text),
     }
 }
 
-pub(super) fn clear(call: &Call, component: &str, vhost: &str, name: &str) -> Reply {
+pub(super) fn clear(call: &Call, component: &str, vhost: &str, name: &str) -> Result<Reply, Reply> {
     let mut effects = Effects::new();
     let broker = &call.broker;
     let was_there = broker.clear_parameter(vhost, component, name, &mut effects);
     effects.complete();
-    Reply::deleted(was_there)
+    Ok(Reply::deleted(was_there?))
 }
 
 fn json_of(one: Parameter) -> Value {
@@ -90,7 +91,7 @@ pub(super) fn one(call: &Call, component: &str, vhost: &str, name: &str) -> Resu
         Method::DELETE if component == POLICY => Err(Reply::bad_request(
             "policies may not be cleared using this method",
         )),
-        Method::DELETE => Ok(clear(call, component, vhost, name)),
+        Method::DELETE => clear(call, component, vhost, name),
         _ => {
             call.vhost(vhost).ok_or_else(Reply::no_vhost)?;
             let body = call.document(&["value"])?;
@@ -115,12 +116,12 @@ pub(super) fn one_global(call: &Call, name: &str) -> Result<Reply, Reply> {
             Some(value) => Ok(Reply::json(json!({"name": name, "value": value}))),
             None => Err(Reply::no_object()),
         },
-        Method::DELETE => Ok(Reply::deleted(call.broker.clear_global_parameter(name))),
+        Method::DELETE => Ok(Reply::deleted(call.broker.clear_global_parameter(name)?)),
         _ => {
             let body = call.document(&["value"])?;
             let put = call
                 .broker
-                .set_global_parameter(name, body["value"].clone());
+                .set_global_parameter(name, body["value"].clone())?;
             Ok(Reply::put(put))
         }
     }

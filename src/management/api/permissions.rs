@@ -7,13 +7,8 @@ use serde_json::{Value, json};
 
 use super::{Call, Reply, listing, text};
 use crate::auth::User;
-use crate::broker::accounts::AccountError;
 
 const ORDER: [&str; 2] = ["vhost", "user"];
-
-fn refused(error: AccountError) -> Reply {
-    Reply::bad_request(error.reason())
-}
 
 /// All permissions of a user.
 fn all_of(user: &Arc<User>) -> Vec<Value> {
@@ -97,7 +92,7 @@ pub(super) fn one(call: &Call, vhost: &str, user: &str) -> Result<Reply, Reply> 
         Method::DELETE => {
             there.ok_or_else(Reply::no_object)?;
             let cleared = call.broker.clear_permissions(vhost, user);
-            cleared.map(Reply::deleted).map_err(refused)
+            cleared.map(Reply::deleted).map_err(Reply::from)
         }
         _ => {
             there.ok_or_else(|| Reply::bad_request("vhost_or_user_not_found"))?;
@@ -108,7 +103,7 @@ pub(super) fn one(call: &Call, vhost: &str, user: &str) -> Result<Reply, Reply> 
                 text(&body, "read")?,
             ];
             let put = call.broker.set_permissions(vhost, user, expressions);
-            put.map(Reply::put).map_err(refused)
+            put.map(Reply::put).map_err(Reply::from)
         }
     }
 }
@@ -131,7 +126,7 @@ pub(super) fn one_topic(
         Method::DELETE if list.is_empty() => Err(Reply::no_object()),
         Method::DELETE => {
             let cleared = call.broker.clear_topic_permissions(vhost, user, exchange);
-            cleared.map(|()| Reply::done()).map_err(refused)
+            cleared.map(|()| Reply::done()).map_err(Reply::from)
         }
         _ => {
             there.ok_or_else(|| Reply::bad_request("vhost_or_user_not_found"))?;
@@ -141,7 +136,7 @@ pub(super) fn one_topic(
             let put = call
                 .broker
                 .set_topic_permissions(vhost, user, exchange, expressions);
-            put.map_err(refused)?;
+            put.map_err(Reply::from)?;
             Ok(match list.is_empty() {
                 true => Reply::empty(hyper::StatusCode::CREATED),
                 false => Reply::done(),

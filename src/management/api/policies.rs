@@ -34,7 +34,7 @@ pub(super) fn one(call: &Call, kind: Kind, vhost: &str, name: &str) -> Result<Re
                 .map(Reply::json)
                 .ok_or_else(Reply::no_object)
         }
-        Method::DELETE => Ok(parameters::clear(call, component, vhost, name)),
+        Method::DELETE => parameters::clear(call, component, vhost, name),
         _ => {
             call.vhost(vhost).ok_or_else(Reply::no_vhost)?;
             let body = call.document(&["pattern", "definition"])?;

@@ -3,6 +3,8 @@
 use hyper::{Method, StatusCode};
 use serde_json::{Value, json};
 
+use crate::broker::accounts::AccountError;
+use crate::broker::catalog::NotStored;
 use crate::broker::parameters::Put;
 
 /// See the module.
@@ -41,6 +43,15 @@ impl Reply {
 
     pub fn bad_request(reason: impl Into<Value>) -> Self {
         Self::error(StatusCode::BAD_REQUEST, "bad_request", reason)
+    }
+
+    /// What was asked for is not done, or will not last.
+    pub fn not_stored() -> Self {
+        Self::error(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal_server_error",
+            NotStored::TEXT,
+        )
     }
 
     pub fn not_authorised(reason: &str) -> Self {
@@ -94,6 +105,21 @@ impl Reply {
 
     pub fn is_success(&self) -> bool {
         self.status.is_success()
+    }
+}
+
+impl From<NotStored> for Reply {
+    fn from(_: NotStored) -> Self {
+        Self::not_stored()
+    }
+}
+
+impl From<AccountError> for Reply {
+    fn from(error: AccountError) -> Self {
+        match error {
+            AccountError::NotStored(error) => error.into(),
+            error => Self::bad_request(error.reason()),
+        }
     }
 }
 

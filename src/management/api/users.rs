@@ -31,13 +31,11 @@ pub(super) fn one(call: &Call, name: &str) -> Result<Reply, Reply> {
         },
         Method::DELETE => {
             there.ok_or_else(Reply::no_object)?;
-            let deleted = call.broker.delete_user(name);
-            deleted.map_err(|error| Reply::bad_request(error.reason()))?;
+            call.broker.delete_user(name)?;
             Ok(Reply::done())
         }
         _ => {
-            let put = call.broker.put_user(name, &call.document(&[])?);
-            let put = put.map_err(|error| Reply::bad_request(error.reason()))?;
+            let put = call.broker.put_user(name, &call.document(&[])?)?;
             Ok(Reply::put(put))
         }
     }
@@ -51,8 +49,7 @@ pub(super) fn bulk_delete(call: &Call) -> Result<Reply, Reply> {
         let Some(name) = name.as_str() else {
             return Err(Reply::bad_request("users has what is no name"));
         };
-        let deleted = call.broker.delete_user(name);
-        deleted.map_err(|error| Reply::bad_request(error.reason()))?;
+        call.broker.delete_user(name)?;
     }
     Ok(Reply::done())
 }

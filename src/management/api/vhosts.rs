@@ -36,7 +36,7 @@ pub(super) fn one(call: &Call, name: &str) -> Result<Reply, Reply> {
             let mut effects = Effects::new();
             let was_there = call.broker.remove_vhost(name, &mut effects);
             effects.complete();
-            Ok(Reply::deleted(was_there))
+            Ok(Reply::deleted(was_there?))
         }
         _ => put(call, name),
     }
@@ -55,7 +55,7 @@ fn put(call: &Call, name: &str) -> Result<Reply, Reply> {
         return Err(Reply::bad_request("a vhost's name is empty"));
     }
     let metadata = Metadata::from_json(&body).map_err(Reply::bad_request)?;
-    let put = call.broker.put_vhost(name, metadata);
+    let put = call.broker.put_vhost(name, metadata)?;
     if let Some(tracing) = tracing
         && let Some(vhost) = call.broker.vhost(name)
     {
@@ -68,7 +68,7 @@ fn put(call: &Call, name: &str) -> Result<Reply, Reply> {
             .set_permissions(name, call.user.name(), [".*", ".*", ".*"]);
         match granted {
             Ok(_) | Err(AccountError::Configured(_) | AccountError::NoUser(_)) => {}
-            Err(error) => return Err(Reply::bad_request(error.reason())),
+            Err(error) => return Err(error.into()),
         }
     }
     Ok(Reply::put(put))

@@ -3,22 +3,29 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::task::{Context, Poll};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 use redb::{Database, ReadableTable};
 use tokio::sync::oneshot;
 
 use super::open::Opened;
+use super::room::Room;
 use super::tables::{META, apply};
-use super::{CatalogError, Change, Contents};
+use super::{CatalogError, Change, Contents, Op};
 
 /// Ids are reserved in blocks of so many.
 const ID_BLOCK: u64 = 1 << 16;
 /// At most so many changes go into one transaction.
-const MOST_AT_ONCE: usize = 1024;
+const MOST_AT_ONCE: usize = 512;
+/// And no more once these have so many bytes: all of it is to fit into the room set aside.
+const MOST_BYTES_AT_ONCE: usize = 1 << 20;
+/// So often room is looked for where there is none.
+const LOOK_FOR_ROOM: Duration = Duration::from_millis(500);
 
 /// The catalog's revision once a change is stored, or why it is not.
 pub type Answer = Result<u64, CatalogError>;
@@ -28,6 +35,8 @@ pub type Answer = Result<u64, CatalogError>;
 pub struct Catalog {
     requests: Mutex<Option<Sender<Request>>>,
     ids: Arc<Ids>,
+    room: Room,
+    is_closing: Arc<AtomicBool>,
     thread: Mutex<Option<JoinHandle<()>>>,
     journal_end: u64,
 }
@@ -107,7 +116,10 @@ pub(super) fn start(opened: Opened) -> Result<(Catalog, Contents), CatalogError>
         database,
         contents,
         next_id,
+        mut room,
     } = opened;
+    // It may have grown, or become shorter.
+    room.keep();
     let ids = Arc::new(Ids {
         state: Mutex::new(IdState {
             next: next_id,
@@ -120,13 +132,18 @@ pub(super) fn start(opened: Opened) -> Result<(Catalog, Contents), CatalogError>
     let (requests, inbox) = channel();
     let for_thread = Arc::clone(&ids);
     let revision = contents.revision;
+    let for_clients = room.clone();
+    let is_closing = Arc::new(AtomicBool::new(false));
+    let closes = Arc::clone(&is_closing);
     requests.send(Request::ReserveIds).map_err(|_| closed())?;
     let thread = thread::Builder::new()
         .name("catalog".to_owned())
-        .spawn(move || run(&database, &inbox, &for_thread, revision))?;
+        .spawn(move || run(&database, &inbox, &for_thread, room, &closes, revision))?;
     let catalog = Catalog {
         requests: Mutex::new(Some(requests)),
         ids,
+        room: for_clients,
+        is_closing,
         thread: Mutex::new(Some(thread)),
         journal_end: contents.journal_end,
     };
@@ -149,6 +166,12 @@ impl Catalog {
     /// It must not block.
     pub fn submit_then(&self, change: Change, then: impl FnOnce(Answer) + Send + 'static) {
         self.send(Request::Apply(change, Then(Some(Box::new(then)))));
+    }
+
+    /// Whether there is room on the disk for more changes. Where there is none, what is submitted all the
+    /// same may still be stored, or end the catalog's work; it is looked for again every half second.
+    pub fn has_room(&self) -> bool {
+        self.room.is_there()
     }
 
     /// The journal had every record below that index when that was last noted; 0 if there never was
@@ -179,8 +202,14 @@ impl Catalog {
         Ok(id)
     }
 
+    /// From now on what is submitted does not wait for room, because the broker is about to stop.
+    pub fn wait_no_more(&self) {
+        self.is_closing.store(true, Ordering::Release);
+    }
+
     /// Stores what was submitted, and ends the thread. Dropping does the same.
     pub fn close(&self) {
+        self.wait_no_more();
         drop(self.requests.lock().take());
         if let Some(thread) = self.thread.lock().take() {
             let _ = thread.join();
@@ -215,21 +244,50 @@ impl Drop for FailIds<'_> {
     }
 }
 
-fn run(database: &Database, inbox: &Receiver<Request>, ids: &Ids, mut revision: u64) {
+/// The next request; until it comes, room is looked for if there is none.
+fn next(inbox: &Receiver<Request>, room: &mut Room) -> Option<Request> {
+    while !room.is_there() {
+        match inbox.recv_timeout(LOOK_FOR_ROOM) {
+            Ok(request) => return Some(request),
+            Err(RecvTimeoutError::Timeout) => room.keep(),
+            Err(RecvTimeoutError::Disconnected) => return None,
+        }
+    }
+    inbox.recv().ok()
+}
+
+fn run(
+    database: &Database,
+    inbox: &Receiver<Request>,
+    ids: &Ids,
+    mut room: Room,
+    is_closing: &AtomicBool,
+    mut revision: u64,
+) {
     let _guard = FailIds(ids);
     let mut failure: Option<CatalogError> = None;
-    while let Ok(first) = inbox.recv() {
+    while let Some(first) = next(inbox, &mut room) {
         let mut changes = Vec::new();
         let mut answers = Vec::new();
         let mut reserves = false;
-        for request in std::iter::once(first).chain(inbox.try_iter().take(MOST_AT_ONCE)) {
+        let mut bytes = 0;
+        let mut next = Some(first);
+        while let Some(request) = next {
             match request {
                 Request::Apply(change, answer) => {
+                    bytes += change.iter().map(Op::bytes).sum::<usize>();
                     changes.push(change);
                     answers.push(answer);
                 }
                 Request::ReserveIds => reserves = true,
             }
+            let is_enough = changes.len() >= MOST_AT_ONCE || bytes >= MOST_BYTES_AT_ONCE;
+            next = (!is_enough).then(|| inbox.try_recv().ok()).flatten();
+        }
+        // What is under way waits: it can't be refused any more, and a write that fails is the last.
+        while failure.is_none() && !room.take(bytes) && !is_closing.load(Ordering::Acquire) {
+            thread::sleep(LOOK_FOR_ROOM);
+            room.keep();
         }
         let first_revision = revision + 1;
         let outcome = match &failure {
@@ -238,7 +296,11 @@ fn run(database: &Database, inbox: &Receiver<Request>, ids: &Ids, mut revision: 
             None => commit(database, &changes, reserves, ids, revision),
         };
         match outcome {
-            Ok(()) => revision += changes.len() as u64,
+            Ok(()) => {
+                revision += changes.len() as u64;
+                // Before anybody hears of it, and wants more.
+                room.keep();
+            }
             Err(ref error) => {
                 if failure.is_none() {
                     tracing::error!(%error, "nothing more is stored in the catalog");

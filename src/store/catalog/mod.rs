@@ -5,7 +5,7 @@
 //! submit(change) ─▶ commit.rs: one thread, one transaction for all that gathered ─▶ Stored
 //!                    tables.rs, records.rs: what is kept and how
 //! open.rs: whole, of a known format, or not at all      backend.rs: on the store's disk
-//!                                                       overlay.rs: for looking only
+//!                    room.rs: on the disk, ahead        overlay.rs: for looking only
 //! ```
 //!
 //! A change is stored or not, never in part; once [`Stored`] says so, it survives. Changes are
@@ -16,6 +16,7 @@ mod commit;
 mod open;
 mod overlay;
 mod records;
+mod room;
 mod tables;
 
 use std::fmt;

@@ -8,6 +8,7 @@ use redb::{Builder, Database, ReadableDatabase};
 use super::CatalogError;
 use super::backend::Backend;
 use super::overlay::Overlay;
+use super::room::Room;
 use super::tables::{self, Contents, META};
 use crate::store::disk::{Disk, DiskFile};
 
@@ -26,6 +27,7 @@ pub(super) struct Opened {
     pub database: Database,
     pub contents: Contents,
     pub next_id: u64,
+    pub room: Room,
 }
 
 /// What a catalog is opened for.
@@ -80,6 +82,11 @@ pub(super) fn open(disk: &dyn Disk, purpose: Use) -> Result<Opened, CatalogError
 }
 
 fn open_file(file: Arc<dyn DiskFile>, purpose: Use) -> Result<Opened, CatalogError> {
+    let mut room = Room::new(Arc::clone(&file));
+    if purpose == Use::Write {
+        // What a killed broker left is mended when it is opened.
+        room.keep();
+    }
     let database = match purpose {
         Use::Write => builder().create_with_backend(Backend::new(file))?,
         Use::Look => builder().create_with_backend(Overlay::new(file)?)?,
@@ -108,6 +115,7 @@ fn open_file(file: Arc<dyn DiskFile>, purpose: Use) -> Result<Opened, CatalogErr
         database,
         contents,
         next_id,
+        room,
     })
 }
 

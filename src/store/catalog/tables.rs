@@ -81,6 +81,32 @@ pub enum Op {
     PutJournalStart(u64),
 }
 
+impl Op {
+    /// What it takes in the catalog, roughly, in bytes: of what may be large.
+    pub fn bytes(&self) -> usize {
+        /// Any other record and its key.
+        const SMALL_BYTES: usize = 256;
+        let large = match self {
+            Self::PutExchange(_, record) => record.arguments.len(),
+            Self::PutQueue(_, record) => record.arguments.len(),
+            Self::PutBinding(_, record) => record.arguments.len(),
+            Self::PutPermission(_, record) => {
+                record.configure.len() + record.write.len() + record.read.len()
+            }
+            Self::PutTopicPermission(_, record) => record.write.len() + record.read.len(),
+            Self::PutParameter(_, record) => record.value.len(),
+            Self::PutVhost(_, record) => record.description.len(),
+            Self::PutSegment(_, _, record) => {
+                let marks = record.marks.iter().map(|mark| 32 + mark.filter.len());
+                record.chunks.len() * 32 + record.settled.len() * 16 + marks.sum::<usize>()
+            }
+            Self::PutSeen(_, _, record) => record.ids.len() * 32,
+            _ => 0,
+        };
+        SMALL_BYTES + large
+    }
+}
+
 /// Everything the catalog keeps.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Contents {

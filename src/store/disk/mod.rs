@@ -152,6 +152,16 @@ pub trait DiskFile: Debug + Send + Sync {
     /// have that length then; [`DiskFile::set_len`] gives back what was not needed.
     fn reserve(&self, _offset: u64, _bytes: u64) {}
 
+    /// Sets room aside for everything below `end`, without a change of the length, where the file system
+    /// knows of such a thing: what is written there later does not find the disk full.
+    /// [`DiskFile::set_len`] to less gives back what lies behind.
+    ///
+    /// # Errors
+    /// `StorageFull` or `QuotaExceeded`: the room is not there.
+    fn set_aside(&self, _end: u64) -> io::Result<()> {
+        Ok(())
+    }
+
     /// Like [`DiskFile::write_at`] for whole blocks at the start of a block: past the system's cache, if
     /// it can be done, which costs a third of the time of a processor. For that, `bytes` must lie in memory as those
     /// of an [`AlignedBuffer`] do.

@@ -3,17 +3,19 @@
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, IoSlice};
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use rustix::fs::{Advice, FallocateFlags, OFlags, fadvise, fallocate, statvfs};
+use rustix::fs::{Advice, FallocateFlags, OFlags, fadvise, fallocate, fstatvfs, statvfs};
 use rustix::io::{Errno, ReadWriteFlags, pwritev, pwritev2};
 
 use super::{BLOCK_BYTES, Disk, DiskFile, DiskLock};
 
 /// What one system call takes (`IOV_MAX`).
 const MOST_PARTS: usize = 1024;
+/// In such blocks `stat` says what a file takes.
+const STAT_BLOCK_BYTES: u64 = 512;
 
 /// A folder of the operating system.
 #[derive(Clone, Debug)]
@@ -208,6 +210,23 @@ impl DiskFile for RealFile {
     fn reserve(&self, offset: u64, bytes: u64) {
         // Without it writing is slower, or says itself that the disk is full.
         let _ = fallocate(&self.file, FallocateFlags::empty(), offset, bytes);
+    }
+
+    fn set_aside(&self, end: u64) -> io::Result<()> {
+        // Some file systems take what is left before they say that it is not enough.
+        if let (Ok(stat), Ok(metadata)) = (fstatvfs(&self.file), self.file.metadata()) {
+            let there = metadata.blocks().saturating_mul(STAT_BLOCK_BYTES);
+            let free = stat.f_bavail.saturating_mul(stat.f_frsize);
+            // One without limits has no blocks, either.
+            if stat.f_blocks > 0 && end.saturating_sub(there) > free {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+        }
+        match fallocate(&self.file, FallocateFlags::KEEP_SIZE, 0, end) {
+            Err(full @ (Errno::NOSPC | Errno::DQUOT)) => Err(full.into()),
+            // Whatever else is wrong with it, or not known here, is no matter of room.
+            _ => Ok(()),
+        }
     }
 
     fn write_blocks_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {

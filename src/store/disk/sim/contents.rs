@@ -28,6 +28,8 @@ pub struct Contents {
     pub dirty: BTreeSet<u64>,
     /// Those that can't be read.
     pub bad: BTreeSet<u64>,
+    /// Room is set aside for everything below that.
+    pub set_aside: u64,
 }
 
 /// The sectors in which so many bytes lie.
@@ -40,6 +42,11 @@ fn sectors(offset: u64, bytes: usize) -> Range<u64> {
 }
 
 impl Contents {
+    /// What it takes of the disk.
+    pub fn used_bytes(&self) -> u64 {
+        self.set_aside.max(self.now.len() as u64)
+    }
+
     /// From now on the sector with that byte can't be read.
     pub fn break_sector(&mut self, at: u64) {
         self.bad.insert(at / SMALLEST_SECTOR);
@@ -105,6 +112,7 @@ impl Contents {
             durable: left,
             dirty: BTreeSet::new(),
             bad: self.bad.clone(),
+            set_aside: 0,
         }
     }
 }

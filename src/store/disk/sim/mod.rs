@@ -250,7 +250,7 @@ impl State {
     fn used_bytes(&self) -> u64 {
         self.files
             .values()
-            .map(|contents| contents.lock().now.len() as u64)
+            .map(|contents| contents.lock().used_bytes())
             .sum()
     }
 }
@@ -398,7 +398,7 @@ impl DiskFile for SimFile {
             bytes = &bytes[..state.dice.random_range(0..=bytes.len())];
         }
         let growth =
-            (offset + bytes.len() as u64).saturating_sub(self.contents.lock().now.len() as u64);
+            (offset + bytes.len() as u64).saturating_sub(self.contents.lock().used_bytes());
         if let Some(capacity) = state.faults.capacity_bytes
             && growth > 0
             && state.used_bytes() + growth > capacity
@@ -407,6 +407,19 @@ impl DiskFile for SimFile {
         }
         self.contents.lock().write(bytes, offset);
         if is_short { Err(broken()) } else { Ok(()) }
+    }
+
+    fn set_aside(&self, end: u64) -> io::Result<()> {
+        let state = self.disk.0.lock();
+        let growth = end.saturating_sub(self.contents.lock().used_bytes());
+        if let Some(capacity) = state.faults.capacity_bytes
+            && state.used_bytes() + growth > capacity
+        {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        let mut contents = self.contents.lock();
+        contents.set_aside = contents.set_aside.max(end);
+        Ok(())
     }
 
     fn sync_data(&self) -> io::Result<()> {
@@ -430,7 +443,11 @@ impl DiskFile for SimFile {
 
     fn set_len(&self, bytes: u64) -> io::Result<()> {
         self.disk.0.lock().operate(false)?;
-        self.contents.lock().now.resize(bytes as usize, 0);
+        let mut contents = self.contents.lock();
+        if (bytes as usize) < contents.now.len() {
+            contents.set_aside = 0;
+        }
+        contents.now.resize(bytes as usize, 0);
         Ok(())
     }
 }
