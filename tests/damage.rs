@@ -558,3 +558,72 @@ fn a_queue_waits_for_what_the_disk_does_not_give() {
     broker.wait_for_line("messages can be read again");
     is_well(&broker);
 }
+
+/// A segment is cut while the broker runs: hundreds of chunks are gone, and one note tells of them.
+#[test]
+fn a_segment_that_was_cut_has_one_note() {
+    const LARGE: usize = 60_000;
+    const LAST: usize = 500;
+    let Some(broker) = Setup::default().start() else {
+        return;
+    };
+    let mut client = broker.client();
+    client.call(method!("confirm.select"));
+    client.call(method!("queue.declare", queue: "deep", durable: true));
+    for number in 0..=LAST {
+        let body = format!("{number:0LARGE$}");
+        client.publish_with("", "deep", &properties!(delivery_mode: 2), &body);
+        client.expect_name("basic.ack");
+    }
+    let segment = || {
+        let path = a_segment(&broker)?;
+        let bytes = std::fs::metadata(&path).ok()?.len();
+        Some((path, bytes))
+    };
+    support::broker::eventually("paged out", || {
+        segment().is_some_and(|(_, bytes)| bytes > 10 << 20)
+    });
+    let (path, bytes) = segment().expect("it is there");
+    let file = std::fs::File::options().write(true).open(path);
+    file.and_then(|file| file.set_len(bytes / 4))
+        .expect("it is cut");
+
+    client.call(method!("basic.consume", queue: "deep", no_ack: true));
+    let mut came = 0;
+    loop {
+        let number: usize = client.delivery().text().parse().expect("a number");
+        came += 1;
+        if number == LAST {
+            break;
+        }
+    }
+    assert!(came < LAST, "{came}");
+    let kept = kept(&broker);
+    let is_note = |path: &&PathBuf| path.extension().is_some_and(|end| end == "note");
+    let notes: Vec<&PathBuf> = kept.iter().filter(is_note).collect();
+    assert_eq!(notes.len(), 1, "{kept:?}");
+    let note = std::fs::read_to_string(notes[0]).expect("it is read");
+    let told: Vec<&str> = note
+        .lines()
+        .filter(|line| line.contains(" chunks of segment "))
+        .collect();
+    assert_eq!(told.len(), 1, "{note}");
+    let lost = format!(" with {} records are damaged", LAST + 1 - came);
+    assert!(told[0].contains(&lost), "{note}");
+    assert_eq!(broker.count_lines("stored data are damaged"), 1);
+    is_not_well(&broker, " chunks of segment ", &[]);
+    let page = get(&broker, "/metrics");
+    let places = page
+        .lines()
+        .find_map(|line| line.strip_prefix("warren_segments_damaged "));
+    let places: u64 = places.and_then(|text| text.parse().ok()).expect("a number");
+    assert!(places > 1, "{places}");
+    // It is told after a restart as well, and no more than that.
+    let broker = Setup::default().on(broker.kill()).start().expect("ours");
+    assert_eq!(broker.count_lines("stored data are damaged"), 0);
+    is_not_well(
+        &broker,
+        &lost,
+        &[&format!("warren_segments_damaged {places}")],
+    );
+}

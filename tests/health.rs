@@ -178,6 +178,7 @@ async fn all_damage_is_counted_and_some_of_it_told() {
             missing_records: 0,
             unknown_queue: true,
             queues: Vec::new(),
+            chunks: None,
         };
         // Nobody keeps notes here. What is known is not counted again.
         for _ in 0..2 {

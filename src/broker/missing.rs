@@ -1,9 +1,9 @@
 //! Tells, with the queues' names, what a start finds missing, or what is found soon after it.
 
 use super::Broker;
-use super::pager::Stored;
+use super::pager::{SegmentFile, Stored};
 use super::queue::Queue;
-use crate::store::quarantine::{Concerned, Note, Part};
+use crate::store::quarantine::{Concerned, DamagedChunks, Note, Part};
 use crate::store::segment::ChunkError;
 
 impl Broker {
@@ -35,6 +35,7 @@ impl Broker {
             missing_records: lost,
             unknown_queue: false,
             queues: self.concerned(id).into_iter().collect(),
+            chunks: None,
         };
         let place = format!("{id:016x}-{number:016x}");
         self.engine.store.damaged(&place, note)
@@ -50,6 +51,7 @@ impl Broker {
             missing_records: had - has,
             unknown_queue: true,
             queues: Vec::new(),
+            chunks: None,
         };
         self.engine
             .store
@@ -77,14 +79,16 @@ pub(super) fn give_up_chunk(
         );
         return store.replaced_unreadable();
     }
-    let note = Note {
-        part: Part::Segments,
-        what: format!(
-            "{error}; {in_log} of its messages are in the journal as well, {lost} are lost"
-        ),
-        missing_records: lost,
-        unknown_queue: false,
-        queues: vec![concerned],
-    };
-    store.damaged(&stored.place(), note);
+    let is_copied = matches!(
+        error,
+        ChunkError::Damaged {
+            kept_in: Some(_),
+            ..
+        }
+    );
+    let SegmentFile {
+        queue: id, number, ..
+    } = &*stored.segment;
+    let chunk = DamagedChunks::of(*id, *number, &stored.entry, is_copied);
+    store.damaged_chunks(chunk.at_start(in_log, lost), Some(concerned));
 }

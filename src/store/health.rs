@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 
 use super::disk::Disk;
 use super::journal::{self, Damage, Journal, Report};
-use super::quarantine::{self, Concerned, Note, Part};
+use super::quarantine::{self, Concerned, DamagedChunks, Note, Part};
 use super::unreadable::UnreadableChunks;
 
 /// So many problems are told in words; all are counted.
@@ -29,6 +29,8 @@ pub struct StoreHealth {
     journal: OnceLock<Weak<Journal>>,
     disk: OnceLock<Arc<dyn Disk>>,
     known: Mutex<Known>,
+    /// Held while a note is written.
+    writing: Mutex<()>,
     /// How many chunks the disk did not give at start whose messages the journal had.
     replaced: AtomicU64,
     /// Why segments can't be written at the moment.
@@ -140,6 +142,7 @@ impl StoreHealth {
     /// is known already is not told again. Logs and notes it, which writes to the disk; says whether it is
     /// noted durably.
     pub fn damaged(&self, place: &str, note: Note) -> bool {
+        let _writing = self.writing.lock();
         let mut known = self.known.lock();
         let is_known = known.notes.contains_key(place);
         if !is_known {
@@ -169,6 +172,54 @@ impl StoreHealth {
                 tracing::error!(%error, place, "damage cannot be noted");
                 false
             }
+        }
+    }
+
+    /// Chunks of a segment of that queue are not what was written. Notes it as [`StoreHealth::damaged`] does,
+    /// together with those of the segment that are known already, unless the note of these was deleted; the
+    /// log has the first of them alone.
+    pub fn damaged_chunks(&self, mut chunks: DamagedChunks, queue: Option<Concerned>) {
+        let place = chunks.place();
+        let _writing = self.writing.lock();
+        let disk = self.disk.get();
+        let is_deleted = disk.is_some_and(|disk| {
+            let is_noted = |told: &Told| told.is_noted;
+            let is_noted = self.known.lock().notes.get(&place).is_some_and(is_noted);
+            is_noted && quarantine::is_there(&**disk, &place).is_ok_and(|is_there| !is_there)
+        });
+        let mut known = self.known.lock();
+        let before = known.notes.get(&place).filter(|_| !is_deleted);
+        let is_first = before.is_none();
+        if let Some(before) = before.and_then(|told| told.note.chunks.as_ref()) {
+            chunks.add(before);
+        }
+        let found = chunks.chunks;
+        let note = Note::of_chunks(chunks, queue);
+        if is_first {
+            tracing::error!(what = note.what, "stored data are damaged");
+        } else {
+            tracing::debug!(what = note.what, "more of a segment is damaged");
+        }
+        if known.notes.contains_key(&place) || known.notes.len() < MOST_KEPT {
+            let told = Told {
+                note: note.clone(),
+                is_noted: false,
+            };
+            known.notes.insert(place.clone(), told);
+        } else {
+            known.more[note.part as usize] += found;
+        }
+        drop(known);
+        let Some(disk) = disk else {
+            return;
+        };
+        match quarantine::put_note(&**disk, &place, &note) {
+            Ok(()) => {
+                if let Some(told) = self.known.lock().notes.get_mut(&place) {
+                    told.is_noted = true;
+                }
+            }
+            Err(error) => tracing::error!(%error, place, "damage cannot be noted"),
         }
     }
 
@@ -229,11 +280,11 @@ impl StoreHealth {
                     condition.journal_damage += 1;
                     condition.missing_records += note.missing_records;
                 }
-                Part::Segments => condition.segment_damage += 1,
+                Part::Segments => condition.segment_damage += note.places(),
             }
             condition.of_unknown_queues += u64::from(note.unknown_queue);
             for queue in &note.queues {
-                count(&mut condition.queues, queue);
+                count(&mut condition.queues, queue, note.places());
             }
             if condition.damage.len() < MOST_TOLD {
                 condition.damage.push(note.what.clone());
@@ -242,7 +293,7 @@ impl StoreHealth {
         drop(known);
         self.unreadable.for_each(|chunk| {
             condition.unreadable += 1;
-            count(&mut condition.waiting_queues, &chunk.queue);
+            count(&mut condition.waiting_queues, &chunk.queue, 1);
             if condition.damage.len() < MOST_TOLD {
                 condition.damage.push(chunk.what.clone());
             }
@@ -251,11 +302,11 @@ impl StoreHealth {
     }
 }
 
-fn count(queues: &mut BTreeMap<Concerned, u64>, queue: &Concerned) {
+fn count(queues: &mut BTreeMap<Concerned, u64>, queue: &Concerned, more: u64) {
     if let Some(places) = queues.get_mut(queue) {
-        *places += 1;
+        *places += more;
     } else if queues.len() < MOST_QUEUES {
-        queues.insert(queue.clone(), 1);
+        queues.insert(queue.clone(), more);
     }
 }
 
@@ -299,5 +350,6 @@ fn note_of(damage: &Damage, name_of: &impl Fn(u64) -> Option<Concerned>) -> Note
         missing_records,
         unknown_queue: damage.of_unknown,
         queues,
+        chunks: None,
     }
 }

@@ -14,12 +14,12 @@ use rustix::io::Errno;
 
 use super::proving::{Outcome, put_together};
 use super::unreadable::{MOST_TRIES, Unreadable};
-use super::{QueueRef, Shared, Stored};
+use super::{QueueRef, SegmentFile, Shared, Stored};
 use crate::broker::Effects;
 use crate::broker::queue::{CameBy, Queue, Then};
 use crate::store::catalog::Op;
 use crate::store::disk::MOST_READS;
-use crate::store::quarantine::{Note, Part};
+use crate::store::quarantine::DamagedChunks;
 use crate::store::segment::{ChunkEntry, ChunkError, Segment, StoredChunk};
 use crate::store::unreadable::Telling;
 
@@ -136,14 +136,19 @@ impl Reading {
         drop(load.told);
         let stored = load.stored;
         if let Err(error) = &read {
-            let note = Note {
-                part: Part::Segments,
-                what: format!("{error}; queue {:?} goes on without them", queue.name()),
-                missing_records: 0,
-                unknown_queue: false,
-                queues: vec![queue.concerned()],
-            };
-            queue.engine().store.damaged(&stored.place(), note);
+            let is_copied = matches!(
+                error,
+                ChunkError::Damaged {
+                    kept_in: Some(_),
+                    ..
+                }
+            );
+            let SegmentFile {
+                queue: id, number, ..
+            } = &*stored.segment;
+            let damaged = DamagedChunks::of(*id, *number, &stored.entry, is_copied);
+            let store = &queue.engine().store;
+            store.damaged_chunks(damaged, Some(queue.concerned()));
             forget(&self.shared, &stored);
         }
         let came_by = read.map_or(CameBy::Nothing, CameBy::Segment);

@@ -3,16 +3,19 @@
 //! ```text
 //! a damaged range of bytes, an unreadable file ─▶ a copy
 //! what is known of it ─▶ note.rs: a text beside the copy, told until somebody deletes it
+//!                         chunks.rs: of a segment's damaged chunks together
 //! ```
 
+mod chunks;
 mod note;
 
 use std::io;
 
 use super::disk::{Disk, DiskFile};
 
+pub use self::chunks::DamagedChunks;
 pub use self::note::{Concerned, Note, Part};
-pub(super) use self::note::{notes, places, write_note};
+pub(super) use self::note::{is_there, notes, places, put_note, write_note};
 
 const FOLDER: &str = "quarantine";
 const COPY_BYTES: u64 = 1 << 20;

@@ -7,7 +7,7 @@ use std::io;
 
 use serde::{Deserialize, Serialize};
 
-use super::FOLDER;
+use super::{DamagedChunks, FOLDER};
 use crate::store::disk::Disk;
 
 const SUFFIX: &str = ".note";
@@ -50,14 +50,52 @@ pub struct Note {
     /// Queues that are concerned, as far as that is known.
     #[serde(default)]
     pub queues: Vec<Concerned>,
+    /// The chunks of a segment that it is about, if it is about such.
+    #[serde(default)]
+    pub chunks: Option<DamagedChunks>,
 }
 
-/// Writes a note durably, unless there is one for that place.
-pub(in crate::store) fn write_note(disk: &dyn Disk, place: &str, note: &Note) -> io::Result<()> {
-    let name = format!("{place}{SUFFIX}");
-    if disk.list(FOLDER)?.contains(&name) {
-        return Ok(());
+impl Note {
+    /// Of damaged chunks of one segment, which belongs to that queue.
+    pub fn of_chunks(chunks: DamagedChunks, queue: Option<Concerned>) -> Self {
+        Self {
+            part: Part::Segments,
+            what: match &queue {
+                Some(Concerned { vhost, name }) => {
+                    format!("queue {name:?} in vhost {vhost:?}: {chunks}")
+                }
+                None => chunks.to_string(),
+            },
+            missing_records: chunks.lost,
+            unknown_queue: false,
+            queues: queue.into_iter().collect(),
+            chunks: Some(chunks),
+        }
     }
+
+    /// How many damaged places it tells of.
+    pub fn places(&self) -> u64 {
+        self.chunks.as_ref().map_or(1, |chunks| chunks.chunks)
+    }
+}
+
+/// Writes a note durably, unless there is one for that place. One at a time.
+pub(in crate::store) fn write_note(disk: &dyn Disk, place: &str, note: &Note) -> io::Result<()> {
+    match is_there(disk, place)? {
+        true => Ok(()),
+        false => put_note(disk, place, note),
+    }
+}
+
+/// Whether there is a note of that place.
+pub(in crate::store) fn is_there(disk: &dyn Disk, place: &str) -> io::Result<bool> {
+    let name = format!("{place}{SUFFIX}");
+    Ok(disk.list(FOLDER)?.contains(&name))
+}
+
+/// Writes a note durably, in the place of the one that there may be. One at a time.
+pub(in crate::store) fn put_note(disk: &dyn Disk, place: &str, note: &Note) -> io::Result<()> {
+    let name = format!("{place}{SUFFIX}");
     let fields = toml::to_string(note).map_err(io::Error::other)?;
     let text = format!(
         "# Something stored was found damaged. The broker tells of it until this file is deleted.\n{fields}"
@@ -104,5 +142,6 @@ fn unreadable(place: &str) -> Note {
         missing_records: 0,
         unknown_queue: true,
         queues: Vec::new(),
+        chunks: None,
     }
 }
