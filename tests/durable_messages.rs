@@ -385,3 +385,47 @@ fn a_kill_counts_as_a_return_where_returns_count() {
     assert_eq!(message.headers().get("x-delivery-count"), None);
     assert!(client.get("q", true).is_none());
 }
+
+/// What the journal has need not go anywhere before a stop.
+#[test]
+fn a_stop_does_not_wait_until_the_journal_is_shortened() {
+    const QUEUES: usize = 1500;
+    let setup = || Setup::default().env("WARREN_STORAGE_JOURNAL_FILE_BYTES", 1 << 20);
+    let Some(broker) = setup().start() else {
+        return;
+    };
+    let mut client = broker.client();
+    client.call(method!("confirm.select"));
+    for number in 0..QUEUES {
+        let queue = format!("q{number}");
+        client.send(method!("queue.declare", queue: queue, durable: true, no_wait: true));
+    }
+    let folder = broker.data_dir().join("segments");
+    let moved = || std::fs::read_dir(&folder).map_or(0, Iterator::count);
+    let body = "x".repeat(2 << 10);
+    let mut published: u64 = 0;
+    // The journal gets longer than it may be, and queues begin to move.
+    while moved() == 0 {
+        for _ in 0..100 {
+            let queue = format!("q{}", published as usize % QUEUES);
+            publish(&mut client, &queue, &body);
+            published += 1;
+        }
+        while client.receive().number("delivery-tag") < published {}
+        assert!(published < 200_000, "nothing moves");
+    }
+    let before = moved();
+    let data = broker.stop();
+    let folder = data.path().join("segments");
+    let after = std::fs::read_dir(folder).map_or(0, Iterator::count);
+    assert!(
+        after < before + QUEUES / 2,
+        "{before} queues had moved, then {after}"
+    );
+    let broker = setup().on(data).start().expect("ours");
+    let mut client = broker.client();
+    let there: u64 = (0..QUEUES)
+        .map(|number| count(&mut client, &format!("q{number}")))
+        .sum();
+    assert_eq!(there, published);
+}

@@ -248,6 +248,19 @@ impl Shared {
         }
     }
 
+    /// Whether the broker stops: what is in the log needs no other place before that.
+    fn is_closing(&self) -> bool {
+        self.is_closing.load(Ordering::Acquire)
+    }
+
+    /// An error if the broker stops.
+    fn check_open(&self) -> io::Result<()> {
+        match self.is_closing() {
+            true => Err(io::Error::other("the broker stops")),
+            false => Ok(()),
+        }
+    }
+
     fn send(&self, task: Task) {
         // After the end there is nothing to be done.
         let _ = self.tasks.lock().send(task);

@@ -60,9 +60,9 @@ impl Reading {
         }
     }
 
-    /// Reads until nobody can ask any more.
+    /// Reads until nobody can ask any more, or the broker stops.
     pub fn run(mut self, calls: &Mutex<Receiver<Call>>) {
-        loop {
+        while !self.shared.is_closing() {
             // Who waits for a call keeps the others from waiting for the same one.
             let call = match self.unreadable.due_at() {
                 None => calls.lock().recv().map_err(RecvTimeoutError::from),

@@ -139,15 +139,18 @@ impl Shortening<'_, '_> {
         } = self;
         let queues = broker.durable_queues();
         for queue in too_many(&queues, before, log.part_bytes() / CARRIED_SHARE) {
+            shared.check_open()?;
             move_on(shared, segments, queue, before, barrier)?;
             length.heed(shared, *log, &broker.engine);
         }
         for queue in &queues {
+            shared.check_open()?;
             list(shared, segments, queue, before, barrier)?;
         }
         store_ids(shared, *log, broker, before, barrier.pause)?;
         let mut speech = Speech::new(*log, broker, before);
         for queue in &queues {
+            shared.check_open()?;
             // A segment that the catalog names comes back at the next start, with all that the log does not
             // call settled. It is about to name those that are open.
             let id = queue.id().0;

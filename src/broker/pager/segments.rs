@@ -134,8 +134,10 @@ impl OpenSegments {
             .iter()
             .filter(|(_, open)| open.used_at.elapsed() >= shared.options.segment_idle);
         let idle: Vec<u64> = idle.map(|(queue, _)| *queue).collect();
-        idle.into_iter()
-            .try_for_each(|queue| self.close(shared, queue, barrier))
+        idle.into_iter().try_for_each(|queue| {
+            shared.check_open()?;
+            self.close(shared, queue, barrier)
+        })
     }
 
     /// Writing has failed: what comes goes to another segment. What is in this one can still be read.

@@ -93,7 +93,7 @@ impl Writing {
     /// Works until told to end.
     pub fn run(mut self, tasks: &Receiver<Task>) {
         let mut pause = || std::thread::sleep(LOOK_AGAIN);
-        loop {
+        while !self.shared.is_closing() {
             let task = match tasks.try_recv() {
                 Ok(task) => Ok(task),
                 Err(TryRecvError::Disconnected) => return,
@@ -147,7 +147,7 @@ impl Writing {
         }
         self.paused_until = None;
         let mut barrier = self.barrier(pause);
-        loop {
+        while !self.shared.is_closing() {
             let pages = queue.chunks_to_page(CHUNKS_AT_ONCE);
             if pages.is_empty() {
                 if self.waiting.remove(&queue.id().0).is_some() {
@@ -357,7 +357,9 @@ impl Writing {
     }
 
     fn note(&mut self, outcome: io::Result<()>, what: &'static str) {
-        if let Err(error) = outcome {
+        if let Err(error) = outcome
+            && !self.shared.is_closing()
+        {
             self.troubles.failed(what, &error);
         }
     }
