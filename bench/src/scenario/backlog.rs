@@ -212,6 +212,13 @@ pub fn scenarios() -> Vec<Scenario> {
         "100M transient messages of 100 B filled, then drained with auto-ack",
         move |bench| deepest.measure(bench),
     );
-    scenarios.push(of_deepest.real_broker().long());
+    let deepest = Backlog::durable(&queue, 100_000_000);
+    let of_deepest_durable = Scenario::new(
+        "backlog-100M-durable",
+        "100M persistent messages of 100 B filled, then drained with auto-ack",
+        move |bench| deepest.measure(bench),
+    );
+    let deepest = [of_deepest, of_deepest_durable].into_iter();
+    scenarios.extend(deepest.map(|scenario| scenario.real_broker().long()));
     scenarios
 }
