@@ -52,9 +52,9 @@ use crate::store::segment::{self, ChunkEntry, ChunkError, StoredChunk};
 /// While one waits for the disk, another makes a chunk of what it read.
 const READERS: usize = 2;
 /// So much beyond their windows may queues hold together until publishers wait ...
-const MOST_DEBT_BYTES: usize = 32 << 20;
+const MOST_DEBT_BYTES: usize = 16 << 20;
 /// ... and so much when they may go on.
-const LOW_DEBT_BYTES: usize = 16 << 20;
+const LOW_DEBT_BYTES: usize = 8 << 20;
 
 /// A chunk's place in a segment. The segment's file goes with the last of them.
 #[derive(Clone, Debug)]
