@@ -222,6 +222,11 @@ impl History {
         for id in ids {
             let mut letters = self.model().count_at_start(op, id);
             letters.extend(self.model().limit(op, id));
+            if !letters.is_empty() {
+                // They wait for what cannot be read.
+                self.repair();
+                world.load_all();
+            }
             self.note(|| format!("op {op}: at start {id} gives up {letters:?}"));
             let sources = self.model().post(letters);
             self.model().publish(sources);
