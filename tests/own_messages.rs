@@ -5,7 +5,7 @@
 mod support;
 
 use support::broker::eventually;
-use support::{Arg, Broker, Client, Login, Message, Setup, Talk, Value};
+use support::{Arg, Broker, Client, Message, Setup, Talk, Value};
 
 const TRACE: &str = "amq.rabbitmq.trace";
 const LOG: &str = "amq.rabbitmq.log";
@@ -69,22 +69,9 @@ fn what_was_switched_on_is_off_after_a_restart_and_bindings_stay() {
     assert_eq!(client.take("kept").expect("a trace"), "told");
 }
 
-/// Has something logged about a user of that name.
-fn refuse(broker: &Broker, user: &str) {
-    let login = Login {
-        user: user.into(),
-        ..Login::default()
-    };
-    let mut stranger = broker.stranger();
-    stranger.send_bytes(b"AMQP\0\0\x09\x01");
-    stranger.on(0).expect_name("connection.start");
-    stranger.on(0).send(login.start_ok());
-    stranger.drain_to_end();
-}
-
 /// The same, and gives the line.
 fn refused(broker: &Broker, listener: &mut Client, user: &str) -> Message {
-    refuse(broker, user);
+    broker.refuse(user);
     loop {
         let line = listener.delivery();
         if line.text().contains(user) {
@@ -127,7 +114,7 @@ fn what_is_logged_for_a_line_of_the_log_is_no_line_of_it() {
     let mut listener = listener(&broker, LOG);
     // Each would bring others without end.
     refused(&broker, &mut listener, "first");
-    refuse(&broker, "second");
+    broker.refuse("second");
     let mut between = 0;
     while !listener.delivery().text().contains("second") {
         between += 1;

@@ -1,9 +1,9 @@
 //! Tells, with the queues' names, what a start finds missing, or what is found soon after it.
 
 use super::Broker;
-use super::pager::{SegmentFile, Stored};
+use super::pager::Stored;
 use super::queue::Queue;
-use crate::store::quarantine::{Concerned, DamagedChunks, Note, Part};
+use crate::store::quarantine::{Concerned, Note, Part};
 use crate::store::segment::ChunkError;
 
 impl Broker {
@@ -79,16 +79,6 @@ pub(super) fn give_up_chunk(
         );
         return store.replaced_unreadable();
     }
-    let is_copied = matches!(
-        error,
-        ChunkError::Damaged {
-            kept_in: Some(_),
-            ..
-        }
-    );
-    let SegmentFile {
-        queue: id, number, ..
-    } = &*stored.segment;
-    let chunk = DamagedChunks::of(*id, *number, &stored.entry, is_copied);
-    store.damaged_chunks(chunk.at_start(in_log, lost), Some(concerned));
+    let damage = stored.damage(error).at_start(in_log, lost);
+    store.damaged_chunks(damage, Some(concerned));
 }

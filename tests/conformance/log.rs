@@ -4,19 +4,6 @@ use crate::support::*;
 
 const LOG: &str = "amq.rabbitmq.log";
 
-/// Has something logged about a user of that name.
-fn refuse(broker: &Broker, user: &str) {
-    let login = Login {
-        user: user.into(),
-        ..Login::default()
-    };
-    let mut stranger = broker.stranger();
-    stranger.send_bytes(b"AMQP\0\0\x09\x01");
-    stranger.on(0).expect_name("connection.start");
-    stranger.on(0).send(login.start_ok());
-    stranger.drain_to_end();
-}
-
 /// What the lines say differs.
 #[test]
 fn lines_are_messages_with_their_level_as_routing_key() {
@@ -37,7 +24,7 @@ fn lines_are_messages_with_their_level_as_routing_key() {
     }
     client.bind(&errors, LOG, "error");
     client.bind(&others, LOG, "none of them");
-    refuse(&broker, "nobody-knows");
+    broker.refuse("nobody-knows");
     client.consume(&errors, "errors");
     let line = loop {
         let line = client.delivery();

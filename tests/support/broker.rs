@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, LazyLock, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
-use super::{Client, Http, Login};
+use super::{Client, Http, Login, Talk};
 
 /// How long anything may take that does happen in the end.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -308,6 +308,20 @@ impl Broker {
     #[track_caller]
     pub fn stranger(&self) -> Client {
         Client::plain(self.address)
+    }
+
+    /// Does not let in a user of that name, which is logged.
+    #[track_caller]
+    pub fn refuse(&self, user: &str) {
+        let login = Login {
+            user: user.into(),
+            ..Login::default()
+        };
+        let mut stranger = self.stranger();
+        stranger.send_bytes(b"AMQP\0\0\x09\x01");
+        stranger.on(0).expect_name("connection.start");
+        stranger.on(0).send(login.start_ok());
+        stranger.drain_to_end();
     }
 
     fn process(&self) -> &Process {

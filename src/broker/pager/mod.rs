@@ -47,6 +47,7 @@ use super::{Broker, Engine};
 use crate::store::catalog::Catalog;
 use crate::store::disk::Disk;
 use crate::store::journal::Drive;
+use crate::store::quarantine::DamagedChunks;
 use crate::store::segment::{self, ChunkEntry, ChunkError, StoredChunk};
 
 /// While one waits for the disk, another makes a chunk of what it read.
@@ -139,6 +140,19 @@ impl Stored {
     pub(super) fn place(&self) -> String {
         let SegmentFile { queue, number, .. } = &*self.segment;
         segment::place_of(*queue, *number, &self.entry)
+    }
+
+    /// The chunk as damage is told of it.
+    pub(super) fn damage(&self, error: &ChunkError) -> DamagedChunks {
+        let is_copied = matches!(
+            error,
+            ChunkError::Damaged {
+                kept_in: Some(_),
+                ..
+            }
+        );
+        let SegmentFile { queue, number, .. } = &*self.segment;
+        DamagedChunks::of(*queue, *number, &self.entry, is_copied)
     }
 
     /// Whether that is the same place.

@@ -14,12 +14,11 @@ use rustix::io::Errno;
 
 use super::proving::{Outcome, put_together};
 use super::unreadable::{MOST_TRIES, Unreadable};
-use super::{QueueRef, SegmentFile, Shared, Stored};
+use super::{QueueRef, Shared, Stored};
 use crate::broker::Effects;
 use crate::broker::queue::{CameBy, Queue, Then};
 use crate::store::catalog::Op;
 use crate::store::disk::MOST_READS;
-use crate::store::quarantine::DamagedChunks;
 use crate::store::segment::{ChunkEntry, ChunkError, Segment, StoredChunk};
 use crate::store::unreadable::Telling;
 
@@ -117,7 +116,7 @@ impl Reading {
                 let (shared, effects) = (&self.shared, &mut self.effects);
                 match put_together(shared, &queue, &load.stored, &error, effects) {
                     Outcome::NotThere => Err(error),
-                    Outcome::NotNeeded => return,
+                    Outcome::NotNeeded => return self.look_elsewhere(load, &queue),
                     Outcome::Replaced(waiting) => return self.served(waiting),
                 }
             }
@@ -136,24 +135,25 @@ impl Reading {
         drop(load.told);
         let stored = load.stored;
         if let Err(error) = &read {
-            let is_copied = matches!(
-                error,
-                ChunkError::Damaged {
-                    kept_in: Some(_),
-                    ..
-                }
-            );
-            let SegmentFile {
-                queue: id, number, ..
-            } = &*stored.segment;
-            let damaged = DamagedChunks::of(*id, *number, &stored.entry, is_copied);
             let store = &queue.engine().store;
-            store.damaged_chunks(damaged, Some(queue.concerned()));
+            store.damaged_chunks(stored.damage(error), Some(queue.concerned()));
             forget(&self.shared, &stored);
         }
         let came_by = read.map_or(CameBy::Nothing, CameBy::Segment);
         let waiting = queue.loaded(&stored, came_by, &mut self.effects);
         self.served(waiting);
+    }
+
+    /// A chunk that could not be read is not needed where it was: it has moved, or is settled.
+    fn look_elsewhere(&mut self, load: Load, queue: &Arc<Queue>) {
+        let moved = queue.still_needs(&load.stored);
+        match moved.filter(|moved| !moved.is_same(&load.stored)) {
+            Some(stored) => self.serve(Load { stored, ..load }),
+            None => {
+                let waiting = queue.needs_no_more(&load.stored);
+                self.served(waiting);
+            }
+        }
     }
 
     /// A queue has what it needs.

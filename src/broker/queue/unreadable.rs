@@ -39,6 +39,16 @@ impl Queue {
         chunk
     }
 
+    /// A chunk that was asked for is not needed any more. Gives whoever waits for the head: they are to look
+    /// again.
+    pub(in crate::broker) fn needs_no_more(&self, stored: &Stored) -> Vec<Then> {
+        let mut state = self.state.lock();
+        let key = key_of(stored);
+        state.paging.loading.retain(|loading| *loading != key);
+        state.paging.can_read(key);
+        std::mem::take(&mut state.paging.waiting)
+    }
+
     /// Refuses a message to whoever does not want to wait for what can't be read.
     pub fn refuse_unreadable(&self) -> Exception {
         let queue = Resource::queue(&self.spec.name, &self.spec.vhost_name);
