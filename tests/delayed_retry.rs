@@ -195,6 +195,27 @@ fn delays_may_grow_by_a_factor_and_a_message_may_have_its_own() {
 }
 
 #[test]
+fn no_message_waits_longer_than_its_queue_lets_it() {
+    let Some(broker) = Setup::default().start() else {
+        return;
+    };
+    let mut client = broker.client();
+    let arguments = table! {
+        "x-delayed-retry-type" => "all",
+        "x-delayed-retry-min" => 1,
+        "x-delayed-retry-max" => 100,
+    };
+    declare(&mut client, "q", arguments);
+    client.consume("q", "c");
+    let headers = table! { "x-retry-delay" => i64::MAX };
+    client.publish_with("", "q", &properties!(headers: headers), "x");
+    let (message, _) = next(&mut client);
+    reject(&mut client, &message);
+    let (_, took) = next(&mut client);
+    assert!(is_late(took, 100), "{took:?}");
+}
+
+#[test]
 fn after_so_many_attempts_it_is_dead_lettered() {
     let Some(broker) = Setup::default().start() else {
         return;

@@ -4,11 +4,13 @@
 //! configuration ─▶ UserSpec ─▶ Users ── login ─▶ User ── may, may_enter, has_tag
 //! run time ──────▶ Account ─────▲ │                 │
 //!                              password    permissions, topic_permissions
+//!                                            expression: what they consist of
 //! ```
 //!
 //! Users live in memory: those that configuration names, and those that were made at run time, which
 //! the broker keeps. What changes of a [`User`] holds at once for whoever is logged in.
 
+pub mod expression;
 mod password;
 mod permissions;
 mod topic_permissions;

@@ -3,8 +3,7 @@
 //!
 //! Source: RabbitMQ's `rabbit_auth_backend_internal`.
 
-use regex::Regex;
-
+use super::expression::Expression;
 use super::permissions::{Permission, PermissionError, checked};
 
 /// See the module.
@@ -50,7 +49,7 @@ impl TopicPermissions {
             expression => expression,
         };
         let expanded = expanded(expression, vhost, user);
-        Regex::new(&expanded).is_ok_and(|regex| regex.is_match(routing_key))
+        Expression::new(&expanded).is_ok_and(|expression| expression.is_match(routing_key))
     }
 }
 

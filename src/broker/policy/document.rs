@@ -1,9 +1,9 @@
 //! One policy, as it is set: checked as RabbitMQ checks it, with its words where it is refused.
 
-use regex::Regex;
 use serde_json::{Map, Number, Value, json};
 
 use super::{Kind, keys};
+use crate::auth::expression::Expression;
 use crate::broker::json_term::{PrettyJson, PrettyPairs};
 use crate::broker::queue::QueueType;
 
@@ -70,7 +70,7 @@ pub struct Policy {
     pub name: String,
     /// The regular expression that names are matched with.
     pub pattern: String,
-    regex: Regex,
+    expression: Expression,
     /// What it applies to.
     pub apply_to: ApplyTo,
     /// What it says.
@@ -122,8 +122,8 @@ impl Policy {
         }
         let mut pattern = None;
         match document.get("pattern") {
-            Some(Value::String(text)) => match Regex::new(text) {
-                Ok(regex) => pattern = Some((text.clone(), regex)),
+            Some(Value::String(text)) => match Expression::new(text) {
+                Ok(expression) => pattern = Some((text.clone(), expression)),
                 Err(error) => note(format!(
                     "pattern should be regular expression but is invalid: {}",
                     PrettyJson(&error.to_string().into())
@@ -174,13 +174,13 @@ impl Policy {
             ));
         }
         match (priority, pattern, apply_to, definition) {
-            (Some(priority), Some((pattern, regex)), Some(apply_to), Some(definition))
+            (Some(priority), Some((pattern, expression)), Some(apply_to), Some(definition))
                 if errors.is_empty() =>
             {
                 Ok(Self {
                     name: name.to_owned(),
                     pattern,
-                    regex,
+                    expression,
                     apply_to,
                     definition,
                     priority,
@@ -202,7 +202,7 @@ impl Policy {
 
     /// Whether it applies to something of that kind and name.
     pub fn matches(&self, kind: Kind, name: &str) -> bool {
-        self.apply_to.takes(kind) && self.suits(kind) && self.regex.is_match(name)
+        self.apply_to.takes(kind) && self.suits(kind) && self.expression.is_match(name)
     }
 
     /// A policy with any key that a type of queue does not have is none for it at all.

@@ -164,10 +164,12 @@ impl Queue {
             state.unacked -= 1;
             return;
         };
+        let most_ms = state.wants.retry.and_then(|retry| retry.max_ms);
         let own_ms = MessageHeaders::new(record.message.properties)
             .get(OWN_DELAY)
             .and_then(whole_number)
-            .and_then(|delay_ms| u64::try_from(delay_ms).ok());
+            .and_then(|delay_ms| u64::try_from(delay_ms).ok())
+            .map(|delay_ms| delay_ms.min(most_ms.unwrap_or(MAX_DELAY_MS)));
         let usual_ms = || match &state.wants.retry {
             Some(retry) => retry.delay_ms(band.returns_of(number).failures, rand::random()),
             None => 0,

@@ -3,10 +3,10 @@
 
 use std::cmp::Ordering;
 
-use regex::RegexBuilder;
 use serde_json::{Map, Value, json};
 
 use super::{Call, Reply};
+use crate::auth::expression::{Expression, literal};
 
 const DEFAULT_PAGE_SIZE: usize = 100;
 const MAX_PAGE_SIZE: usize = 500;
@@ -70,14 +70,14 @@ fn filter(call: &Call, list: &mut Vec<Value>) -> Result<(), Reply> {
         .is_some_and(|text| text == "true");
     let pattern = match use_regex {
         true => wanted.clone(),
-        false => regex::escape(wanted),
+        false => literal(wanted),
     };
-    let regex = RegexBuilder::new(&pattern).case_insensitive(true).build();
-    let regex = regex.map_err(|error| Reply::bad_request(error.to_string()))?;
+    let expression = Expression::in_any_case(&pattern);
+    let expression = expression.map_err(|error| Reply::bad_request(error.to_string()))?;
     list.retain(|one| {
         one["name"]
             .as_str()
-            .is_some_and(|name| regex.is_match(name))
+            .is_some_and(|name| expression.is_match(name))
     });
     Ok(())
 }
