@@ -328,7 +328,8 @@ fn a_segment_that_is_gone_is_missed() {
         "{}; 0 of its messages are in the journal as well, 41 are lost",
         name.replace('"', "\\\"")
     );
-    is_not_well(&broker, &in_json, &["warren_segments_damaged 1"]);
+    let counted = ["warren_segments_damaged 1", "warren_messages_lost_total 41"];
+    is_not_well(&broker, &in_json, &counted);
     // The queue works all the same.
     let mut client = broker.client();
     client.call(method!("confirm.select"));

@@ -118,6 +118,11 @@ pub(super) fn page(broker: &Broker, connections: &Connections) -> String {
             &metrics.messages_dead_lettered,
         ),
         (
+            "messages_lost",
+            "Messages that were found lost since the start, because what was stored of them is damaged.",
+            &metrics.messages_lost,
+        ),
+        (
             "messages_deduplicated",
             "Messages that an exchange or a queue did not take because it had them already.",
             &metrics.messages_deduplicated,

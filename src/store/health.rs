@@ -191,6 +191,9 @@ impl StoreHealth {
         let before = known.notes.get(&place).filter(|_| !is_deleted);
         let is_first = before.is_none();
         if let Some(before) = before.and_then(|told| told.note.chunks.as_ref()) {
+            if before.has(&chunks) {
+                return;
+            }
             chunks.add(before);
         }
         let found = chunks.chunks;

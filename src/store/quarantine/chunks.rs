@@ -1,5 +1,6 @@
 //! Damaged chunks of one segment, which are told of together: a segment that was cut has hundreds.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -13,6 +14,9 @@ pub struct DamagedChunks {
     pub queue: u64,
     /// The segment's number.
     pub segment: u64,
+    /// Where in the segment they begin: one that is found again, because the broker ended before the catalog
+    /// forgot it, is told of once.
+    pub offsets: BTreeSet<u64>,
     /// How many chunks ...
     pub chunks: u64,
     /// ... with how many records.
@@ -42,6 +46,7 @@ impl DamagedChunks {
         Self {
             queue,
             segment,
+            offsets: BTreeSet::from([chunk.offset]),
             chunks: 1,
             records: chunk.records.into(),
             offset: chunk.offset,
@@ -65,8 +70,14 @@ impl DamagedChunks {
         }
     }
 
+    /// Whether these are all among them.
+    pub fn has(&self, other: &Self) -> bool {
+        self.offsets.is_superset(&other.offsets)
+    }
+
     /// Others of the same segment as well.
     pub fn add(&mut self, other: &Self) {
+        self.offsets.extend(&other.offsets);
         self.chunks += other.chunks;
         self.records += other.records;
         self.copies += other.copies;
@@ -121,18 +132,23 @@ impl fmt::Display for DamagedChunks {
             let copies = "copied to quarantine/";
             write!(f, ", {copies}{queue:016x}-{segment:016x}-OFFSET")?;
         }
-        if self.at_start > 0 {
-            let Self {
-                in_journal, lost, ..
-            } = self;
-            write!(
+        let Self {
+            at_start,
+            in_journal,
+            lost,
+            ..
+        } = self;
+        match at_start {
+            0 => write!(f, "; the queue goes on without them"),
+            all if all == chunks => write!(
                 f,
                 "; {in_journal} of the messages are in the journal as well, {lost} are lost"
-            )?;
-        }
-        match self.at_start < self.chunks {
-            true => write!(f, "; the queue goes on without them"),
-            false => Ok(()),
+            ),
+            some => write!(
+                f,
+                "; of the messages of {some} of them {in_journal} are in the journal as well and {lost} are \
+                 lost; the queue goes on without those of the others"
+            ),
         }
     }
 }
@@ -165,8 +181,14 @@ mod tests {
             all.to_string(),
             "3 chunks of segment 7 of queue 5 with 30 records are damaged (bytes 0 to 20384, from \
              record 0 to 39 in band 0), copied to \
-             quarantine/0000000000000005-0000000000000007-OFFSET; 4 of the messages are in the \
-             journal as well, 6 are lost; the queue goes on without them"
+             quarantine/0000000000000005-0000000000000007-OFFSET; of the messages of 1 of them 4 are \
+             in the journal as well and 6 are lost; the queue goes on without those of the others"
         );
+        assert!(all.has(&DamagedChunks::of(5, 7, &chunk(16384, 30), true)));
+        assert!(!all.has(&DamagedChunks::of(5, 7, &chunk(4096, 10), true)));
+        let mut all = DamagedChunks::of(5, 7, &chunk(0, 0), false).at_start(10, 0);
+        all.add(&DamagedChunks::of(5, 7, &chunk(4096, 10), false).at_start(7, 3));
+        let said = "; 17 of the messages are in the journal as well, 3 are lost";
+        assert!(all.to_string().ends_with(said), "{all}");
     }
 }
