@@ -204,3 +204,48 @@ fn with_drop_head_letters_without_a_target_go() {
     hurry(&broker, 100);
     assert_eq!(client.counts("target").0, 0);
 }
+
+/// As in RabbitMQ, which deletes what has not arrived.
+#[test]
+fn letters_go_when_a_policy_has_them_stay_no_more() {
+    let Some(broker) = Setup::default().start() else {
+        return;
+    };
+    let strategy = |broker: &Broker, strategy: &str| {
+        let api = broker.management().expect("it is ours");
+        let policy = json!({
+            "pattern": "^source$", "apply-to": "queues",
+            "definition": { "dead-letter-strategy": strategy },
+        });
+        assert!(api.put("/policies/%2F/strategy", policy) < 300);
+    };
+    strategy(&broker, "at-least-once");
+    let mut client = broker.client();
+    client.call(method!("confirm.select"));
+    let arguments = table! {
+        "x-queue-type" => "quorum",
+        "x-overflow" => "reject-publish",
+        "x-dead-letter-exchange" => "letters",
+        "x-max-length" => 2,
+    };
+    declare(&mut client, "source", arguments);
+    publish(&mut client, "1");
+    reject(&mut client);
+    publish(&mut client, "2");
+    client.publish("", "source", "too much");
+    client.expect_name("basic.nack");
+    // It has somewhere to go now, but is not sent once more.
+    fanout(&mut client, "letters");
+    declare(&mut client, "target", table! {});
+    client.bind("target", "letters", "");
+    strategy(&broker, "at-most-once");
+    // The letter does not count any more.
+    publish(&mut client, "3");
+    // It does not come back, either, nor does a kill bring it.
+    strategy(&broker, "at-least-once");
+    let broker = again(broker.kill());
+    let mut client = broker.client();
+    strategy(&broker, "at-most-once");
+    assert_eq!(client.take_all("source"), ["2", "3"]);
+    assert_eq!(client.counts("target").0, 0);
+}

@@ -158,7 +158,7 @@ impl DeadLetter {
         }
         match stays {
             Some((sequence, _)) if is_through => self.source.letter_arrived(*sequence),
-            Some((sequence, _)) => self.source.letter_stays(*sequence, &arrival.took),
+            Some((sequence, _)) => self.source.letter_stays(*sequence, &arrival.took, effects),
             None => {}
         }
     }

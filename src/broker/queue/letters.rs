@@ -74,10 +74,20 @@ impl Queue {
         self.after(&mut state);
     }
 
-    /// A letter did not arrive, or only in these queues: it is tried again.
-    pub(in crate::broker) fn letter_stays(self: &Arc<Self>, sequence: u64, took: &[QueueId]) {
+    /// A letter did not arrive, or only in these queues: it is tried again, unless letters stay no more.
+    pub(in crate::broker) fn letter_stays(
+        self: &Arc<Self>,
+        sequence: u64,
+        took: &[QueueId],
+        effects: &mut Effects,
+    ) {
         let mut state = self.state.lock();
         if self.is_deleted() {
+            return;
+        }
+        if !self.keeps_letters(&state) {
+            self.drop_letter(&mut state, sequence, effects);
+            self.after(&mut state);
             return;
         }
         let due_ms = self.spec.engine.clock.now_ms() + TRY_AGAIN_MS;
@@ -87,6 +97,41 @@ impl Queue {
         letter.took.extend_from_slice(took);
         state.waiting.push(due_ms, sequence);
         self.after(&mut state);
+    }
+
+    /// Letters stay no more: those that wait for another try go, as in RabbitMQ. Those that are on their
+    /// way, or are read for it, go unless they arrive this time.
+    pub(super) fn drop_letters(&self, state: &mut MutexGuard<'_, State>, effects: &mut Effects) {
+        if state.letters.is_empty() {
+            return;
+        }
+        let mut dropped = 0_u64;
+        for (sequence, due_ms) in state.waiting.take_all() {
+            match self.drop_letter(state, sequence, effects) {
+                true => dropped += 1,
+                false => state.waiting.push(due_ms, sequence),
+            }
+        }
+        if dropped > 0 {
+            let (queue, vhost) = (self.name(), &self.spec.vhost_name);
+            tracing::info!(?queue, ?vhost, dropped, "dead letters stay no more");
+        }
+    }
+
+    /// Settles what stayed as a letter. Says whether it was one.
+    pub(super) fn drop_letter(
+        &self,
+        state: &mut State,
+        sequence: u64,
+        effects: &mut Effects,
+    ) -> bool {
+        let was_letter = state.letters.remove(&sequence).is_some();
+        if was_letter {
+            state.paging.is_dirty |= state.is_logged;
+            state.unacked -= 1;
+            self.settle_logged(state, sequence, sequence, effects);
+        }
+        was_letter
     }
 
     /// Letters are tried again at once: they may go elsewhere now.

@@ -133,8 +133,11 @@ impl Queue {
                 return self.move_on(state, sequence, reason, &record.message, effects);
             }
             // It was lost with its chunk.
+            state.letters.remove(&sequence);
+        } else if self.drop_letter(state, sequence, effects) {
+            // It would have stayed until it arrived, and no letters do any more.
+            return;
         }
-        state.letters.remove(&sequence);
         state.unacked -= 1;
         if self.sends_letters(state)
             && let Some(band) = state.bands.get(band_of(sequence))

@@ -1,5 +1,6 @@
 //! What a change of policies does to a queue: its settings are other ones from now on, and what is
-//! beyond them goes at once. No message is lost otherwise.
+//! beyond them goes at once, and so do dead letters that are not to stay any more. No message is lost
+//! otherwise.
 
 use std::sync::Arc;
 
@@ -55,7 +56,10 @@ impl Queue {
         if begins_to_count {
             self.begin_to_count(&mut state);
         }
-        self.hurry_letters(&mut state);
+        match self.keeps_letters(&state) {
+            true => self.hurry_letters(&mut state),
+            false => self.drop_letters(&mut state, effects),
+        }
         self.retain(&mut state, effects);
         self.drop_over_length(&mut state, effects);
         self.drop_expired(&mut state, now_ms, effects);
