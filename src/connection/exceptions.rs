@@ -13,6 +13,10 @@ pub(super) const NO_METHOD: MethodIds = (0, 0);
 pub(super) const BASIC_PUBLISH: MethodIds = ids(basic::Publish::FACTS);
 /// basic.ack.
 pub(super) const BASIC_ACK: MethodIds = ids(basic::Ack::FACTS);
+/// channel.open.
+pub(super) const CHANNEL_OPEN: MethodIds = ids(channel::Open::FACTS);
+/// channel.close.
+pub(super) const CHANNEL_CLOSE: MethodIds = ids(channel::Close::FACTS);
 /// connection.open.
 pub(super) const CONNECTION_OPEN: MethodIds = ids(connection::Open::FACTS);
 

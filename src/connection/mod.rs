@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! bytes ─▶ Connection ─┬─ handshake (sasl, tuning) ─▶ open ─▶ closing
-//!                      │                               │  └─ heartbeat, throttle, pause
+//!                      │                               │  └─ heartbeat, throttle, pause, late
 //!                      │                               └─▶ channel/ ─▶ broker
 //!                      │                                      interceptors: what is written into messages
 //!                      └─▶ Outgoing ─▶ socket            (exceptions: what is refused)
@@ -19,6 +19,7 @@ mod exceptions;
 mod handshake;
 mod heartbeat;
 pub mod interceptors;
+mod late;
 mod link;
 mod open;
 pub mod outgoing;

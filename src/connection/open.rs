@@ -15,6 +15,7 @@ use super::channel::{Channel, ReadBatch};
 use super::exceptions::{BASIC_ACK, BASIC_PUBLISH, CONNECTION_OPEN, CausedBy, Fault, NO_METHOD};
 use super::handshake::Entrance;
 use super::heartbeat::Heartbeat;
+use super::late::{Ended, Late};
 use super::link::Link;
 use super::pause::{Over, Pauses, Then};
 use super::shared::Shared;
@@ -29,6 +30,8 @@ use crate::broker::{Alarms, Effects};
 
 /// How often channels are asked whether a delivery has been unacked for too long.
 const CONSUMER_TIMEOUT_CHECK: Duration = Duration::from_secs(60);
+
+const CLOSE_OK: Method = Method::ChannelCloseOk(channel::CloseOk);
 
 /// See the module.
 pub(super) struct Open {
@@ -45,6 +48,8 @@ pub(super) struct Open {
     pub is_lone_publish: bool,
     channel_max: u16,
     channels: HashMap<u16, Slot, foldhash::fast::FixedState>,
+    /// Channels that the client has just closed.
+    ended: Ended,
     /// When it was last looked whether deliveries are overdue.
     timeouts_checked_at: Instant,
     _seat: Seat,
@@ -92,7 +97,7 @@ enum State {
 
 /// What kind of frame a channel must send next.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Awaits {
+pub(super) enum Awaits {
     Method,
     Header,
     Body {
@@ -166,6 +171,7 @@ impl Open {
             is_lone_publish: false,
             channel_max: tuned.channel_max,
             channels: HashMap::default(),
+            ended: Ended::default(),
             timeouts_checked_at: now,
             _seat: seat,
         }
@@ -209,6 +215,7 @@ impl Open {
             (Err(fault), Outcome::More | Outcome::Held | Outcome::Closed) => Outcome::Failed(fault),
             (_, outcome) => outcome,
         };
+        self.ended.end_of_read();
         self.is_lone_publish = batch.is_lone_publish();
         let outcome = match outcome {
             Outcome::More if self.shared.pauses.any() => Outcome::Held,
@@ -503,7 +510,11 @@ impl<'a> Run<'a, '_> {
         let number = frame.channel;
         self.turn_to(number)?;
         if !self.open.channels.contains_key(&number) {
-            self.first_frame(frame)?;
+            match self.open.ended.take(frame) {
+                Late::No => self.first_frame(frame)?,
+                Late::Closes => self.link.send(number, &CLOSE_OK),
+                Late::Ignored => {}
+            }
             return Ok(None);
         }
         match frame.kind {
@@ -569,10 +580,7 @@ impl<'a> Run<'a, '_> {
                 slot.channel.close();
                 self.open.channels.remove(&number);
             }
-            (State::Closing, Method::ChannelClose(_)) => {
-                let answer = Method::ChannelCloseOk(channel::CloseOk);
-                self.link.send(number, &answer);
-            }
+            (State::Closing, Method::ChannelClose(_)) => self.link.send(number, &CLOSE_OK),
             (State::Closing, method) => {
                 if method.has_content() {
                     slot.awaits = Awaits::Header;
@@ -603,9 +611,9 @@ impl<'a> Run<'a, '_> {
         if let Some(channel) = self.open.channel(number) {
             channel.close();
             self.open.channels.remove(&number);
+            self.open.ended.closed(number);
         }
-        self.link
-            .send(number, &Method::ChannelCloseOk(channel::CloseOk));
+        self.link.send(number, &CLOSE_OK);
         Ok(())
     }
 
@@ -673,7 +681,7 @@ impl Awaits {
     }
 
     /// A content header comes.
-    fn header(self, payload: &[u8]) -> Result<Self, Fault> {
+    pub(super) fn header(self, payload: &[u8]) -> Result<Self, Fault> {
         match self {
             Self::Method | Self::RefusedBody => return Err(no_method_frame()),
             Self::Header => {}
@@ -698,7 +706,7 @@ impl Awaits {
     }
 
     /// A piece of a body comes.
-    fn body(self, payload: &[u8]) -> Result<Self, Fault> {
+    pub(super) fn body(self, payload: &[u8]) -> Result<Self, Fault> {
         let left_bytes = match self {
             Self::Method => return Err(no_method_frame()),
             Self::Header => return Err(Self::no_header()),

@@ -50,6 +50,48 @@ fn content_on_a_channel_that_is_not_open_is_refused() {
     );
 }
 
+/// A client whose threads share a channel may ack or publish while another closes it.
+#[test]
+fn what_comes_together_with_the_clients_close_is_ignored() {
+    let mut client = Broker::shared().client();
+    let publish = |number| {
+        let method = method!("basic.publish", routing_key: "nowhere");
+        let frames = [
+            Frame::method(number, &method),
+            Frame::content_header(number, 2, &Properties::default()),
+            Frame::body(number, b"hi"),
+        ];
+        frames.iter().flat_map(Frame::encode).collect::<Vec<u8>>()
+    };
+    let closing = |number| {
+        let close = method!("channel.close", reply_code: 200, reply_text: "bye");
+        Frame::method(number, &close).encode()
+    };
+    let names = [
+        "basic.ack",
+        "basic.nack",
+        "basic.get",
+        "basic.publish",
+        "channel.close",
+    ];
+    for (number, name) in (2..).zip(names) {
+        client.open_channel(number);
+        let mut bytes = closing(number);
+        bytes.extend(match name {
+            "basic.publish" => publish(number),
+            "channel.close" => closing(number),
+            other => Frame::method(number, &Method::new(other)).encode(),
+        });
+        client.send_bytes(&bytes);
+        client.on(number).expect(method!("channel.close-ok"));
+        if name == "channel.close" {
+            client.on(number).expect(method!("channel.close-ok"));
+        }
+        // The connection's other channels do not notice.
+        client.call(method!("basic.qos", prefetch_count: 1));
+    }
+}
+
 #[test]
 fn close_ok_is_not_expected_on_an_open_channel() {
     let mut client = Broker::shared().client();
