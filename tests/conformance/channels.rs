@@ -80,6 +80,8 @@ fn what_comes_together_with_the_clients_close_is_ignored() {
         bytes.extend(match name {
             "basic.publish" => publish(number),
             "channel.close" => closing(number),
+            // RabbitMQ answers one that names no queue.
+            "basic.get" => Frame::method(number, &method!("basic.get", queue: "nowhere")).encode(),
             other => Frame::method(number, &Method::new(other)).encode(),
         });
         client.send_bytes(&bytes);
