@@ -215,14 +215,15 @@ impl Open {
             (Err(fault), Outcome::More | Outcome::Held | Outcome::Closed) => Outcome::Failed(fault),
             (_, outcome) => outcome,
         };
-        self.ended.end_of_read();
         self.is_lone_publish = batch.is_lone_publish();
         let outcome = match outcome {
             Outcome::More if self.shared.pauses.any() => Outcome::Held,
             outcome => outcome,
         };
-        if let Outcome::Held = outcome {
-            self.shared.pauses.begin(now);
+        match outcome {
+            // The rest of the input is still to come.
+            Outcome::Held => self.shared.pauses.begin(now),
+            _ => self.ended.end_of_read(),
         }
         if let (Outcome::Held, Some(heartbeat)) = (&outcome, &mut self.heartbeat) {
             heartbeat.pause();
