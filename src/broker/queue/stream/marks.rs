@@ -84,6 +84,15 @@ pub struct Retention {
     pub committed: u64,
 }
 
+/// What [`Marks::shorten`] came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Shortened {
+    /// Below that number everything goes, if anything does.
+    pub below: Option<u64>,
+    /// More is to go as soon as more is safe.
+    pub waits: bool,
+}
+
 /// See the module.
 #[derive(Debug, Default)]
 pub struct Marks {
@@ -146,15 +155,13 @@ impl Marks {
     }
 
     /// Takes away at the head what need not be kept, whole segments, and never the last of them, or the
-    /// last that begins with what is safe: a crash that took all behind it would leave nothing. Says below
-    /// which number everything goes, if anything does.
-    pub fn shorten(&mut self, retention: &Retention) -> Option<u64> {
-        let mut below = None;
+    /// last that begins with what is safe: a crash that took all behind it would leave nothing.
+    pub fn shorten(&mut self, retention: &Retention) -> Shortened {
+        let mut shortened = Shortened::default();
         while let Some(count) = self.head_segment(retention.segment_bytes) {
-            let next = self.marks.get(count);
-            if next.is_none_or(|mark| mark.first >= retention.committed) {
+            let Some(next) = self.marks.get(count).map(|mark| mark.first) else {
                 break;
-            }
+            };
             let is_too_much = retention.max_bytes.is_some_and(|most| self.bytes > most);
             let is_too_old = retention.since_ms.is_some_and(|since_ms| {
                 let newest = self.marks.get(count - 1);
@@ -163,14 +170,18 @@ impl Marks {
             if !is_too_much && !is_too_old {
                 break;
             }
+            if next >= retention.committed {
+                shortened.waits = true;
+                break;
+            }
             self.bytes -= self
                 .marks
                 .drain(..count)
                 .map(|mark| mark.bytes)
                 .sum::<u64>();
-            below = self.marks.front().map(|mark| mark.first);
+            shortened.below = Some(next);
         }
-        below
+        shortened
     }
 
     /// How many chunks the segment at the head has, if it is complete and something is behind it.
@@ -228,22 +239,24 @@ mod tests {
                 }
                 segments.last_mut().expect("one").push(*mark);
             }
-            let mut gone = 0;
+            let (mut gone, mut waits) = (0, false);
             while segments.len() > 1 {
                 let total: u64 = segments.iter().flatten().map(|(bytes, _)| bytes).sum();
                 let newest_ms = segments[0].last().expect("one").1;
-                if gone + segments[0].len() as u64 >= committed {
+                let is_too_much = max_bytes.is_some_and(|most| total > most);
+                if !is_too_much && since_ms.is_none_or(|since_ms| newest_ms >= since_ms) {
                     break;
                 }
-                if max_bytes.is_some_and(|most| total > most) || since_ms.is_some_and(|since_ms| newest_ms < since_ms) {
-                    gone += segments.remove(0).len() as u64;
-                } else {
+                waits = gone + segments[0].len() as u64 >= committed;
+                if waits {
                     break;
                 }
+                gone += segments.remove(0).len() as u64;
             }
             let mut marks = marks(&sizes);
-            prop_assert_eq!(marks.shorten(&retention), (gone > 0).then_some(gone));
-            prop_assert_eq!(marks.shorten(&retention), None);
+            let below = (gone > 0).then_some(gone);
+            prop_assert_eq!(marks.shorten(&retention), Shortened { below, waits });
+            prop_assert_eq!(marks.shorten(&retention), Shortened { below: None, waits });
             let left: u64 = segments.iter().flatten().map(|(bytes, _)| bytes).sum();
             prop_assert_eq!(marks.bytes, left);
         }

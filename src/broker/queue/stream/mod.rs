@@ -55,6 +55,8 @@ pub(super) struct Stream {
     committer: Option<Arc<Committer>>,
     /// It waits to hear.
     is_awaited: bool,
+    /// Some of it is to go once more is safe.
+    is_too_long: bool,
     /// Properties with their offsets in, on their way; kept to reuse its allocation.
     properties: Vec<u8>,
 }

@@ -1,4 +1,5 @@
-//! What a stream lets go of: its oldest segments, when it is too long or they are too old.
+//! What a stream lets go of: its oldest segments, when it is too long or they are too old. What must wait until
+//! more is safe goes then: `serving.rs` waits for that as readers do.
 
 use std::sync::Arc;
 
@@ -17,6 +18,7 @@ impl Queue {
             return;
         };
         let wants = stream.wants;
+        stream.is_too_long = false;
         if wants.max_age_ms.is_none() && wants.max_bytes.is_none() {
             return;
         }
@@ -29,7 +31,9 @@ impl Queue {
             segment_bytes: wants.segment_bytes.unwrap_or(segment_bytes),
             committed: stream.commits.committed(),
         };
-        let Some(below) = stream.marks.shorten(&retention) else {
+        let shortened = stream.marks.shorten(&retention);
+        stream.is_too_long = shortened.waits;
+        let Some(below) = shortened.below else {
             return;
         };
         let first = band.cursor();

@@ -60,6 +60,7 @@ impl Queue {
         if let Some(stream) = &mut state.stream {
             stream.is_awaited = false;
         }
+        self.retain(&mut state, effects);
         self.serve(&mut state, effects);
         self.after(&mut state);
     }
@@ -96,7 +97,7 @@ impl Queue {
             return;
         };
         self.advance(stream);
-        let mut anybody_waits = false;
+        let mut anybody_waits = stream.is_too_long;
         for at in 0..stream.readers.len() {
             anybody_waits |= self.serve_reader(state, at, effects);
         }
